@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The compute engine's face to the other parts of the library.
+ */
+#ifndef HAMI_PRELOAD_COMPUTE_H
+#define HAMI_PRELOAD_COMPUTE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "abi/cuda.h"
+
+/* True while any stream capture that the library knows of is open: internal
+ * driver calls must then be made in relaxed capture mode. */
+bool compute_capturing(void);
+
+/* The helper thread's periodic visit (every 100 ms while work is in flight):
+ * returns held turns, publishes activity, settles measurements. */
+void compute_tick(uint64_t now_ns);
+
+/* The child of a fork forgets measurements, credit and turns. */
+void compute_after_fork(void);
+
+#endif

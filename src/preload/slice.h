@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The process's view of its slice: limits, region, slot and the map from CUDA
+ * ordinals to region devices. Everything in libvgpu.so that needs a limit or
+ * the region goes through here.
+ *
+ * Life: nothing exists until the first effective CUDA or NVML call of the
+ * process; slice_attach() then reads the limits (grant, region, /overrideEnv,
+ * environment, pid 1's environment, in this order), maps the region and claims
+ * a slot. After fork the child is unattached again (the generation differs).
+ */
+#ifndef HAMI_PRELOAD_SLICE_H
+#define HAMI_PRELOAD_SLICE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "abi/cuda.h"
+#include "region/grant.h"
+#include "region/region.h"
+
+enum slice_state {
+    SLICE_UNATTACHED = 0,
+    SLICE_OFF,     /* nothing to enforce here: setuid program, control disabled by the host */
+    SLICE_ON,      /* attached */
+    SLICE_REFUSED, /* limits should exist and cannot be read: nothing may be taken */
+};
+
+struct slice {
+    _Atomic uint32_t state; /* enum slice_state */
+    uint32_t generation;    /* of fork: a child starts a new one */
+    struct region region;
+    int slot;
+    bool has_grant;
+    enum grant_policy policy;
+    int32_t priority;
+    bool oversubscribe;
+    uint32_t n_devices;                           /* of the region */
+    char board[REGION_DEVICES][GRANT_TEXT_MAX];   /* turn boards, empty = none */
+    const volatile uint64_t *grant_epoch;         /* 8 bytes of the mapped grant, or a constant */
+    _Atomic uint64_t grant_mem[REGION_DEVICES];   /* of the grant: bytes; 0 = unlimited */
+    _Atomic uint32_t grant_cores[REGION_DEVICES]; /* of the grant: percent */
+};
+
+extern struct slice slice;
+
+/* Attaches if need be. Returns SLICE_ON, SLICE_OFF or SLICE_REFUSED. Cheap
+ * when already attached. Never changes errno, never blocks longer than 1 s. */
+enum slice_state slice_attach(void);
+
+/* The limits in force now: the grant's when there is one, else the region's. */
+uint64_t slice_mem_limit(unsigned d);   /* bytes; 0 = unlimited */
+uint32_t slice_cores_limit(unsigned d); /* percent 1..99; 0 = unlimited */
+
+/* Region index of a CUDA ordinal or NVML handle's UUID; -1 when not ours. */
+int slice_device_of(CUdevice ordinal);
+int slice_device_of_uuid(const char *uuid);
+
+/* Region index of the calling thread's current context; -1 without one. */
+int slice_device_current(void);
+
+/* Every launch, graph launch and allocation passes here: waits while the host
+ * has suspended the slice or blocked its launches. One load when it is open. */
+void slice_gate(void);
+
+#endif

@@ -1,0 +1,57 @@
+# SPDX-License-Identifier: Apache-2.0
+# The front door: thin targets over Meson. `make help` lists them.
+#
+# BUILD   build folder (default build)
+# J       parallel jobs (default: the number of processors)
+# PREFIX, DESTDIR   for `make install`
+# HAMI_NO_INSTALL=1 never installs packages: says what is missing and stops
+
+BUILD ?= build
+PREFIX ?= /usr/local
+DESTDIR ?=
+J ?= $(shell nproc)
+SHELL := /bin/bash
+.DEFAULT_GOAL := all
+.PHONY: all demo check quick lint fmt docs bench install clean help
+
+all: $(BUILD)/build.ninja ## build hami, libvgpu.so and the simulated drivers
+	@ninja -C $(BUILD) -j $(J)
+
+$(BUILD)/build.ninja: | bootstrap-build
+	@meson setup $(BUILD) --prefix $(PREFIX)
+
+.PHONY: bootstrap-build bootstrap-check bootstrap-demo
+bootstrap-build bootstrap-check bootstrap-demo: bootstrap-%:
+	@tools/bootstrap $*
+
+demo: bootstrap-demo ## watch four tenants share a (simulated) card under exact limits
+	@$(MAKE) --no-print-directory all
+	@demo/run $(BUILD)
+
+check: bootstrap-check ## everything: tests, lint, sanitizers, fuzz corpora, real clients
+	@tools/check $(BUILD)
+
+quick: all ## only the tests of the normal build
+	@meson test -C $(BUILD) --num-processes $(J) --print-errorlogs
+
+lint: bootstrap-check all ## format, analysis, include levels, shell scripts, symbols
+	@tools/lint/run $(BUILD)
+
+fmt: ## format every C file
+	@git ls-files '*.c' '*.h' | grep -v '^src/abi/' | xargs -r clang-format -i
+
+docs: ## write docs/reference from contract/
+	@tools/gen-reference docs/reference
+
+bench: all ## measure every published figure, target beside it
+	@bench/run $(BUILD)
+
+install: all ## install below DESTDIR PREFIX
+	@DESTDIR=$(DESTDIR) meson configure $(BUILD) --prefix $(PREFIX) >/dev/null
+	@DESTDIR=$(abspath $(DESTDIR)) meson install -C $(BUILD) --no-rebuild
+
+clean: ## remove the build folder
+	@rm -rf $(BUILD)
+
+help: ## this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12

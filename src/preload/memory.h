@@ -1,6 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * The memory engine's face to the other parts of the library.
+ *
+ * Who wraps what, so that no row of contract/cuda.def is wrapped twice:
+ *   mem_*.c   ALLOC, FREE, REF, QUERY, CHECKPOINT; of GRAPH the entries that
+ *             add nodes: cuGraphAddMemAllocNode, cuGraphAddMemFreeNode,
+ *             cuGraphAddNode and its _v2 and _v3
+ *   ctx.c     CONTEXT
+ *   compute   LAUNCH, CAPTURE, SYNC; of GRAPH instantiation, update, upload,
+ *             parameter changes and destruction of executable graphs. It calls
+ *             memory_graph_changed() after each that succeeded and after graph
+ *             launches, and memory_settle() after synchronisation.
  */
 #ifndef HAMI_PRELOAD_MEMORY_H
 #define HAMI_PRELOAD_MEMORY_H
@@ -27,5 +37,12 @@ void memory_settle(void);
 /* A graph became executable, was launched, updated or destroyed: its memory
  * nodes may have changed what the driver reserves on device d. */
 void memory_graph_changed(unsigned d);
+
+/* The helper thread's visit, about once a second: measures what the driver
+ * holds for this process beyond its allocations and watches for thrashing. */
+void memory_tick(uint64_t now_ns);
+
+/* The child of a fork forgets what its parent holds: it has no context. */
+void memory_after_fork(void);
 
 #endif

@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Functions of libdl and libpthread, found on their first call; see glibc.h.
+ *
+ * Invariants:
+ *   1. Finding is idempotent and lock free; any thread may be first.
+ *   2. Where the function does not exist, the answer is its ordinary failure.
+ */
+#include "preload/late.h"
+
+#include <dlfcn.h>
+#include <errno.h>
+#include <link.h>
+#include <pthread.h>
+#include <string.h>
+
+#include "preload/elf_find.h"
+
+void *late_find(const char *name)
+{
+    static const char *const homes[] = {"libc.so.6", "libdl.so.2", "libpthread.so.0"};
+    for (unsigned i = 0; i < sizeof homes / sizeof homes[0]; i++)
+        for (const struct link_map *m = elf_objects(); m; m = m->l_next) {
+            if (strcmp(elf_soname(m->l_addr, m->l_ld), homes[i]) != 0)
+                continue;
+            void *found = elf_find(m->l_addr, m->l_ld, name);
+            if (found)
+                return found;
+        }
+    return NULL;
+}
+
+static void *late_once(const char *name, _Atomic(void *) *place)
+{
+    void *found = *place;
+    if (!found)
+        *place = found = late_find(name);
+    return found;
+}
+
+/* LATE(result, "name", renamed, (parameters), (arguments), answer when missing) */
+#define LATE(result, text, renamed, parameters, arguments, missing)                                          \
+    result renamed parameters                                                                                \
+    {                                                                                                        \
+        static _Atomic(void *) place;                                                                        \
+        result(*found) parameters = (result(*) parameters)late_once(text, &place);                           \
+        return found ? found arguments : (missing);                                                          \
+    }
+
+LATE(int, "dladdr", dladdr, (const void *address, Dl_info *info), (address, info), 0)
+LATE(int, "dladdr1", dladdr1, (const void *address, Dl_info *info, void **extra, int flags),
+     (address, info, extra, flags), 0)
+LATE(int, "dlclose", dlclose, (void *handle), (handle), 0)
+LATE(int, "dlinfo", dlinfo, (void *handle, int request, void *answer), (handle, request, answer), -1)
+LATE(void *, "dlopen", dlopen, (const char *file, int mode), (file, mode), NULL)
+LATE(int, "pthread_create", pthread_create,
+     (pthread_t * thread, const pthread_attr_t *attr, void *(*start)(void *), void *argument),
+     (thread, attr, start, argument), ENOSYS)
+LATE(int, "pthread_detach", pthread_detach, (pthread_t thread), (thread), ENOSYS)
+LATE(int, "pthread_join", pthread_join, (pthread_t thread, void **result), (thread, result), ENOSYS)
+LATE(int, "pthread_mutex_consistent", pthread_mutex_consistent, (pthread_mutex_t * mutex), (mutex), ENOSYS)
+LATE(int, "pthread_mutex_timedlock", pthread_mutex_timedlock,
+     (pthread_mutex_t * mutex, const struct timespec *until), (mutex, until), ENOSYS)
+LATE(int, "pthread_mutex_trylock", pthread_mutex_trylock, (pthread_mutex_t * mutex), (mutex), ENOSYS)

@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Between the dynamic loader, the genuine driver and the wrappers. Entries are
+ * numbered as in `real` followed by `real_nvml`.
+ */
+#ifndef HAMI_PRELOAD_LOADER_H
+#define HAMI_PRELOAD_LOADER_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#define CUDA_SONAME "libcuda.so.1"
+#define NVML_SONAME "libnvidia-ml.so.1"
+
+/* The C library's own dlsym and dlvsym; NULL until genuine_find(). */
+extern void *(*genuine_dlsym)(void *, const char *);
+extern void *(*genuine_dlvsym)(void *, const char *, const char *);
+void genuine_find(void);
+
+/* The C library's dlsym on a handle, past every replacement. */
+void *genuine_symbol(void *handle, const char *name);
+
+/* real.c: the genuine driver's address of an entry, or NULL. */
+void *real_address(unsigned entry);
+const char *real_name(unsigned entry);
+
+/* Lets `real` call an address that the driver does not export under a name. */
+void real_adopt(unsigned entry, void *address);
+
+/* Whether libcuda.so.1 can be loaded at all. */
+bool real_driver_present(void);
+
+/* Called by stubs.S only. */
+struct loader_answer {
+    void *value;
+    uintptr_t decided; /* 0: let the C library decide, as if we were not there */
+};
+void *real_resolve(unsigned entry);
+struct loader_answer loader_dlsym(void *handle, const char *name, const void *caller);
+struct loader_answer loader_dlvsym(void *handle, const char *name, const char *version, const void *caller);
+
+#endif

@@ -13,16 +13,24 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "region/extension.h"
+#include "region/identity.h"
 #include "region/layout.h"
 
-struct region_ext; /* region/extension.h */
-
-/* A process's mapping of a region. Zero it, then region_open(). */
+/* A process's mapping of a region. Zero it, then region_open(). One per
+ * process; its functions may be called from any thread. The child of a fork
+ * must region_close() what it inherited before it does anything else with it:
+ * that closes the child's descriptor and mapping and leaves the parent's slot
+ * and locks alone. */
 struct region {
     struct region_base *base;
     struct region_ext *ext;
-    int fd;          /* -1 when private */
-    bool is_private; /* anonymous: the file could not be used */
+    int fd;           /* -1 when private */
+    bool is_private;  /* anonymous: the file could not be used */
+    _Atomic int slot; /* of this process, -1 = none */
+    struct region_identity self;
+    _Atomic uint32_t busy;         /* one thread at a time in claim, release and reclaim */
+    _Atomic uint64_t reclaimed_ns; /* when ledger_reserve_or_reclaim() last looked for the dead */
 };
 
 /* Limits a new region starts with; an existing region keeps its own. */
@@ -44,24 +52,43 @@ enum region_source {
 };
 
 /* Opens or creates the region file at path and validates or initialises it.
- * Truncated or foreign content is replaced only when no live process is
- * attached. On failure the caller decides on region_open_private(). */
+ * What a foreign, truncated or hostile file holds is replaced only when no
+ * process is attached; limits are replaced only when nobody had set any, or by
+ * the host. Waits at most one second for another process that is initialising.
+ * Returns 0 or
+ *   -ENOENT -EACCES -EROFS ...  as open() says (the directory is not created)
+ *   -ELOOP    path is a symbolic link          -EINVAL  it is no regular file
+ *   -ENOSPC   no room for what we touch        -EAGAIN  somebody held it for a second
+ *   -EBUSY    unusable content, and somebody is attached
+ * On failure nothing is left open; the caller decides on region_open_private().
+ * The host opens regions only before it starts a workload: the file can be
+ * truncated by those who may write it, and a mapping then raises SIGBUS. */
 int region_open(struct region *r, const char *path, const struct region_limits *initial);
 int region_open_private(struct region *r, const struct region_limits *initial);
 void region_close(struct region *r);
 
-/* Claims the lowest free slot for the calling process (1023 is shared when all
- * are taken). Slots never move. Returns the index or a negative errno. */
+/* Claims the lowest free slot for the calling process. Slots never move. When
+ * 1023 are taken, all further processes share slot 1023: their sum stays
+ * exact, but is given back only when the last of them is gone. Returns the
+ * index or a negative errno. Also lets go of a few dead processes' slots. */
 int region_slot_claim(struct region *r);
+
+/* Gives the slot and everything it holds back. Does nothing when called by
+ * another process than the one that claimed it. */
 void region_slot_release(struct region *r, int slot);
 
-/* Reclaims what dead processes left. Returns the number of slots freed. */
+/* False when somebody else has taken the slot away: an older library that
+ * compacts slots, or a hostile writer. */
+bool region_slot_intact(const struct region *r);
+
+/* Reclaims what dead processes left. Returns the number of slots freed. May be
+ * killed at any instruction; the next call goes on where it stopped. */
 int region_reclaim(struct region *r);
 
 /* A consistent, bounded copy for readers outside the slice: read with pread,
  * never mapped, so that a truncated file cannot kill the reader. */
 struct region_process_view {
-    int32_t pid, hostpid, status;
+    int32_t slot, pid, hostpid, status;
     uint64_t used[REGION_DEVICES]; /* bytes, all kinds */
 };
 struct region_view {
@@ -76,15 +103,30 @@ struct region_view {
     uint64_t throttled_ns[REGION_DEVICES]; /* time launches waited */
     uint64_t launches[REGION_DEVICES];
     int32_t recent_kernel;
+    int32_t utilization_switch;
+    int32_t priority;
+    uint32_t source; /* enum region_source */
     uint64_t last_kernel_time;
     bool suspended;
     uint32_t n_processes;
     struct region_process_view processes[REGION_SLOTS];
 };
+
+/* -EPROTO when the file is not a region, else as open() and read() say. Values
+ * are the workload's word: bounded and terminated, but not believed. */
 int region_read(const char *path, struct region_view *ret);
 
-/* Host-side controls on a region file. */
+/* Host-side controls on a region file: single writes, nothing is mapped.
+ * 0 or a negative errno; -EPROTO when the file is not a region of ours. */
 int region_set_limits(const char *path, const struct region_limits *limits);
 int region_set_suspended(const char *path, bool suspended);
+
+/* 1 when a process is attached to the file, 0 when none is, or -errno. Works
+ * from any pid namespace, trusts nothing that is written in the file. */
+int region_is_attached(const char *path);
+
+/* Replaces the file by a fresh one with these limits, for a region whose
+ * holder died. -EBUSY while a process is attached. */
+int region_reset(const char *path, const struct region_limits *limits);
 
 #endif

@@ -1,0 +1,201 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "region/identity.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#define FNV_START 0xcbf29ce484222325ull
+
+static uint64_t hash(uint64_t h, const void *data, size_t n)
+{
+    for (const unsigned char *p = data; n--; p++)
+        h = (h ^ *p) * 0x100000001b3ull;
+    return h;
+}
+
+/* Reads at most size bytes of a small file. Returns the length or -errno. */
+static ssize_t read_small(const char *path, char *buf, size_t size)
+{
+    size_t used = 0;
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+    if (fd < 0)
+        return -errno;
+    while (used < size) {
+        ssize_t n = read(fd, buf + used, size - used);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n <= 0) {
+            ssize_t rc = n < 0 ? -errno : (ssize_t)used;
+            close(fd);
+            return rc;
+        }
+        used += (size_t)n;
+    }
+    close(fd);
+    return (ssize_t)used;
+}
+
+static bool take_number(const char **at, const char *end, uint64_t *ret)
+{
+    const char *start = *at;
+    uint64_t v = 0;
+    for (; *at < end && **at >= '0' && **at <= '9'; ++*at)
+        v = v * 10 + (uint64_t)(**at - '0');
+    *ret = v;
+    return *at > start;
+}
+
+static const char *skip_fields(const char *at, const char *end, int n)
+{
+    for (; n && at; n--) {
+        at = memchr(at, ' ', (size_t)(end - at));
+        at = at ? at + 1 : NULL;
+    }
+    return at;
+}
+
+bool region_stat_parse(const char *text, size_t n, char *ret_state, uint64_t *ret_threads,
+                       uint64_t *ret_start_ticks)
+{
+    const char *end = text + n;
+    const char *at = memrchr(text, ')', n);
+    if (!at || end - at < 3 || at[1] != ' ')
+        return false;
+    *ret_state = at[2];
+    at = skip_fields(at + 2, end, 17); /* from field 3, the state, to field 20 */
+    if (!at || !take_number(&at, end, ret_threads))
+        return false;
+    at = skip_fields(at, end, 2);
+    return at && take_number(&at, end, ret_start_ticks);
+}
+
+enum region_presence region_presence_of(int32_t pid, uint64_t *ret_start_ticks)
+{
+    char path[32], text[1024], state;
+    uint64_t threads;
+    if (pid <= 0)
+        return REGION_GONE;
+    snprintf(path, sizeof path, "/proc/%d/stat", pid);
+    ssize_t n = read_small(path, text, sizeof text);
+    if (n < 0 || !region_stat_parse(text, (size_t)n, &state, &threads, ret_start_ticks))
+        return kill(pid, 0) < 0 && errno == ESRCH ? REGION_GONE : REGION_HIDDEN;
+    /* A leader that left its threads behind is a zombie of a living process. */
+    if ((state == 'Z' || state == 'X' || state == 'x') && threads <= 1)
+        return REGION_GONE;
+    return REGION_PRESENT;
+}
+
+static uint64_t pid_namespace(void)
+{
+    char link[64];
+    uint64_t inode = 0;
+    ssize_t n = readlink("/proc/self/ns/pid", link, sizeof link); /* pid:[4026531836] */
+    const char *at = n > 0 ? memchr(link, '[', (size_t)n) : NULL;
+    if (at) {
+        at++;
+        take_number(&at, link + n, &inode);
+    }
+    return inode;
+}
+
+void region_identity_self(struct region_identity *ret)
+{
+    char boot[64];
+    uint64_t start = 0;
+    *ret = (struct region_identity){.pid = getpid()};
+    if (region_presence_of(ret->pid, &start) == REGION_PRESENT)
+        ret->start_ticks = start;
+    ret->pid_ns = pid_namespace();
+    ssize_t n = read_small("/proc/sys/kernel/random/boot_id", boot, sizeof boot);
+    ret->boot = hash(FNV_START, boot, n > 0 ? (size_t)n : 0);
+}
+
+uint64_t region_incarnation(const struct region_identity *self)
+{
+    uint64_t init_start = 0;
+    region_presence_of(1, &init_start);
+    uint64_t h = hash(FNV_START, &self->boot, sizeof self->boot);
+    h = hash(h, &self->pid_ns, sizeof self->pid_ns);
+    return hash(h, &init_start, sizeof init_start);
+}
+
+/* ---- memory maps ---- */
+
+/* Calls visit for each line of /proc/<pid>/maps until it returns true; lines
+ * longer than the buffer are cut. Returns 1 when it did, 0, or -errno. */
+static int each_map(const char *path, bool (*visit)(void *arg, const char *line), void *arg)
+{
+    char buf[4096];
+    size_t used = 0;
+    int found = 0;
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+    if (fd < 0)
+        return -errno;
+    for (;;) {
+        ssize_t n = read(fd, buf + used, sizeof buf - 1 - used);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n <= 0) {
+            found = n < 0 ? -errno : found;
+            break;
+        }
+        used += (size_t)n;
+        char *line = buf, *newline;
+        while (!found && (newline = memchr(line, '\n', used - (size_t)(line - buf)))) {
+            *newline = '\0';
+            found = visit(arg, line);
+            line = newline + 1;
+        }
+        if (found)
+            break;
+        used -= (size_t)(line - buf);
+        memmove(buf, line, used);
+        if (used == sizeof buf - 1)
+            used = 0;
+    }
+    close(fd);
+    return found;
+}
+
+struct mapping {
+    char start[20]; /* "7f01...-" as maps prints it */
+    char file[48];  /* " dev inode " */
+};
+
+/* Line: start-end perms offset dev inode path */
+static bool is_own_mapping(void *arg, const char *line)
+{
+    struct mapping *m = arg;
+    if (strncmp(line, m->start, strlen(m->start)) != 0)
+        return false;
+    const char *end = line + strlen(line);
+    const char *from = skip_fields(line, end, 3);
+    const char *to = from ? skip_fields(from, end, 2) : NULL;
+    if (!to || (size_t)(to - from) + 2 > sizeof m->file)
+        return false;
+    snprintf(m->file, sizeof m->file, " %.*s", (int)(to - from), from);
+    return true;
+}
+
+static bool is_same_file(void *arg, const char *line)
+{
+    const struct mapping *m = arg;
+    return strstr(line, m->file) != NULL;
+}
+
+bool region_maps_same_file(int32_t pid, const void *address)
+{
+    char path[32];
+    struct mapping m = {0};
+    snprintf(m.start, sizeof m.start, "%lx-", (unsigned long)(uintptr_t)address);
+    if (each_map("/proc/self/maps", is_own_mapping, &m) != 1)
+        return true;
+    snprintf(path, sizeof path, "/proc/%d/maps", pid);
+    return each_map(path, is_same_file, &m) != 0;
+}

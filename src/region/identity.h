@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Who a process is, and whether it still runs. A pid alone is not enough: it
+ * is reused, means something else in another pid namespace and after a reboot,
+ * and outlives the program that joined when that program execs another.
+ */
+#ifndef HAMI_REGION_IDENTITY_H
+#define HAMI_REGION_IDENTITY_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct region_identity {
+    int32_t pid;
+    uint64_t start_ticks; /* field 22 of /proc/<pid>/stat; 0 = could not be read */
+    uint64_t pid_ns;      /* inode of the pid namespace; 0 = could not be read */
+    uint64_t boot;        /* hash of the boot id */
+};
+
+enum region_presence {
+    REGION_GONE,    /* no such process, or a zombie without threads */
+    REGION_PRESENT, /* runs; the start time is known */
+    REGION_HIDDEN,  /* exists, but /proc does not show it to us */
+};
+
+void region_identity_self(struct region_identity *ret);
+
+/* Looks a pid of our own namespace up. *ret_start_ticks is set when PRESENT. */
+enum region_presence region_presence_of(int32_t pid, uint64_t *ret_start_ticks);
+
+/* Parses the text of /proc/<pid>/stat: the name may hold spaces, parentheses
+ * and anything else. False when it is not such a text. */
+bool region_stat_parse(const char *text, size_t n, char *ret_state, uint64_t *ret_threads,
+                       uint64_t *ret_start_ticks);
+
+/* Whether the process maps the file that this process maps at `address`;
+ * true as well when it cannot be told. */
+bool region_maps_same_file(int32_t pid, const void *address);
+
+/* Hash of what makes one run of a container: boot, pid namespace, its init. */
+uint64_t region_incarnation(const struct region_identity *self);
+
+#endif

@@ -1,0 +1,377 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * How an operation survives its process. Each device has a word {bytes, tag},
+ * the tag naming the slot and the sequence number of the operation that wrote
+ * it. Each slot has a journal per device:
+ *
+ *   1. next = held +- n, then intent = seq      now the operation is announced
+ *   2. if the word's tag is another slot's, note in that slot's journal that
+ *      its operation was applied (helping)
+ *   3. compare and swap the word to {bytes +- n, (slot, seq)}; again from 2
+ *      when somebody was faster
+ *   4. held = next, then done = seq
+ *
+ * When a process dies, whoever cleans up asks: is intent != done, and if so
+ * was that operation applied? It was if and only if the word still carries its
+ * tag or somebody noted it as applied before replacing the tag; 2 comes before
+ * 3 in everybody's program, so one of the two is always visible. Then held is
+ * exact and is given back by one more operation in the dead slot's name, which
+ * may in turn be interrupted and resumed at any instruction.
+ *
+ * Why 16 bytes: with bytes and tag packed into 8, a sequence number of 7 bits
+ * would wrap while a helper sleeps between 2 and 3, and a swap could replace a
+ * tag that nobody has noted. With 54 bits it does not wrap in a century of
+ * allocations, and cmpxchg16b costs some 2 ns more than cmpxchg.
+ *
+ * Threads of one process share its slot and exclude each other by the slot's
+ * lock word. Nobody else ever waits for it: threads die with their process,
+ * and a cleaner ignores the word. Only the overflow slot is shared by several
+ * processes; there a waiter takes the word over from a dead holder and settles
+ * its operation first. A wait is bounded by one second (a handler interrupted
+ * its own thread, a debugger stopped one): a reservation is then refused, and
+ * what must be recorded is parked in the journal for the next operation.
+ *
+ * The sequence numbers of a slot go on from owner to owner and never restart.
+ */
+#include "region/ledger.h"
+
+#include <errno.h>
+#include <sched.h>
+#include <signal.h>
+#include <time.h>
+
+#include "region/lock.h"
+
+#define SEQ_BITS 54
+#define SEQ_MASK ((UINT64_C(1) << SEQ_BITS) - 1)
+#define RECLAIM_EVERY_NS 4000000
+#define relaxed memory_order_relaxed
+
+#if !defined(__x86_64__) && !defined(__aarch64__)
+#error "the ledger needs a 16-byte compare and swap"
+#endif
+
+__extension__ typedef unsigned __int128 two_words;
+
+static bool swap_word(struct region_word *w, uint64_t bytes, uint64_t tag, uint64_t new_bytes,
+                      uint64_t new_tag)
+{
+    two_words from = (two_words)tag << 64 | bytes;
+    two_words to = (two_words)new_tag << 64 | new_bytes;
+    return __sync_bool_compare_and_swap((two_words *)(void *)w, from, to);
+}
+
+static inline struct region_journal *journal(const struct region *r, unsigned slot, unsigned d)
+{
+    return &r->ext->members[slot].journal[d];
+}
+
+static inline uint64_t load(_Atomic uint64_t *p)
+{
+    return atomic_load_explicit(p, relaxed);
+}
+
+static inline void store(_Atomic uint64_t *p, uint64_t v)
+{
+    atomic_store_explicit(p, v, relaxed);
+}
+
+static void raise_to(_Atomic uint64_t *p, uint64_t v)
+{
+    uint64_t old = load(p);
+    while (old < v && !atomic_compare_exchange_weak(p, &old, v))
+        ;
+}
+
+/* Step 2. Noted values only grow, so a helper that slept does no harm. */
+static void note_applied(const struct region *r, unsigned d, uint64_t tag)
+{
+    raise_to(&journal(r, (unsigned)(tag >> SEQ_BITS) % REGION_SLOTS, d)->applied, tag & SEQ_MASK);
+}
+
+/* What older programs read. Owner-only writes; they may see it a moment late. */
+static inline void publish(const struct region *r, unsigned slot, unsigned d, struct region_journal *j)
+{
+    struct region_used *used = &r->base->procs[slot].used[d];
+    uint64_t held = load(&j->held), other = load(&j->context) + load(&j->module);
+    __atomic_store_n(&used->total, held, __ATOMIC_RELAXED);
+    __atomic_store_n(&used->data, held > other ? held - other : 0, __ATOMIC_RELAXED);
+}
+
+/* Steps 1 to 4 for slot, whose lock the caller holds. `give` is at most held. */
+static inline bool operate(struct region *r, unsigned slot, unsigned d, uint64_t take, uint64_t give,
+                           uint64_t limit)
+{
+    struct region_device *device = &r->ext->devices[d];
+    struct region_journal *j = journal(r, slot, d);
+    uint64_t next = load(&j->held) + take - give;
+    uint64_t seq = (load(&j->done) + 1) & SEQ_MASK;
+    uint64_t mine = (uint64_t)slot << SEQ_BITS | seq;
+    uint64_t bytes, after, tag;
+    store(&j->next, next);
+    atomic_store_explicit(&j->intent, seq, memory_order_release);
+    do {
+        tag = atomic_load_explicit(&device->word.tag, memory_order_acquire);
+        bytes = atomic_load_explicit(&device->word.bytes, memory_order_acquire);
+        if (take > UINT64_MAX - bytes || (limit && take && (bytes > limit || take > limit - bytes))) {
+            store(&j->intent, load(&j->done));
+            return false;
+        }
+        after = bytes + take;
+        after = after > give ? after - give : 0;
+        if (tag >> SEQ_BITS != slot)
+            note_applied(r, d, tag);
+    } while (!swap_word(&device->word, bytes, tag, after, mine));
+    store(&j->held, next);
+    atomic_store_explicit(&j->done, seq, memory_order_release);
+    if (after > load(&device->peak))
+        raise_to(&device->peak, after);
+    publish(r, slot, d, j);
+    return true;
+}
+
+/* Decides the fate of an operation whose process died inside it. */
+static void settle(struct region *r, unsigned slot, unsigned d)
+{
+    struct region_journal *j = journal(r, slot, d);
+    uint64_t intent = atomic_load(&j->intent);
+    if (intent == atomic_load(&j->done))
+        return;
+    bool applied = atomic_load(&r->ext->devices[d].word.tag) == ((uint64_t)slot << SEQ_BITS | intent) ||
+                   atomic_load(&j->applied) >= intent;
+    if (applied) {
+        atomic_store(&j->held, load(&j->next));
+        atomic_store(&j->done, intent);
+    } else {
+        atomic_store(&j->intent, load(&j->done));
+    }
+}
+
+static void give_back(struct region *r, unsigned slot, unsigned d, uint64_t n)
+{
+    uint64_t held = load(&journal(r, slot, d)->held);
+    n = n < held ? n : held;
+    if (n)
+        operate(r, slot, d, 0, n, 0);
+}
+
+void ledger_abandon(struct region *r, unsigned slot)
+{
+    for (unsigned d = 0; d < REGION_DEVICES; d++) {
+        struct region_journal *j = journal(r, slot, d);
+        settle(r, slot, d);
+        give_back(r, slot, d, UINT64_MAX);
+        atomic_store(&j->parked, 0);
+        store(&j->context, 0);
+        store(&j->module, 0);
+    }
+}
+
+/* ---- threads of one slot ---- */
+
+static uint64_t now_ns(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
+
+static bool is_dead(uint32_t pid)
+{
+    uint64_t start;
+    return region_presence_of((int32_t)pid, &start) == REGION_GONE;
+}
+
+/* Takes the lock word from a process that cannot be inside: in a slot of our
+ * own any other pid is garbage, in the overflow slot a dead holder is. */
+static bool take_over(struct region *r, unsigned slot, uint32_t owner)
+{
+    _Atomic uint32_t *lock = &r->ext->members[slot].lock;
+    if (owner == 0 || owner == (uint32_t)r->self.pid || (slot == REGION_SLOTS - 1 && !is_dead(owner)))
+        return false;
+    if (!atomic_compare_exchange_strong(lock, &owner, (uint32_t)r->self.pid))
+        return false;
+    for (unsigned d = 0; d < REGION_DEVICES; d++)
+        settle(r, slot, d);
+    return true;
+}
+
+static bool slot_lock_slow(struct region *r, unsigned slot)
+{
+    _Atomic uint32_t *lock = &r->ext->members[slot].lock;
+    int saved_errno = errno;
+    bool got = false;
+    uint64_t deadline = now_ns() + REGION_WAIT_NS;
+    for (unsigned turn = 1; !got; turn++) {
+        uint32_t owner = 0;
+        got = atomic_compare_exchange_strong(lock, &owner, (uint32_t)r->self.pid);
+        if (got)
+            break;
+        if (turn % 64 == 0)
+            got = take_over(r, slot, owner);
+        if (turn % 64 == 0 && now_ns() > deadline)
+            break;
+        if (turn > 32)
+            sched_yield();
+    }
+    errno = saved_errno;
+    return got;
+}
+
+static void absorb_parked(struct region *r, unsigned slot, unsigned d)
+{
+    int64_t parked = atomic_exchange(&journal(r, slot, d)->parked, 0);
+    if (parked > 0)
+        operate(r, slot, d, (uint64_t)parked, 0, 0);
+    else
+        give_back(r, slot, d, 0 - (uint64_t)parked);
+}
+
+static inline bool slot_lock(struct region *r, unsigned slot, unsigned d)
+{
+    uint32_t nobody = 0;
+    if (!__builtin_expect(atomic_compare_exchange_strong_explicit(&r->ext->members[slot].lock, &nobody,
+                                                                  (uint32_t)r->self.pid, memory_order_acquire,
+                                                                  relaxed),
+                          1) &&
+        !slot_lock_slow(r, slot))
+        return false;
+    if (__builtin_expect(atomic_load_explicit(&journal(r, slot, d)->parked, relaxed) != 0, 0))
+        absorb_parked(r, slot, d);
+    return true;
+}
+
+static inline void slot_unlock(struct region *r, unsigned slot)
+{
+    atomic_store_explicit(&r->ext->members[slot].lock, 0, memory_order_release);
+}
+
+/* Only the slot that this process has now: a thread that comes late, after
+ * the slot was given back, must not write into its next owner's journal. */
+static inline bool is_valid(const struct region *r, int slot, unsigned d)
+{
+    return slot >= 0 && slot == atomic_load_explicit(&r->slot, relaxed) && d < REGION_DEVICES;
+}
+
+void ledger_shut(struct region *r, unsigned slot)
+{
+    slot_lock(r, slot, 0);
+}
+
+/* ---- the face ---- */
+
+bool ledger_reserve(struct region *r, int slot, unsigned d, uint64_t n, uint64_t limit)
+{
+    if (!is_valid(r, slot, d) || !slot_lock(r, (unsigned)slot, d))
+        return false;
+    bool taken = operate(r, (unsigned)slot, d, n, 0, limit);
+    slot_unlock(r, (unsigned)slot);
+    return taken;
+}
+
+bool ledger_reserve_or_reclaim(struct region *r, int slot, unsigned d, uint64_t n, uint64_t limit)
+{
+    if (ledger_reserve(r, slot, d, n, limit))
+        return true;
+    if (!is_valid(r, slot, d) || (limit && n > limit) || r->is_private)
+        return false;
+    uint64_t now = now_ns(), last = atomic_load(&r->reclaimed_ns);
+    if (now - last < RECLAIM_EVERY_NS || !atomic_compare_exchange_strong(&r->reclaimed_ns, &last, now))
+        return false;
+    return region_reclaim(r) > 0 && ledger_reserve(r, slot, d, n, limit);
+}
+
+static void add_kind(struct region *r, unsigned slot, unsigned d, enum ledger_kind kind, uint64_t take,
+                     uint64_t give)
+{
+    struct region_journal *j = journal(r, slot, d);
+    struct region_used *used = &r->base->procs[slot].used[d];
+    if (kind == LEDGER_DATA)
+        return;
+    _Atomic uint64_t *part = kind == LEDGER_CONTEXT ? &j->context : &j->module;
+    uint64_t *legacy = kind == LEDGER_CONTEXT ? &used->context : &used->module;
+    uint64_t v = load(part) + take;
+    store(part, v > give ? v - give : 0);
+    __atomic_store_n(legacy, load(part), __ATOMIC_RELAXED);
+}
+
+static void park(struct region *r, int slot, unsigned d, int64_t n)
+{
+    atomic_fetch_add(&journal(r, (unsigned)slot, d)->parked, n);
+}
+
+void ledger_charge_kind(struct region *r, int slot, unsigned d, enum ledger_kind kind, uint64_t n)
+{
+    if (!is_valid(r, slot, d) || n == 0 || n > INT64_MAX)
+        return;
+    if (!slot_lock(r, (unsigned)slot, d)) {
+        park(r, slot, d, (int64_t)n);
+        return;
+    }
+    add_kind(r, (unsigned)slot, d, kind, n, 0);
+    operate(r, (unsigned)slot, d, n, 0, 0);
+    slot_unlock(r, (unsigned)slot);
+}
+
+void ledger_release_kind(struct region *r, int slot, unsigned d, enum ledger_kind kind, uint64_t n)
+{
+    if (!is_valid(r, slot, d) || n == 0 || n > INT64_MAX)
+        return;
+    if (!slot_lock(r, (unsigned)slot, d)) {
+        park(r, slot, d, -(int64_t)n);
+        return;
+    }
+    add_kind(r, (unsigned)slot, d, kind, 0, n);
+    give_back(r, (unsigned)slot, d, n);
+    slot_unlock(r, (unsigned)slot);
+}
+
+void ledger_charge(struct region *r, int slot, unsigned d, uint64_t n)
+{
+    ledger_charge_kind(r, slot, d, LEDGER_DATA, n);
+}
+
+void ledger_release(struct region *r, int slot, unsigned d, uint64_t n)
+{
+    ledger_release_kind(r, slot, d, LEDGER_DATA, n);
+}
+
+uint64_t ledger_used(const struct region *r, unsigned d)
+{
+    return r->ext && d < REGION_DEVICES ? load(&r->ext->devices[d].word.bytes) : 0;
+}
+
+uint64_t ledger_held(const struct region *r, int slot, unsigned d)
+{
+    bool exists = r->ext && (unsigned)slot < REGION_SLOTS && d < REGION_DEVICES;
+    return exists ? load(&journal(r, (unsigned)slot, d)->held) : 0;
+}
+
+uint64_t ledger_peak(const struct region *r, unsigned d)
+{
+    return r->ext && d < REGION_DEVICES ? load(&r->ext->devices[d].peak) : 0;
+}
+
+uint64_t ledger_oom_count(const struct region *r, unsigned d)
+{
+    return r->ext && d < REGION_DEVICES ? load(&r->ext->devices[d].oom_count) : 0;
+}
+
+void ledger_count_oom(struct region *r, unsigned d)
+{
+    if (r->ext && d < REGION_DEVICES)
+        atomic_fetch_add_explicit(&r->ext->devices[d].oom_count, 1, relaxed);
+}
+
+/* The swap fails if anyone has charged since the tag was read, so a process
+ * that attaches meanwhile loses nothing. */
+void ledger_repair(struct region *r, bool (*is_attached)(const struct region *))
+{
+    for (unsigned d = 0; d < REGION_DEVICES; d++) {
+        struct region_word *w = &r->ext->devices[d].word;
+        uint64_t tag = atomic_load(&w->tag);
+        uint64_t bytes = atomic_load(&w->bytes);
+        if (bytes && !is_attached(r))
+            swap_word(w, bytes, tag, 0, tag);
+    }
+}

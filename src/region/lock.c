@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "region/lock.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdint.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+static int lock_call(int fd, int command, short type, off_t byte, off_t n, struct flock *ret)
+{
+    *ret = (struct flock){.l_type = type, .l_whence = SEEK_SET, .l_start = byte, .l_len = n};
+    return syscall(SYS_fcntl, fd, command, ret) < 0 ? -errno : 0;
+}
+
+int region_lock(int fd, short type, off_t byte)
+{
+    struct flock fl;
+    int rc = lock_call(fd, F_OFD_SETLK, type, byte, 1, &fl);
+    return rc == -EACCES ? -EAGAIN : rc;
+}
+
+/* A waiting fcntl cannot be bounded without a signal; holders keep a lock for
+ * some ten microseconds, so short sleeps that grow are enough. */
+int region_lock_wait(int fd, short type, off_t byte)
+{
+    uint64_t slept = 0;
+    for (long pause_ns = 20000;; pause_ns = pause_ns < 2000000 ? pause_ns * 2 : pause_ns) {
+        int rc = region_lock(fd, type, byte);
+        if (rc != -EAGAIN || slept >= REGION_WAIT_NS)
+            return rc;
+        nanosleep(&(struct timespec){.tv_nsec = pause_ns}, NULL);
+        slept += (uint64_t)pause_ns;
+    }
+}
+
+bool region_lock_held(int fd, off_t byte, off_t n)
+{
+    struct flock fl;
+    return lock_call(fd, F_OFD_GETLK, F_WRLCK, byte, n, &fl) == 0 && fl.l_type != F_UNLCK;
+}
+
+int region_stat(int fd, struct stat *ret)
+{
+    return syscall(SYS_fstat, fd, ret) < 0 ? -errno : 0;
+}

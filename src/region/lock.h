@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Locks on single bytes far behind the end of the region file, held by the
+ * open file description: the kernel drops them when the process dies or execs,
+ * they work across pid namespaces, and nothing a workload writes into the file
+ * can forge, stick or corrupt them. That is why the region needs no robust
+ * mutex in shared memory, whose list pointers a neighbour could overwrite.
+ *
+ *   INIT        held while the file is created, validated or repaired
+ *   LIFE + slot held by a slot's owner from claim to death (shared by the
+ *               processes of the overflow slot)
+ *   WORK + slot held while a slot is claimed, released or reclaimed
+ *
+ * A fork's child shares its parent's locks until it closes the descriptor, so
+ * LIFE alone never proves life where /proc can be asked.
+ * Raw system calls: fcntl and fstat of a new glibc would bind symbols that
+ * older ones lack.
+ */
+#ifndef HAMI_REGION_LOCK_H
+#define HAMI_REGION_LOCK_H
+
+#include <stdbool.h>
+#include <sys/stat.h>
+#include <sys/types.h>
+
+#define REGION_LOCK_INIT ((off_t)1 << 40)
+#define REGION_LOCK_LIFE (REGION_LOCK_INIT + 4096)
+#define REGION_LOCK_WORK (REGION_LOCK_INIT + 8192)
+#define REGION_WAIT_NS 1000000000ull /* no wait in here is longer */
+
+/* Takes (F_WRLCK, F_RDLCK) or drops (F_UNLCK) the lock on one byte without
+ * waiting. 0, -EAGAIN when another description holds it, or another -errno. */
+int region_lock(int fd, short type, off_t byte);
+
+/* As region_lock, waiting up to REGION_WAIT_NS. */
+int region_lock_wait(int fd, short type, off_t byte);
+
+/* True when another open file description holds a lock on any of n bytes. */
+bool region_lock_held(int fd, off_t byte, off_t n);
+
+int region_stat(int fd, struct stat *ret);
+
+#endif

@@ -16,6 +16,7 @@
 #define dlclose late_dlclose
 #define dlinfo late_dlinfo
 #define dlopen late_dlopen
+#define pthread_attr_setstacksize late_pthread_attr_setstacksize
 #define pthread_create late_pthread_create
 #define pthread_detach late_pthread_detach
 #define pthread_join late_pthread_join

@@ -62,3 +62,5 @@ LATE(int, "pthread_mutex_consistent", pthread_mutex_consistent, (pthread_mutex_t
 LATE(int, "pthread_mutex_timedlock", pthread_mutex_timedlock,
      (pthread_mutex_t * mutex, const struct timespec *until), (mutex, until), ENOSYS)
 LATE(int, "pthread_mutex_trylock", pthread_mutex_trylock, (pthread_mutex_t * mutex), (mutex), ENOSYS)
+LATE(int, "pthread_attr_setstacksize", pthread_attr_setstacksize, (pthread_attr_t * attr, size_t bytes),
+     (attr, bytes), ENOSYS)

@@ -26,16 +26,20 @@ enum slice_state {
     SLICE_REFUSED, /* limits should exist and cannot be read: nothing may be taken */
 };
 
+/* Lies on pages of its own that the kernel empties in the child of a fork or
+ * of a raw clone: the child is unattached again without any code running. */
 struct slice {
-    _Atomic uint32_t state; /* enum slice_state */
-    uint32_t generation;    /* of fork: a child starts a new one */
+    _Alignas(4096) _Atomic uint32_t state; /* enum slice_state */
+    uint32_t generation;                   /* of fork: a child starts a new one */
     struct region region;
     int slot;
     bool has_grant;
+    bool watched; /* somebody besides this process looks at the region */
     enum grant_policy policy;
     int32_t priority;
     bool oversubscribe;
-    uint32_t n_devices;                           /* of the region */
+    uint32_t n_devices; /* of the region */
+    int denied;         /* index of every card the grant does not name: nothing may be taken; -1 = none */
     char board[REGION_DEVICES][GRANT_TEXT_MAX];   /* turn boards, empty = none */
     const volatile uint64_t *grant_epoch;         /* 8 bytes of the mapped grant, or a constant */
     _Atomic uint64_t grant_mem[REGION_DEVICES];   /* of the grant: bytes; 0 = unlimited */
@@ -48,6 +52,16 @@ extern struct slice slice;
  * when already attached. Never changes errno, never blocks longer than 1 s. */
 enum slice_state slice_attach(void);
 
+/* As slice_attach for a process that uses NVML and maybe no CUDA at all: never
+ * loads the CUDA driver. */
+enum slice_state slice_attach_nvml(void);
+
+/* Before the driver is initialised: SLICE_REFUSED when the grant is broken. */
+enum slice_state slice_check(void);
+
+/* life.c only. */
+void slice_after_fork(void);
+
 /* The limits in force now: the grant's when there is one, else the region's. */
 uint64_t slice_mem_limit(unsigned d);   /* bytes; 0 = unlimited */
 uint32_t slice_cores_limit(unsigned d); /* percent 1..99; 0 = unlimited */
@@ -55,6 +69,9 @@ uint32_t slice_cores_limit(unsigned d); /* percent 1..99; 0 = unlimited */
 /* Region index of a CUDA ordinal or NVML handle's UUID; -1 when not ours. */
 int slice_device_of(CUdevice ordinal);
 int slice_device_of_uuid(const char *uuid);
+
+/* The CUDA ordinals became known, or changed: cuInit succeeded. */
+void slice_map_ordinals(void);
 
 /* Region index of the calling thread's current context; -1 without one. */
 int slice_device_current(void);

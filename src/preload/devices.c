@@ -1,0 +1,126 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Asking the driver and NVML for UUIDs.
+ *
+ * Invariants:
+ *   1. The order of devices is never derived from an environment variable
+ *      alone: CUDA_VISIBLE_DEVICES only decides whether CUDA's own list may be
+ *      short of cards, in which case NVML is asked.
+ *   2. No context is created. No lock is held by the caller.
+ */
+#include "preload/devices.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "preload/real.h"
+
+static void format_uuid(char text[48], const char *prefix, const CUuuid *uuid)
+{
+    const unsigned char *b = (const unsigned char *)uuid->bytes;
+    snprintf(text, 48, "%s%02x%02x%02x%02x-%02x%02x-%02x%02x-%02x%02x-%02x%02x%02x%02x%02x%02x", prefix, b[0],
+             b[1], b[2], b[3], b[4], b[5], b[6], b[7], b[8], b[9], b[10], b[11], b[12], b[13], b[14], b[15]);
+}
+
+bool devices_of_cuda(struct devices_ordinals *ret)
+{
+    int n = 0;
+    memset(ret, 0, sizeof *ret);
+    if (real.cuDeviceGetCount(&n) != CUDA_SUCCESS || n <= 0)
+        return false;
+    for (int i = 0; i < n && i < DEVICES_ORDINALS; i++) {
+        CUuuid card, instance;
+        CUdevice device;
+        if (real.cuDeviceGet(&device, i) != CUDA_SUCCESS)
+            continue;
+        bool has_card = real.cuDeviceGetUuid(&card, device) == CUDA_SUCCESS;
+        bool has_instance = real.cuDeviceGetUuid_v2(&instance, device) == CUDA_SUCCESS;
+        if (has_card)
+            format_uuid(ret->card[i], "GPU-", &card);
+        if (has_instance) {
+            bool is_card = !has_card || memcmp(&card, &instance, sizeof card) == 0;
+            format_uuid(ret->uuid[i], is_card ? "GPU-" : "MIG-", &instance);
+        } else {
+            memcpy(ret->uuid[i], ret->card[i], sizeof ret->uuid[i]);
+        }
+    }
+    ret->n = (uint32_t)(n < DEVICES_ORDINALS ? n : DEVICES_ORDINALS);
+    return true;
+}
+
+static bool devices_of_nvml(bool ready, struct devices_list *ret)
+{
+    unsigned n = 0;
+    memset(ret, 0, sizeof *ret);
+    if (!ready && real_nvml.nvmlInit_v2() != NVML_SUCCESS)
+        return false;
+    if (real_nvml.nvmlDeviceGetCount_v2(&n) != NVML_SUCCESS)
+        n = 0;
+    for (unsigned i = 0; i < n && i < REGION_DEVICES; i++) {
+        nvmlDevice_t device;
+        if (real_nvml.nvmlDeviceGetHandleByIndex_v2(i, &device) == NVML_SUCCESS &&
+            real_nvml.nvmlDeviceGetUUID(device, ret->uuids[i], REGION_UUID_BYTES) == NVML_SUCCESS)
+            ret->n = i + 1;
+    }
+    if (!ready)
+        real_nvml.nvmlShutdown();
+    return ret->n > 0;
+}
+
+struct place {
+    int64_t pci;
+    uint32_t ordinal;
+};
+
+static int by_pci(const void *a, const void *b)
+{
+    const struct place *x = a, *y = b;
+    return x->pci != y->pci ? (x->pci > y->pci) - (x->pci < y->pci)
+                            : (x->ordinal > y->ordinal) - (x->ordinal < y->ordinal);
+}
+
+/* CUDA's list in the order of the bus, which is NVML's. */
+static bool devices_by_bus(const struct devices_ordinals *cuda, struct devices_list *ret)
+{
+    static const CUdevice_attribute parts[] = {
+        CU_DEVICE_ATTRIBUTE_PCI_DOMAIN_ID, CU_DEVICE_ATTRIBUTE_PCI_BUS_ID, CU_DEVICE_ATTRIBUTE_PCI_DEVICE_ID};
+    struct place places[DEVICES_ORDINALS];
+    for (uint32_t i = 0; i < cuda->n; i++) {
+        places[i] = (struct place){.ordinal = i};
+        CUdevice device;
+        if (real.cuDeviceGet(&device, (int)i) != CUDA_SUCCESS)
+            return false;
+        for (unsigned p = 0; p < sizeof parts / sizeof parts[0]; p++) {
+            int value = 0;
+            if (real.cuDeviceGetAttribute(&value, parts[p], device) != CUDA_SUCCESS)
+                value = 0;
+            places[i].pci = (places[i].pci << 16) + value;
+        }
+    }
+    qsort(places, cuda->n, sizeof places[0], by_pci);
+    memset(ret, 0, sizeof *ret);
+    for (; ret->n < cuda->n && ret->n < REGION_DEVICES; ret->n++)
+        memcpy(ret->uuids[ret->n], cuda->uuid[places[ret->n].ordinal], sizeof cuda->uuid[0]);
+    return ret->n > 0;
+}
+
+bool devices_of_machine(const struct devices_ordinals *cuda, bool nvml_ready, struct devices_list *ret)
+{
+    const char *chosen = getenv("CUDA_VISIBLE_DEVICES");
+    bool may_be_short = cuda->n == 0 || (chosen && *chosen);
+    if ((may_be_short || nvml_ready) && devices_of_nvml(nvml_ready, ret))
+        return true;
+    return devices_by_bus(cuda, ret);
+}
+
+static const char *past_prefix(const char *uuid)
+{
+    return strncmp(uuid, "GPU-", 4) == 0 || strncmp(uuid, "MIG-", 4) == 0 ? uuid + 4 : uuid;
+}
+
+bool devices_same(const char *a, const char *b)
+{
+    return *a && *b && strcasecmp(past_prefix(a), past_prefix(b)) == 0;
+}

@@ -1,0 +1,133 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The helper thread.
+ *
+ * Invariants:
+ *   1. At most one per process, and none in a process that nobody limits and
+ *      nobody watches. It is created by a submission of work, never earlier.
+ *   2. All its signals are blocked; it holds no lock while it sleeps; it never
+ *      creates a context and never makes one current.
+ *   3. active is set by submitters and cleared by the helper only. While it is
+ *      set the helper will look again, so no submission is missed.
+ */
+#include "preload/helper.h"
+
+#include <errno.h>
+#include <linux/futex.h>
+#include <pthread.h>
+#include <signal.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "preload/compute.h"
+#include "preload/log.h"
+#include "preload/memory.h"
+#include "preload/monitor.h"
+#include "preload/slice.h"
+
+#define VISIT_NS 100000000L
+#define IDLE_VISITS 100 /* 10 s without a submission */
+
+enum { HELPER_NONE = 0, HELPER_RUNNING = 1 };
+
+struct helper helper;
+static _Atomic uint32_t state; /* HELPER_... */
+
+static uint64_t now_ns(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (uint64_t)t.tv_sec * UINT64_C(1000000000) + (uint64_t)t.tv_nsec;
+}
+
+static long futex(_Atomic uint32_t *word, int operation, uint32_t value)
+{
+    return syscall(SYS_futex, word, operation, value, NULL, NULL, 0);
+}
+
+#pragma weak compute_tick
+#pragma weak memory_settle
+
+static void visit(bool worked)
+{
+    uint64_t now = now_ns();
+    if (atomic_load_explicit(&slice.state, memory_order_acquire) != SLICE_ON)
+        return;
+    if (compute_tick)
+        compute_tick(now);
+    if (memory_settle)
+        memory_settle();
+    if (worked)
+        monitor_publish(now);
+}
+
+static void *helper_main(void *argument)
+{
+    (void)argument;
+    prctl(PR_SET_NAME, "hami-helper", 0, 0, 0);
+    unsigned idle = 0;
+    for (;;) {
+        bool worked = atomic_exchange_explicit(&helper.active, 0, memory_order_acquire) != 0;
+        idle = worked ? 0 : idle + 1;
+        visit(worked);
+        if (idle < IDLE_VISITS) {
+            nanosleep(&(struct timespec){.tv_nsec = VISIT_NS}, NULL);
+            continue;
+        }
+        while (atomic_load(&helper.active) == 0)
+            futex(&helper.active, FUTEX_WAIT_PRIVATE, 0);
+        idle = 0;
+    }
+    return NULL;
+}
+
+/* Somebody limits this process, or looks at what it does. */
+static bool is_needed(void)
+{
+    if (slice.watched)
+        return true;
+    for (unsigned d = 0; d < slice.n_devices; d++)
+        if (slice_cores_limit(d) || slice_mem_limit(d))
+            return true;
+    return false;
+}
+
+static void start(void)
+{
+    sigset_t all, before;
+    pthread_attr_t attr;
+    pthread_t thread;
+    sigfillset(&all);
+    syscall(SYS_rt_sigprocmask, SIG_SETMASK, &all, &before, (size_t)(_NSIG / 8));
+    int result = pthread_attr_init(&attr);
+    if (result == 0) {
+        pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
+        pthread_attr_setstacksize(&attr, 128 << 10);
+        result = pthread_create(&thread, &attr, helper_main, NULL);
+        pthread_attr_destroy(&attr);
+    }
+    syscall(SYS_rt_sigprocmask, SIG_SETMASK, &before, NULL, (size_t)(_NSIG / 8));
+    if (result != 0)
+        log_warn("no helper thread: error %d; measurements settle at the next submission", result);
+}
+
+__attribute__((cold)) void helper_wake(void)
+{
+    int saved = errno;
+    if (atomic_exchange(&helper.active, 1) == 0 && atomic_load(&slice.state) == SLICE_ON) {
+        uint32_t none = HELPER_NONE;
+        if (atomic_load(&state) == HELPER_RUNNING)
+            futex(&helper.active, FUTEX_WAKE_PRIVATE, 1);
+        else if (is_needed() && atomic_compare_exchange_strong(&state, &none, HELPER_RUNNING))
+            start();
+    }
+    errno = saved;
+}
+
+void helper_after_fork(void)
+{
+    atomic_store(&state, HELPER_NONE);
+    atomic_store(&helper.active, 0);
+}

@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * fork, raw clone, exit.
+ *
+ * Invariants:
+ *   1. One fork handler per process and its descendants, whatever their number.
+ *   2. A copy never touches the parent's slot, lock or helper: it forgets them
+ *      and attaches anew when it makes an effective call itself.
+ *   3. The parent's file locks belong to the open file; the copy only closes
+ *      its descriptor and never unlocks.
+ */
+#include "preload/life.h"
+
+#include <errno.h>
+#include <stdatomic.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "preload/compute.h"
+#include "preload/helper.h"
+#include "preload/slice.h"
+#include "region/lock.h"
+
+#ifndef MADV_WIPEONFORK
+#define MADV_WIPEONFORK 18
+#endif
+
+static struct region held;
+static struct stat held_file;
+static pid_t held_pid;
+static uint32_t generation;
+static bool registered;
+
+/* What pthread_atfork calls; used directly because this library has none of
+ * the start files that pthread_atfork's static part refers to. */
+int __register_atfork(void (*prepare)(void), void (*parent)(void), void (*child)(void), void *object);
+
+/* A daemon closes every descriptor, ours too, and may have opened another file
+ * under its number since. */
+static bool fd_is_ours(void)
+{
+    struct stat now;
+    return held.fd >= 0 && region_stat(held.fd, &now) == 0 && now.st_dev == held_file.st_dev &&
+           now.st_ino == held_file.st_ino;
+}
+
+#pragma weak compute_after_fork
+
+void life_in_child(void)
+{
+    int saved = errno;
+    if (held_pid != 0 && held_pid != getpid()) {
+        if (!fd_is_ours())
+            held.fd = -1;
+        region_close(&held);
+        held_pid = 0;
+        generation++;
+        slice_after_fork();
+        helper_after_fork();
+        if (compute_after_fork)
+            compute_after_fork();
+    }
+    errno = saved;
+}
+
+void life_begin(void *state, size_t bytes)
+{
+    madvise(state, bytes, MADV_WIPEONFORK);
+    if (!registered)
+        __register_atfork(NULL, NULL, life_in_child, NULL);
+    registered = true;
+}
+
+uint32_t life_attached(const struct region *region)
+{
+    memcpy(&held, region, sizeof held);
+    if (held.fd < 0 || region_stat(held.fd, &held_file) != 0)
+        held_file = (struct stat){0};
+    held_pid = getpid();
+    return generation;
+}
+
+/* At an orderly end the slot stops counting for those who only read the
+ * region. What the process holds stays charged until it is really gone: its
+ * memory is freed by the driver after this, and whoever needs the room finds
+ * out (region_reclaim). */
+__attribute__((destructor)) static void life_end(void)
+{
+    if (atomic_load_explicit(&slice.state, memory_order_relaxed) != SLICE_ON || held_pid != getpid())
+        return;
+    if (slice.region.base && slice.slot >= 0 && slice.slot < REGION_SLOTS - 1)
+        __atomic_store_n(&slice.region.base->procs[slice.slot].status, REGION_SLOT_FREE, __ATOMIC_RELEASE);
+}
+
+bool life_is_stale(void)
+{
+    return held_pid != 0 && held_pid != getpid();
+}

@@ -1,0 +1,360 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Attaching to the slice, its limits and its devices.
+ *
+ * Invariants:
+ *   1. state becomes SLICE_ON last: who reads SLICE_ON with acquire sees the
+ *      region, the slot and the devices.
+ *   2. The lock is held over file access and the region's own bounded waits,
+ *      never over a driver call; it is made new in the child of a fork.
+ *   3. Nothing here ends the program. A region that cannot be used is replaced
+ *      by a private one with the same limits; a grant that cannot be read means
+ *      that nothing may be taken.
+ *   4. errno is what it was.
+ */
+#include "preload/slice.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <string.h>
+#include <sys/auxv.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "preload/config.h"
+#include "preload/devices.h"
+#include "preload/grant_map.h"
+#include "preload/hook.h"
+#include "preload/life.h"
+#include "preload/log.h"
+#include "preload/real.h"
+
+struct slice slice;
+
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static struct config config;
+static struct grant grant;
+static _Atomic uint64_t grant_seen; /* the epoch bytes the limits are of */
+
+static struct devices_ordinals ordinals;
+static _Atomic int8_t ordinal_index[DEVICES_ORDINALS]; /* region index + 1; 0 = not ours */
+static _Atomic uint32_t n_ordinals;
+
+/* ---- limits ------------------------------------------------------------ */
+
+static void take_grant(void)
+{
+    slice.policy = grant.policy;
+    slice.priority = grant.priority;
+    slice.oversubscribe = grant.oversubscribe;
+    for (uint32_t d = 0; d < grant.n_devices; d++) {
+        uint32_t cores = grant.devices[d].cores_pct;
+        atomic_store_explicit(&slice.grant_mem[d], grant.devices[d].mem_bytes, memory_order_relaxed);
+        atomic_store_explicit(&slice.grant_cores[d], cores >= 100 ? 0 : cores, memory_order_relaxed);
+        memcpy(slice.board[d], grant.devices[d].board, sizeof slice.board[d]);
+    }
+}
+
+/* The host changed the grant. One thread reads, the others go on with the
+ * limits they have. A grant that became unreadable changes nothing. */
+static void reread_grant(uint64_t epoch)
+{
+    int saved = errno;
+    if (pthread_mutex_trylock(&lock) != 0)
+        return;
+    if (atomic_load_explicit(&grant_seen, memory_order_relaxed) != epoch) {
+        uint32_t n_before = slice.n_devices;
+        int result = grant_map_read(&grant, &epoch);
+        if (result == 0 && grant.n_devices == n_before)
+            take_grant();
+        else if (result == 0)
+            log_error("grant now names %u devices instead of %u; restart the program to use them",
+                      grant.n_devices, n_before);
+        if (result != -1)
+            atomic_store_explicit(&grant_seen, epoch, memory_order_relaxed);
+    }
+    pthread_mutex_unlock(&lock);
+    errno = saved;
+}
+
+static inline void look_at_grant(void)
+{
+    uint64_t epoch = *slice.grant_epoch;
+    if (unlikely(epoch != atomic_load_explicit(&grant_seen, memory_order_relaxed)))
+        reread_grant(epoch);
+}
+
+uint64_t slice_mem_limit(unsigned d)
+{
+    if (unlikely(d >= REGION_DEVICES || !slice.region.base))
+        return 0;
+    if (unlikely((int)d == slice.denied))
+        return 1;
+    if (!slice.has_grant)
+        return __atomic_load_n(&slice.region.base->limit[d], __ATOMIC_RELAXED);
+    look_at_grant();
+    return atomic_load_explicit(&slice.grant_mem[d], memory_order_relaxed);
+}
+
+uint32_t slice_cores_limit(unsigned d)
+{
+    if (unlikely(d >= REGION_DEVICES || !slice.region.base))
+        return 0;
+    if (slice.has_grant) {
+        look_at_grant();
+        return atomic_load_explicit(&slice.grant_cores[d], memory_order_relaxed);
+    }
+    uint64_t percent = __atomic_load_n(&slice.region.base->sm_limit[d], __ATOMIC_RELAXED);
+    return percent < 100 ? (uint32_t)percent : 0;
+}
+
+/* ---- devices ----------------------------------------------------------- */
+
+static bool is_uuid_of_region(unsigned d, const char *uuid)
+{
+    char copy[REGION_UUID_BYTES];
+    memcpy(copy, slice.region.base->uuids[d], sizeof copy); /* shared memory: copied, then bounded */
+    copy[sizeof copy - 1] = '\0';
+    return devices_same(copy, uuid);
+}
+
+/* With a grant its own list counts, which the workload cannot write. */
+int slice_device_of_uuid(const char *uuid)
+{
+    if (!slice.region.base)
+        return -1;
+    for (unsigned d = 0; d < slice.n_devices; d++)
+        if (slice.has_grant ? devices_same(grant.devices[d].uuid, uuid) : is_uuid_of_region(d, uuid))
+            return (int)d;
+    return -1;
+}
+
+/* A card that nobody listed: with a grant it is out of bounds, without one the
+ * region learns it. */
+static int device_unlisted(const char *uuid)
+{
+    if (slice.has_grant)
+        return slice.denied;
+    struct region_base *base = slice.region.base;
+    uint64_t n = __atomic_load_n(&base->device_num, __ATOMIC_RELAXED);
+    if (n >= REGION_DEVICES ||
+        !__atomic_compare_exchange_n(&base->device_num, &n, n + 1, false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED))
+        return -1;
+    strncpy(base->uuids[n], uuid, REGION_UUID_BYTES - 1);
+    slice.n_devices = (uint32_t)n + 1;
+    return (int)n;
+}
+
+static void map_ordinals_locked(void)
+{
+    for (uint32_t i = 0; i < ordinals.n; i++) {
+        int d = slice_device_of_uuid(ordinals.uuid[i]);
+        if (d < 0)
+            d = slice_device_of_uuid(ordinals.card[i]);
+        if (d < 0)
+            d = device_unlisted(ordinals.uuid[i]);
+        atomic_store_explicit(&ordinal_index[i], (int8_t)(d + 1), memory_order_relaxed);
+    }
+    atomic_store_explicit(&n_ordinals, ordinals.n, memory_order_release);
+}
+
+void slice_map_ordinals(void)
+{
+    struct devices_ordinals fresh;
+    int saved = errno;
+    if (atomic_load(&slice.state) == SLICE_ON && devices_of_cuda(&fresh)) {
+        pthread_mutex_lock(&lock);
+        ordinals = fresh;
+        map_ordinals_locked();
+        pthread_mutex_unlock(&lock);
+    }
+    errno = saved;
+}
+
+int slice_device_of(CUdevice ordinal)
+{
+    if (ordinal < 0 || (uint32_t)ordinal >= atomic_load_explicit(&n_ordinals, memory_order_acquire))
+        return -1;
+    return atomic_load_explicit(&ordinal_index[ordinal], memory_order_relaxed) - 1;
+}
+
+int slice_device_current(void)
+{
+    CUdevice ordinal;
+    return real.cuCtxGetDevice(&ordinal) == CUDA_SUCCESS ? slice_device_of(ordinal) : -1;
+}
+
+/* ---- attaching --------------------------------------------------------- */
+
+static enum slice_state publish(enum slice_state state)
+{
+    atomic_store_explicit(&slice.state, state, memory_order_release);
+    return state;
+}
+
+static void limits_of_grant(struct region_limits *limits)
+{
+    limits->n_devices = grant.n_devices;
+    for (uint32_t d = 0; d < grant.n_devices; d++) {
+        memcpy(limits->uuids[d], grant.devices[d].uuid, sizeof limits->uuids[d]);
+        limits->mem_bytes[d] = grant.devices[d].mem_bytes;
+        limits->cores_pct[d] = grant.devices[d].cores_pct;
+    }
+    limits->priority = grant.priority;
+    limits->source = REGION_SOURCE_HOST;
+}
+
+static void limits_of_config(struct region_limits *limits, const struct devices_list *machine)
+{
+    config_read(&config);
+    limits->n_devices = machine->n;
+    memcpy(limits->uuids, machine->uuids, sizeof limits->uuids);
+    memcpy(limits->mem_bytes, config.mem_bytes, sizeof limits->mem_bytes);
+    memcpy(limits->cores_pct, config.cores_pct, sizeof limits->cores_pct);
+    limits->priority = config.priority;
+    limits->source = config.source;
+    slice.policy = config.policy;
+    slice.priority = config.priority;
+    slice.oversubscribe = config.oversubscribe;
+}
+
+static bool open_region(const char *path, const struct region_limits *limits)
+{
+    int result = region_open(&slice.region, path, limits);
+    if (result < 0) {
+        log_error(
+            "region %s cannot be used: %s; limits hold for this process alone (is its directory writable?)",
+            path, strerror(-result));
+        result = region_open_private(&slice.region, limits);
+    }
+    if (result < 0) {
+        log_error("no memory for the slice's account: %s; no device memory will be given", strerror(-result));
+        return false;
+    }
+    slice.slot = region_slot_claim(&slice.region);
+    if (slice.slot < 0 || slice.slot >= REGION_SLOTS)
+        slice.slot = REGION_SLOTS - 1;
+    return true;
+}
+
+static uint32_t devices_of_region(void)
+{
+    uint64_t n = __atomic_load_n(&slice.region.base->device_num, __ATOMIC_ACQUIRE);
+    return n > REGION_DEVICES ? REGION_DEVICES : (uint32_t)n;
+}
+
+static enum slice_state attach_locked(const struct devices_list *machine)
+{
+    static struct region_limits limits;
+    uint64_t epoch = 0;
+    enum grant_found found = grant_map(&grant, &epoch);
+    if (found == GRANT_BROKEN)
+        return publish(SLICE_REFUSED);
+    life_begin(&slice, sizeof slice);
+    memset(&limits, 0, sizeof limits);
+    slice.has_grant = found == GRANT_FOUND;
+    if (slice.has_grant)
+        limits_of_grant(&limits);
+    else
+        limits_of_config(&limits, machine);
+    if (!open_region(slice.has_grant ? grant.region : config.cache_path, &limits))
+        return publish(SLICE_REFUSED);
+    slice.generation = life_attached(&slice.region);
+    slice.watched = slice.has_grant || config.cache_named;
+    slice.grant_epoch = grant_map_epoch();
+    atomic_store_explicit(&grant_seen, epoch, memory_order_relaxed);
+    slice.n_devices = slice.has_grant ? grant.n_devices : devices_of_region();
+    slice.denied = slice.has_grant && slice.n_devices < REGION_DEVICES ? (int)slice.n_devices : -1;
+    if (slice.has_grant)
+        take_grant();
+    map_ordinals_locked();
+    return publish(SLICE_ON);
+}
+
+/* Whether there is a grant, and a usable one, is known before the driver is
+ * touched. A grant that was repaired counts again from the next cuInit on. */
+enum slice_state slice_check(void)
+{
+    enum slice_state state = (enum slice_state)atomic_load_explicit(&slice.state, memory_order_acquire);
+    if (state == SLICE_ON || state == SLICE_OFF)
+        return state;
+    if (getauxval(AT_SECURE))
+        return publish(SLICE_OFF);
+    int saved = errno;
+    if (life_is_stale())
+        life_in_child();
+    pthread_mutex_lock(&lock);
+    uint64_t epoch;
+    state = (enum slice_state)atomic_load(&slice.state);
+    if (state != SLICE_ON) {
+        enum grant_found found = grant_map(&grant, &epoch);
+        slice.has_grant = found == GRANT_FOUND;
+        state = publish(found == GRANT_BROKEN ? SLICE_REFUSED : SLICE_UNATTACHED);
+    }
+    pthread_mutex_unlock(&lock);
+    errno = saved;
+    return state;
+}
+
+static enum slice_state attach(bool with_cuda)
+{
+    enum slice_state state = slice_check();
+    if (state != SLICE_UNATTACHED)
+        return state;
+    int saved = errno;
+    struct devices_ordinals cuda = {0};
+    struct devices_list machine = {0};
+    if (with_cuda && !devices_of_cuda(&cuda)) {
+        errno = saved;
+        return SLICE_OFF; /* the driver is not initialised and will refuse by itself */
+    }
+    if (!slice.has_grant)
+        devices_of_machine(&cuda, !with_cuda, &machine);
+    pthread_mutex_lock(&lock);
+    state = (enum slice_state)atomic_load(&slice.state);
+    if (state == SLICE_UNATTACHED) {
+        ordinals = cuda;
+        state = attach_locked(&machine);
+    }
+    pthread_mutex_unlock(&lock);
+    errno = saved;
+    return state;
+}
+
+enum slice_state slice_attach(void)
+{
+    enum slice_state state = (enum slice_state)atomic_load_explicit(&slice.state, memory_order_acquire);
+    return likely(state != SLICE_UNATTACHED) ? state : attach(true);
+}
+
+enum slice_state slice_attach_nvml(void)
+{
+    enum slice_state state = (enum slice_state)atomic_load_explicit(&slice.state, memory_order_acquire);
+    return likely(state != SLICE_UNATTACHED) ? state : attach(false);
+}
+
+/* In the child of a fork, before anything else runs there. */
+void slice_after_fork(void)
+{
+    memset(&slice, 0, sizeof slice);
+    pthread_mutex_init(&lock, NULL);
+    atomic_store(&n_ordinals, 0);
+    ordinals.n = 0;
+}
+
+/* The first effective call of a process. */
+HOOK CUresult cuInit(unsigned int flags)
+{
+    if (unlikely(slice_check() == SLICE_REFUSED))
+        return CUDA_ERROR_NOT_PERMITTED;
+    CUresult result = real.cuInit(flags);
+    if (result != CUDA_SUCCESS)
+        return result;
+    enum slice_state state = slice_attach();
+    if (unlikely(state == SLICE_REFUSED))
+        return CUDA_ERROR_NOT_PERMITTED;
+    if (state == SLICE_ON && atomic_load_explicit(&n_ordinals, memory_order_relaxed) == 0)
+        slice_map_ordinals();
+    return result;
+}

@@ -108,6 +108,8 @@ static int take_text(struct parser *p, struct span v, char *ret, size_t size)
 {
     if (!is_text(v))
         return refuse(p, "value \"%.*s\" is empty or has control characters", shown(v), v.at);
+    if (v.at[v.n - 1] == ' ')
+        return refuse(p, "value \"%.*s\" ends with a space", shown(v), v.at);
     if (v.n >= size)
         return refuse(p, "value \"%.*s...\" is longer than %zu bytes", shown(v), v.at, size - 1);
     memcpy(ret, v.at, v.n);

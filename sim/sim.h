@@ -70,6 +70,13 @@ struct sim_profile {
     uint64_t real_bytes_max; /* allocations above are only counted */
     bool memory_limits;      /* the per-cgroup limits of driver R615 exist */
     bool interval_log;
+    uint64_t kernel_ns; /* a kernel that nothing else prices: kernel_ns ... */
+    uint64_t wave_ns;   /* ... plus wave_ns for every wave of sm_count blocks */
+    uint32_t n_costs;
+    struct {
+        char function[64]; /* exact name, or a prefix when it ends in '*' */
+        uint64_t duration_ns;
+    } costs[64];
     uint32_t n_missing;
     char missing[64][64]; /* symbols this driver does not have */
 };

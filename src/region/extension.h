@@ -72,7 +72,8 @@ struct region_device {
     uint64_t pad0[4];
     _Atomic uint64_t overhead_hint;
     _Atomic uint64_t spilled;
-    _Atomic uint64_t reserved[6];
+    _Atomic uint64_t thrash_count;
+    _Atomic uint64_t reserved[5];
     struct region_compute compute;
     uint64_t pad1[24];
 };
@@ -113,7 +114,8 @@ struct region_member {
     uint32_t pad0[15];
     struct region_journal journal[REGION_DEVICES];
     struct region_member_compute compute[REGION_DEVICES];
-    uint64_t pad1[48];
+    _Atomic uint64_t checkpointed[REGION_DEVICES]; /* held when the process was checkpointed */
+    uint64_t pad1[32];
 };
 
 struct region_ext {

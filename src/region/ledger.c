@@ -295,6 +295,16 @@ static void add_kind(struct region *r, unsigned slot, unsigned d, enum ledger_ki
     __atomic_store_n(legacy, load(part), __ATOMIC_RELAXED);
 }
 
+void ledger_mark(struct region *r, int slot, unsigned d, enum ledger_kind kind, uint64_t n)
+{
+    if (!is_valid(r, slot, d) || !slot_lock(r, (unsigned)slot, d))
+        return;
+    struct region_journal *j = journal(r, (unsigned)slot, d);
+    add_kind(r, (unsigned)slot, d, kind, n, load(kind == LEDGER_CONTEXT ? &j->context : &j->module));
+    publish(r, (unsigned)slot, d, j);
+    slot_unlock(r, (unsigned)slot);
+}
+
 static void park(struct region *r, int slot, unsigned d, int64_t n)
 {
     atomic_fetch_add(&journal(r, (unsigned)slot, d)->parked, n);

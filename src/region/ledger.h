@@ -47,6 +47,9 @@ void ledger_charge_kind(struct region *r, int slot, unsigned d, enum ledger_kind
 void ledger_release(struct region *r, int slot, unsigned d, uint64_t n);
 void ledger_release_kind(struct region *r, int slot, unsigned d, enum ledger_kind kind, uint64_t n);
 
+/* Of what slot holds of device d, n bytes are of this kind. */
+void ledger_mark(struct region *r, int slot, unsigned d, enum ledger_kind kind, uint64_t n);
+
 /* Bytes held by all processes of the slice, and by one. */
 uint64_t ledger_used(const struct region *r, unsigned d);
 uint64_t ledger_held(const struct region *r, int slot, unsigned d);

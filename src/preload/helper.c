@@ -28,7 +28,8 @@
 #include "preload/slice.h"
 
 #define VISIT_NS 100000000L
-#define IDLE_VISITS 100 /* 10 s without a submission */
+#define IDLE_VISITS 100  /* 10 s without a submission */
+#define MEMORY_VISITS 10 /* once a second */
 
 enum { HELPER_NONE = 0, HELPER_RUNNING = 1 };
 
@@ -48,17 +49,18 @@ static long futex(_Atomic uint32_t *word, int operation, uint32_t value)
 }
 
 #pragma weak compute_tick
-#pragma weak memory_settle
 
 static void visit(bool worked)
 {
+    static unsigned visits;
     uint64_t now = now_ns();
     if (atomic_load_explicit(&slice.state, memory_order_acquire) != SLICE_ON)
         return;
     if (compute_tick)
         compute_tick(now);
-    if (memory_settle)
-        memory_settle();
+    memory_settle();
+    if (visits++ % MEMORY_VISITS == 0)
+        memory_tick(now);
     if (worked)
         monitor_publish(now);
 }

@@ -20,6 +20,7 @@
 
 #include "preload/compute.h"
 #include "preload/helper.h"
+#include "preload/memory.h"
 #include "preload/slice.h"
 #include "region/lock.h"
 
@@ -61,6 +62,7 @@ void life_in_child(void)
         helper_after_fork();
         if (compute_after_fork)
             compute_after_fork();
+        memory_after_fork();
     }
     errno = saved;
 }

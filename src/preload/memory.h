@@ -5,12 +5,14 @@
  * Who wraps what, so that no row of contract/cuda.def is wrapped twice:
  *   mem_*.c   ALLOC, FREE, REF, QUERY, CHECKPOINT; of GRAPH the entries that
  *             add nodes: cuGraphAddMemAllocNode, cuGraphAddMemFreeNode,
- *             cuGraphAddNode and its _v2 and _v3
+ *             cuGraphAddNode and its _v2 and _v3; and cuGraphDestroy
  *   ctx.c     CONTEXT
  *   compute   LAUNCH, CAPTURE, SYNC; of GRAPH instantiation, update, upload,
  *             parameter changes and destruction of executable graphs. It calls
- *             memory_graph_changed() after each that succeeded and after graph
- *             launches, and memory_settle() after synchronisation.
+ *             memory_graph_instantiated() after instantiation and update,
+ *             memory_graph_begin() and _end() around graph launches,
+ *             memory_graph_changed() after upload and destruction, and
+ *             memory_settle() after synchronisation.
  */
 #ifndef HAMI_PRELOAD_MEMORY_H
 #define HAMI_PRELOAD_MEMORY_H
@@ -34,8 +36,23 @@ struct memory_figures memory_figures(unsigned d, uint64_t phys_total, uint64_t p
  * One load when nothing is outstanding. */
 void memory_settle(void);
 
-/* A graph became executable, was launched, updated or destroyed: its memory
- * nodes may have changed what the driver reserves on device d. */
+/* Around every launch of an executable graph: reserves what its allocation
+ * nodes will make the driver take, or answers CUDA_ERROR_OUT_OF_MEMORY, and
+ * afterwards charges what the driver took. One load each while no graph of the
+ * process allocates memory. */
+struct memory_graph {
+    int device; /* -1: nothing to do */
+    uint64_t bytes, reserved;
+    CUgraphExec exec;
+};
+CUresult memory_graph_begin(CUgraphExec exec, struct memory_graph *ret);
+void memory_graph_end(const struct memory_graph *g, CUresult r);
+
+/* exec was made from, or updated to, graph. */
+void memory_graph_instantiated(CUgraphExec exec, CUgraph graph);
+
+/* A graph was uploaded, launched by other means, or destroyed: the driver may
+ * keep more or less for graphs on device d. */
 void memory_graph_changed(unsigned d);
 
 /* The helper thread's visit, about once a second: measures what the driver

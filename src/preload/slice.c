@@ -23,6 +23,7 @@
 #include <unistd.h>
 
 #include "preload/config.h"
+#include "preload/ctx.h"
 #include "preload/devices.h"
 #include "preload/grant_map.h"
 #include "preload/hook.h"
@@ -181,8 +182,7 @@ int slice_device_of(CUdevice ordinal)
 
 int slice_device_current(void)
 {
-    CUdevice ordinal;
-    return real.cuCtxGetDevice(&ordinal) == CUDA_SUCCESS ? slice_device_of(ordinal) : -1;
+    return ctx_here()->device;
 }
 
 /* ---- attaching --------------------------------------------------------- */

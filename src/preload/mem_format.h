@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * How many bytes the texels of an array take. Pure.
+ */
+#ifndef HAMI_PRELOAD_MEM_FORMAT_H
+#define HAMI_PRELOAD_MEM_FORMAT_H
+
+#include <stdint.h>
+
+#include "abi/cuda.h"
+
+/* Bytes of an array, or of `levels` levels of a mipmapped one: each level
+ * halves width, height and depth, but not layers. 0 for arrays that own no
+ * memory (sparse, deferred mapping), unknown formats and channel counts that
+ * the driver refuses; UINT64_MAX when the size does not fit. */
+uint64_t mem_array_bytes(const CUDA_ARRAY3D_DESCRIPTOR *d, unsigned int levels);
+
+#endif

@@ -1,0 +1,291 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * What a graph will need is followed as it is built: each allocation node adds
+ * its size, each free node of one of the graph's own allocations subtracts it,
+ * and the highest sum is the graph's need. It is reserved before the launch
+ * that may make the driver take it, and afterwards the charge becomes what the
+ * driver says it keeps for graphs on that device. Graphs whose building we did
+ * not see (clones, children) are charged after the fact.
+ *
+ * Invariants:
+ *   1. graphs: key = CUgraph, bytes = highest sum, owner = sum now.
+ *   2. nodes: key = address of an allocation node, owner = its graph.
+ *   3. execs: key = CUgraphExec, bytes = its need; PLACED after its first
+ *      launch, for the driver uses the same memory for every further one, also
+ *      while the last one still runs.
+ *   4. While `seen` is 0 no graph has memory nodes and nothing is looked up.
+ */
+#include "preload/mem_graph.h"
+
+#include "preload/mem_engine.h"
+#include "preload/mem_pool.h"
+#include "preload/memory.h"
+
+#define PLACED 1
+
+static struct mem_table graphs;
+static struct mem_table nodes;
+static struct mem_table execs;
+static _Atomic uint32_t seen;
+
+CUresult mem_graph_admit(int d, CUdevice ordinal, uint64_t n)
+{
+    uint64_t limit = d >= 0 ? slice_mem_limit((unsigned)d) : 0;
+
+    if (d < 0)
+        return CUDA_SUCCESS;
+    if (n > MEM_BYTES_MAX || (limit && n > limit)) {
+        mem_refused((unsigned)d, n);
+        return CUDA_ERROR_OUT_OF_MEMORY;
+    }
+    mem_pool_graph((unsigned)d, ordinal);
+    atomic_store_explicit(&seen, 1, memory_order_relaxed);
+    return CUDA_SUCCESS;
+}
+
+/* ---- what a graph will need ---- */
+
+static void sum_change(CUgraph graph, uint64_t more, uint64_t less, unsigned d)
+{
+    struct mem_entry e;
+    uint64_t sum;
+
+    if (!mem_table_take(&graphs, (uintptr_t)graph, &e))
+        e = (struct mem_entry){.key = (uintptr_t)graph, .device = (uint16_t)d};
+    sum = (uintptr_t)e.owner + more;
+    sum = sum > less ? sum - less : 0;
+    e.owner = (void *)(uintptr_t)sum;
+    e.bytes = e.bytes > sum ? e.bytes : sum;
+    mem_table_put(&graphs, &e, NULL);
+}
+
+void mem_graph_allocates(CUgraph graph, CUdeviceptr ptr, uint64_t n, unsigned d)
+{
+    struct mem_entry e = {.key = ptr, .bytes = n, .owner = graph, .device = (uint16_t)d};
+
+    if (!graph || !ptr)
+        return;
+    mem_table_put(&nodes, &e, NULL);
+    sum_change(graph, n, 0, d);
+}
+
+void mem_graph_frees(CUgraph graph, CUdeviceptr ptr)
+{
+    struct mem_entry e;
+
+    if (mem_table_get(&nodes, ptr, &e) && e.owner == graph)
+        sum_change(graph, 0, e.bytes, e.device);
+}
+
+static bool node_of(struct mem_entry *e, void *graph)
+{
+    return e->owner == graph;
+}
+
+HOOK CUresult cuGraphDestroy(CUgraph graph)
+{
+    struct mem_entry e;
+    CUresult r;
+
+    if (likely(!atomic_load_explicit(&seen, memory_order_relaxed)))
+        return real.cuGraphDestroy(graph);
+    if (mem_table_take(&graphs, (uintptr_t)graph, &e))
+        mem_table_sweep(&nodes, node_of, graph);
+    r = real.cuGraphDestroy(graph);
+    memory_graph_changed(e.device);
+    return r;
+}
+
+/* ---- executable graphs ---- */
+
+void memory_graph_instantiated(CUgraphExec exec, CUgraph graph)
+{
+    struct mem_entry e;
+
+    if (likely(!atomic_load_explicit(&seen, memory_order_relaxed)))
+        return;
+    if (mem_table_get(&graphs, (uintptr_t)graph, &e)) {
+        e.key = (uintptr_t)exec;
+        mem_table_put(&execs, &e, NULL);
+    } else {
+        mem_table_take(&execs, (uintptr_t)exec, &e);
+    }
+}
+
+CUresult memory_graph_begin(CUgraphExec exec, struct memory_graph *ret)
+{
+    struct mem_entry e;
+    struct mem_pool *p;
+
+    *ret = (struct memory_graph){.device = -1};
+    if (likely(!atomic_load_explicit(&seen, memory_order_relaxed)) || !mem_active())
+        return CUDA_SUCCESS;
+    if (!mem_table_get(&execs, (uintptr_t)exec, &e) || !(p = mem_pool_graph(e.device, -1)))
+        return CUDA_SUCCESS;
+    ret->device = e.device;
+    ret->exec = exec;
+    ret->bytes = e.flags & PLACED ? 0 : e.bytes;
+    return mem_pool_reserve(p, ret->bytes, &ret->reserved);
+}
+
+void memory_graph_end(const struct memory_graph *g, CUresult r)
+{
+    struct mem_pool *p = g->device >= 0 ? mem_pool_graph((unsigned)g->device, -1) : NULL;
+    struct mem_entry e;
+
+    if (!p)
+        return;
+    if (r != CUDA_SUCCESS) {
+        mem_pool_cancel(p, g->bytes, g->reserved);
+        return;
+    }
+    mem_pool_launched(p, g->bytes, g->reserved);
+    if (g->bytes && mem_table_take(&execs, (uintptr_t)g->exec, &e)) {
+        e.flags |= PLACED;
+        mem_table_put(&execs, &e, NULL);
+    }
+}
+
+void memory_graph_changed(unsigned d)
+{
+    struct mem_pool *p;
+
+    if (likely(!atomic_load_explicit(&seen, memory_order_relaxed)) || !mem_active() || d >= REGION_DEVICES)
+        return;
+    p = mem_pool_graph(d, -1);
+    if (p)
+        mem_pool_settle(p);
+}
+
+void mem_graph_touch(void)
+{
+    if (unlikely(atomic_load_explicit(&seen, memory_order_relaxed)))
+        mem_pools_touch();
+}
+
+/* The next launch has to be given memory again. */
+static bool unplace(struct mem_entry *e, void *device)
+{
+    if (e->device == *(int *)device)
+        e->flags &= (uint8_t)~PLACED;
+    return false;
+}
+
+HOOK CUresult cuDeviceGraphMemTrim(CUdevice dev)
+{
+    CUresult r = real.cuDeviceGraphMemTrim(dev);
+
+    int device = r == CUDA_SUCCESS && mem_active() ? slice_device_of(dev) : -1;
+
+    if (device < 0)
+        return r;
+    mem_table_sweep(&execs, unplace, &device);
+    memory_graph_changed((unsigned)device);
+    return r;
+}
+
+/* ---- nodes ---- */
+
+/* Where an allocation node takes its memory; -1 when not on a device of ours. */
+static int device_of(const CUmemPoolProps *props, CUdevice *ret_ordinal)
+{
+    *ret_ordinal = props->location.id;
+    return props->location.type == CU_MEM_LOCATION_TYPE_DEVICE ? slice_device_of(props->location.id) : -1;
+}
+
+static CUresult node_admit(const CUmemPoolProps *props, uint64_t n, int *ret_device)
+{
+    CUdevice ordinal;
+    CUresult r = mem_enter();
+
+    *ret_device = -1;
+    if (r != CUDA_SUCCESS)
+        return r == MEM_PASS ? CUDA_SUCCESS : r;
+    *ret_device = device_of(props, &ordinal);
+    return mem_graph_admit(*ret_device, ordinal, n);
+}
+
+HOOK CUresult cuGraphAddMemAllocNode(CUgraphNode *ret, CUgraph graph, const CUgraphNode *after,
+                                     size_t n_after, CUDA_MEM_ALLOC_NODE_PARAMS *params)
+{
+    int device = -1;
+    CUresult r = params ? node_admit(&params->poolProps, params->bytesize, &device) : CUDA_SUCCESS;
+
+    if (r != CUDA_SUCCESS)
+        return r;
+    r = real.cuGraphAddMemAllocNode(ret, graph, after, n_after, params);
+    if (r == CUDA_SUCCESS && device >= 0)
+        mem_graph_allocates(graph, params->dptr, params->bytesize, (unsigned)device);
+    return r;
+}
+
+HOOK CUresult cuGraphAddMemFreeNode(CUgraphNode *ret, CUgraph graph, const CUgraphNode *after, size_t n_after,
+                                    CUdeviceptr ptr)
+{
+    CUresult r = real.cuGraphAddMemFreeNode(ret, graph, after, n_after, ptr);
+
+    if (r == CUDA_SUCCESS && mem_active())
+        mem_graph_frees(graph, ptr);
+    return r;
+}
+
+static CUresult generic_admit(const CUgraphNodeParams *params, int *ret_device)
+{
+    *ret_device = -1;
+    if (!params || params->type != CU_GRAPH_NODE_TYPE_MEM_ALLOC)
+        return CUDA_SUCCESS;
+    return node_admit(&params->alloc.poolProps, params->alloc.bytesize, ret_device);
+}
+
+static CUresult generic_added(CUgraph graph, const CUgraphNodeParams *params, int device, CUresult r)
+{
+    if (r != CUDA_SUCCESS || !params || !mem_active())
+        return r;
+    if (device >= 0)
+        mem_graph_allocates(graph, params->alloc.dptr, params->alloc.bytesize, (unsigned)device);
+    else if (params->type == CU_GRAPH_NODE_TYPE_MEM_FREE)
+        mem_graph_frees(graph, params->free.dptr);
+    return r;
+}
+
+HOOK CUresult cuGraphAddNode(CUgraphNode *ret, CUgraph graph, const CUgraphNode *after, size_t n_after,
+                             CUgraphNodeParams *params)
+{
+    int device;
+    CUresult r = generic_admit(params, &device);
+
+    if (r != CUDA_SUCCESS)
+        return r;
+    return generic_added(graph, params, device, real.cuGraphAddNode(ret, graph, after, n_after, params));
+}
+
+HOOK CUresult cuGraphAddNode_v2(CUgraphNode *ret, CUgraph graph, const CUgraphNode *after,
+                                const CUgraphEdgeData *edges, size_t n_after, CUgraphNodeParams *params)
+{
+    int device;
+    CUresult r = generic_admit(params, &device);
+
+    if (r != CUDA_SUCCESS)
+        return r;
+    return generic_added(graph, params, device,
+                         real.cuGraphAddNode_v2(ret, graph, after, edges, n_after, params));
+}
+
+HOOK CUresult cuGraphAddNode_v3(CUgraphNode *ret, CUgraph graph, const CUgraphNode *after,
+                                const CUgraphEdgeData *edges, size_t n_after, CUgraphNodeParams *params)
+{
+    int device;
+    CUresult r = generic_admit(params, &device);
+
+    if (r != CUDA_SUCCESS)
+        return r;
+    return generic_added(graph, params, device,
+                         real.cuGraphAddNode_v3(ret, graph, after, edges, n_after, params));
+}
+
+void mem_graph_after_fork(void)
+{
+    mem_table_forget(&graphs);
+    mem_table_forget(&nodes);
+    mem_table_forget(&execs);
+}

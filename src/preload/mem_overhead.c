@@ -1,0 +1,214 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Measured = what the driver says this process uses - what it was charged for
+ * allocations - what it only borrows from others (imports). A figure taken
+ * while allocations came and went is thrown away. It rises at once, in steps
+ * of at least 2 MiB, and falls only when three visits in a row agree, so that
+ * programs which subtract two readings of free memory see their own
+ * allocations and little else.
+ */
+#include "preload/mem_overhead.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+
+#include "preload/log.h"
+#include "preload/mem_engine.h"
+#include "preload/mem_self.h"
+#include "preload/mem_share.h"
+#include "region/extension.h"
+
+#define STEP_BYTES (UINT64_C(2) << 20)
+#define PLAUSIBLE_BYTES (UINT64_C(4) << 30) /* no driver takes more for a context */
+#define FALLS 3
+
+static struct overhead {
+    _Atomic uint32_t lock;
+    uint32_t falls;
+    uint64_t charged;
+    bool present;
+} overheads[REGION_DEVICES];
+
+/* The driver's version in the upper bits keeps a figure of another driver, left
+ * in a region that outlived an upgrade, from being used. */
+static uint64_t learned(unsigned d)
+{
+    struct region_device *dev = &slice.region.ext->devices[d];
+    uint64_t hint = atomic_load_explicit(&dev->overhead_hint, memory_order_relaxed);
+    int version = 0;
+
+    if (real.cuDriverGetVersion(&version) != CUDA_SUCCESS)
+        return 0;
+    return hint >> 48 == (uint64_t)version % 65536 ? (hint & 0xffffffffffff) : 0;
+}
+
+static void learn(unsigned d, uint64_t bytes)
+{
+    struct region_device *dev = &slice.region.ext->devices[d];
+    int version = 0;
+
+    if (real.cuDriverGetVersion(&version) == CUDA_SUCCESS)
+        atomic_store_explicit(&dev->overhead_hint, (uint64_t)version << 48 | bytes, memory_order_relaxed);
+}
+
+static void publish(unsigned d, uint64_t bytes)
+{
+    ledger_mark(&slice.region, slice.slot, d, LEDGER_CONTEXT, bytes);
+}
+
+CUresult overhead_begin(unsigned d)
+{
+    struct overhead *o = &overheads[d];
+    uint64_t bytes = learned(d);
+    CUresult r = bytes ? mem_reserve(d, bytes) : CUDA_SUCCESS;
+
+    if (r != CUDA_SUCCESS) {
+        log_error("Device %u: its memory limit leaves no room for another context of %" PRIu64
+                  " bytes; raise the limit or run fewer processes",
+                  d, bytes);
+        return r;
+    }
+    mem_lock(&o->lock);
+    o->charged += bytes;
+    o->present = true;
+    bytes = o->charged;
+    mem_unlock(&o->lock);
+    publish(d, bytes);
+    return CUDA_SUCCESS;
+}
+
+void overhead_begin_forced(unsigned d)
+{
+    struct overhead *o = &overheads[d];
+    uint64_t bytes = learned(d);
+
+    mem_charge(d, bytes);
+    mem_lock(&o->lock);
+    o->charged += bytes;
+    o->present = true;
+    bytes = o->charged;
+    mem_unlock(&o->lock);
+    publish(d, bytes);
+}
+
+void overhead_end(unsigned d)
+{
+    struct overhead *o = &overheads[d];
+    uint64_t bytes;
+
+    mem_lock(&o->lock);
+    bytes = o->charged;
+    o->charged = 0;
+    o->present = false;
+    o->falls = 0;
+    mem_unlock(&o->lock);
+    publish(d, 0);
+    mem_release(d, bytes);
+}
+
+/* Moves the charge to `bytes`. Going up takes whatever the limit says: the
+ * driver has taken it already. */
+static void settle_at(unsigned d, uint64_t bytes, bool may_fall)
+{
+    struct overhead *o = &overheads[d];
+    uint64_t up = 0, down = 0;
+
+    mem_lock(&o->lock);
+    if (o->present && bytes >= o->charged + (o->charged ? STEP_BYTES : 1)) {
+        up = bytes - o->charged;
+        o->falls = 0;
+    } else if (o->present && may_fall && bytes + STEP_BYTES <= o->charged) {
+        if (++o->falls >= FALLS) {
+            down = o->charged - bytes;
+            o->falls = 0;
+        }
+    } else {
+        o->falls = 0;
+    }
+    o->charged += up - down;
+    bytes = o->charged;
+    mem_unlock(&o->lock);
+    if (up || down)
+        publish(d, bytes);
+    mem_charge(d, up);
+    mem_release(d, down);
+}
+
+static uint64_t overhead_charged(unsigned d)
+{
+    uint64_t bytes;
+
+    mem_lock(&overheads[d].lock);
+    bytes = overheads[d].charged;
+    mem_unlock(&overheads[d].lock);
+    return bytes;
+}
+
+/* The driver's figure for this process less what it asked for. */
+static bool measure(unsigned d, uint64_t *ret)
+{
+    uint64_t held = ledger_held(&slice.region, slice.slot, d);
+    uint64_t asked = held - overhead_charged(d) + share_borrowed(d);
+    uint64_t used;
+
+    if (!mem_self_used(d, &used) || ledger_held(&slice.region, slice.slot, d) != held)
+        return false;
+    *ret = used > asked ? used - asked : 0;
+    return *ret <= PLAUSIBLE_BYTES;
+}
+
+/* Without the management library: all that is used of the card, less all that
+ * the slice was charged. Too much when other tenants use the card, so the
+ * smallest plausible figure is kept. */
+static bool guess(unsigned d, CUcontext ctx, uint64_t *ret)
+{
+    size_t free_bytes = 0, total = 0;
+    CUstreamCaptureMode mode;
+    CUcontext popped;
+    CUresult r;
+    uint64_t charged;
+
+    if (!ctx)
+        return false;
+    mode = mem_quiet_begin();
+    r = real.cuCtxPushCurrent_v2(ctx);
+    if (r == CUDA_SUCCESS) {
+        r = real.cuMemGetInfo_v2(&free_bytes, &total);
+        real.cuCtxPopCurrent_v2(&popped);
+    }
+    mem_quiet_end(mode);
+    if (r != CUDA_SUCCESS || free_bytes > total)
+        return false;
+    charged = ledger_used(&slice.region, d);
+    *ret = total - free_bytes > charged ? total - free_bytes - charged : 0;
+    return *ret > 0 && *ret <= PLAUSIBLE_BYTES;
+}
+
+void overhead_measure(unsigned d, CUcontext ctx)
+{
+    int saved = errno;
+    uint64_t bytes;
+
+    if (!learned(d) && (measure(d, &bytes) || guess(d, ctx, &bytes)) && bytes) {
+        learn(d, bytes);
+        settle_at(d, bytes, false);
+    }
+    errno = saved;
+}
+
+void overhead_tick(void)
+{
+    uint64_t bytes;
+
+    for (unsigned d = 0; d < REGION_DEVICES; d++)
+        if (ctx_count(d) && measure(d, &bytes))
+            settle_at(d, bytes, true);
+}
+
+void overhead_after_fork(void)
+{
+    for (unsigned d = 0; d < REGION_DEVICES; d++)
+        overheads[d] = (struct overhead){0};
+}

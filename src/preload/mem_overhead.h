@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * What the driver takes on a device for a process's mere presence (contexts,
+ * modules, stacks, rounding) beyond the allocations it was asked for. It is
+ * charged once per process and device, from the first context there to the
+ * last, and published as the slot's context bytes.
+ *
+ * The figure comes from the driver's own account of this process when the
+ * management library gives one and the process knows its host pid; else from
+ * the free memory the driver reports right after the first context of the
+ * slice. The largest seen is kept in the region, so that the next process is
+ * charged before its context is made. No context is ever created to find out.
+ */
+#ifndef HAMI_PRELOAD_MEM_OVERHEAD_H
+#define HAMI_PRELOAD_MEM_OVERHEAD_H
+
+#include <stdint.h>
+
+#include "abi/cuda.h"
+
+/* Before the first context on device d: reserves what is known of it, or
+ * refuses with CUDA_ERROR_OUT_OF_MEMORY. The forced one charges in any case,
+ * for a context that exists already. */
+CUresult overhead_begin(unsigned d);
+void overhead_begin_forced(unsigned d);
+
+/* After it. ctx may be NULL when there is no handle to look through. */
+void overhead_measure(unsigned d, CUcontext ctx);
+
+/* After the last. */
+void overhead_end(unsigned d);
+
+/* Measures again; only the management library is asked. */
+void overhead_tick(void);
+
+void overhead_after_fork(void);
+
+#endif

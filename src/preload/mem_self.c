@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Called at the first context of a slice and by the helper thread. One caller
+ * at a time; a second one goes without an answer rather than wait.
+ */
+#include "preload/mem_self.h"
+
+#include <stdatomic.h>
+
+#include "preload/real.h"
+#include "preload/slice.h"
+
+#define PROCESSES_MAX 1024
+
+static _Atomic uint32_t busy;
+static bool initialized;
+static nvmlDevice_t handles[REGION_DEVICES];
+static nvmlProcessInfo_t processes[PROCESSES_MAX];
+
+static bool handle_of(unsigned d)
+{
+    if (!initialized)
+        initialized = real_nvml.nvmlInit_v2() == NVML_SUCCESS;
+    if (!initialized)
+        return false;
+    if (!handles[d] &&
+        real_nvml.nvmlDeviceGetHandleByUUID(slice.region.base->uuids[d], &handles[d]) != NVML_SUCCESS)
+        handles[d] = NULL;
+    return handles[d];
+}
+
+static bool list_processes(unsigned d, unsigned *ret_count)
+{
+    unsigned count = PROCESSES_MAX;
+    nvmlReturn_t r = real_nvml.nvmlDeviceGetComputeRunningProcesses_v3(handles[d], &count, processes);
+
+    if (r == NVML_ERROR_FUNCTION_NOT_FOUND) {
+        count = PROCESSES_MAX;
+        r = real_nvml.nvmlDeviceGetComputeRunningProcesses_v2(handles[d], &count, processes);
+    }
+    if (r != NVML_SUCCESS || count > PROCESSES_MAX)
+        return false;
+    *ret_count = count;
+    return true;
+}
+
+bool mem_self_used(unsigned d, uint64_t *ret_bytes)
+{
+    int32_t hostpid = slice.region.base->procs[slice.slot].hostpid;
+    unsigned count = 0;
+    bool found = false;
+
+    if (hostpid <= 0 || atomic_exchange(&busy, 1))
+        return false;
+    if (handle_of(d) && list_processes(d, &count)) {
+        for (unsigned i = 0; i < count && !found; i++) {
+            uint64_t used = processes[i].usedGpuMemory;
+
+            found = processes[i].pid == (unsigned)hostpid && used != UINT64_MAX;
+            if (found)
+                *ret_bytes = used;
+        }
+    }
+    atomic_store(&busy, 0);
+    return found;
+}
+
+void mem_self_after_fork(void)
+{
+    atomic_store(&busy, 0);
+    initialized = false;
+    for (unsigned d = 0; d < REGION_DEVICES; d++)
+        handles[d] = NULL;
+}

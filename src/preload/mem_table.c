@@ -1,0 +1,250 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Open addressing with linear probing and backward-shift deletion: no
+ * tombstones, so that the cost does not grow with the number of frees.
+ *
+ * The pair insert/remove is the library's hottest path that takes a lock. It
+ * costs one atomic exchange and two cache lines: the shard and the entry.
+ */
+#include "preload/mem_table.h"
+
+#include <errno.h>
+#include <sched.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "preload/hook.h"
+
+#define FIRST_BITS 7 /* 128 entries: one page */
+#define SPINS 64
+
+static inline void pause_cpu(void)
+{
+#if defined(__x86_64__)
+    __builtin_ia32_pause();
+#elif defined(__aarch64__)
+    __asm__ volatile("yield");
+#endif
+}
+
+static void __attribute__((noinline)) lock_wait(_Atomic uint32_t *lock)
+{
+    int saved = errno;
+
+    for (unsigned i = 0;; i++) {
+        if (!atomic_load_explicit(lock, memory_order_relaxed) &&
+            !atomic_exchange_explicit(lock, 1, memory_order_acquire))
+            break;
+        if (i < SPINS)
+            pause_cpu();
+        else
+            sched_yield(); /* the holder lost its processor inside a few instructions */
+    }
+    errno = saved;
+}
+
+static inline void lock_take(_Atomic uint32_t *lock)
+{
+    if (unlikely(atomic_exchange_explicit(lock, 1, memory_order_acquire)))
+        lock_wait(lock);
+}
+
+static inline void lock_drop(_Atomic uint32_t *lock)
+{
+    atomic_store_explicit(lock, 0, memory_order_release);
+}
+
+void mem_lock(_Atomic uint32_t *lock)
+{
+    lock_take(lock);
+}
+
+void mem_unlock(_Atomic uint32_t *lock)
+{
+    lock_drop(lock);
+}
+
+/* Addresses are multiples of 256 and more; the product's upper half mixes all
+ * bits. The shard comes from its low bits, the position from its high ones. */
+static inline uint64_t hash(uint64_t key)
+{
+    uint64_t h = key * 0x9E3779B97F4A7C15u;
+    return h ^ (h >> 32);
+}
+
+static inline struct mem_shard *shard_of(struct mem_table *t, uint64_t h)
+{
+    return &t->shards[h % MEM_TABLE_SHARDS];
+}
+
+static inline uint64_t home(uint64_t h, uint32_t bits)
+{
+    return (h >> 4) & ((UINT64_C(1) << bits) - 1);
+}
+
+/* The position of key, or of the hole where it belongs. */
+static inline uint64_t find(const struct mem_shard *s, uint64_t key, uint64_t h)
+{
+    uint64_t mask = (UINT64_C(1) << s->bits) - 1;
+    uint64_t i = home(h, s->bits);
+
+    while (s->entries[i].key && s->entries[i].key != key)
+        i = (i + 1) & mask;
+    return i;
+}
+
+static struct mem_entry *array_new(uint32_t bits)
+{
+    int saved = errno;
+    void *p = mmap(NULL, sizeof(struct mem_entry) << bits, PROT_READ | PROT_WRITE,
+                   MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+    errno = saved;
+    return p == MAP_FAILED ? NULL : p;
+}
+
+static void array_free(struct mem_entry *entries, uint32_t bits)
+{
+    int saved = errno;
+
+    if (entries)
+        munmap(entries, sizeof(struct mem_entry) << bits);
+    errno = saved;
+}
+
+static bool __attribute__((noinline)) resize(struct mem_shard *s, uint32_t bits)
+{
+    struct mem_shard bigger = {.bits = bits, .entries = array_new(bits)};
+
+    if (!bigger.entries)
+        return false;
+    for (uint64_t i = 0; s->entries && i < UINT64_C(1) << s->bits; i++)
+        if (s->entries[i].key)
+            bigger.entries[find(&bigger, s->entries[i].key, hash(s->entries[i].key))] = s->entries[i];
+    array_free(s->entries, s->bits);
+    s->entries = bigger.entries;
+    s->bits = bits;
+    return true;
+}
+
+/* Room for one more entry. A full shard that cannot grow still takes entries
+ * up to its last but one, so that a search ends. */
+static inline bool room(struct mem_shard *s)
+{
+    uint64_t size = UINT64_C(1) << s->bits;
+
+    if (likely(s->entries && s->count + 1 <= size / 4 * 3))
+        return true;
+    return resize(s, s->entries ? s->bits + 1 : FIRST_BITS) || (s->entries && s->count + 2 <= size);
+}
+
+bool mem_table_put(struct mem_table *t, const struct mem_entry *e, struct mem_entry *ret_old)
+{
+    uint64_t h = hash(e->key);
+    struct mem_shard *s = shard_of(t, h);
+    bool fits;
+
+    lock_take(&s->lock);
+    fits = room(s);
+    if (likely(fits)) {
+        struct mem_entry *place = &s->entries[find(s, e->key, h)];
+        s->count += !place->key;
+        if (ret_old)
+            *ret_old = *place;
+        *place = *e;
+    }
+    lock_drop(&s->lock);
+    return fits;
+}
+
+/* Closes the hole at i: entries behind it move up unless that would put them
+ * before their home. */
+static inline void remove_at(struct mem_shard *s, uint64_t i)
+{
+    uint64_t mask = (UINT64_C(1) << s->bits) - 1;
+
+    for (uint64_t j = (i + 1) & mask; s->entries[j].key; j = (j + 1) & mask) {
+        uint64_t from_home = (j - home(hash(s->entries[j].key), s->bits)) & mask;
+        if (from_home >= ((j - i) & mask)) {
+            s->entries[i] = s->entries[j];
+            i = j;
+        }
+    }
+    s->entries[i].key = 0;
+    s->count--;
+}
+
+bool mem_table_take(struct mem_table *t, uint64_t key, struct mem_entry *ret)
+{
+    uint64_t h = hash(key);
+    struct mem_shard *s = shard_of(t, h);
+    bool found = false;
+
+    lock_take(&s->lock);
+    if (likely(s->entries)) {
+        uint64_t i = find(s, key, h);
+        found = s->entries[i].key == key && key;
+        if (likely(found)) {
+            *ret = s->entries[i];
+            remove_at(s, i);
+            if (unlikely(s->bits > FIRST_BITS && s->count < UINT64_C(1) << s->bits >> 4))
+                resize(s, s->bits - 2 < FIRST_BITS ? FIRST_BITS : s->bits - 2);
+        }
+    }
+    lock_drop(&s->lock);
+    return found;
+}
+
+bool mem_table_get(struct mem_table *t, uint64_t key, struct mem_entry *ret)
+{
+    uint64_t h = hash(key);
+    struct mem_shard *s = shard_of(t, h);
+    bool found = false;
+
+    lock_take(&s->lock);
+    if (s->entries) {
+        uint64_t i = find(s, key, h);
+        found = s->entries[i].key == key && key;
+        if (found)
+            *ret = s->entries[i];
+    }
+    lock_drop(&s->lock);
+    return found;
+}
+
+void mem_table_sweep(struct mem_table *t, bool (*match)(struct mem_entry *e, void *arg), void *arg)
+{
+    for (unsigned n = 0; n < MEM_TABLE_SHARDS; n++) {
+        struct mem_shard *s = &t->shards[n];
+
+        lock_take(&s->lock);
+        for (uint64_t i = 0; s->entries && i < UINT64_C(1) << s->bits;) {
+            if (s->entries[i].key && match(&s->entries[i], arg))
+                remove_at(s, i); /* what moved here is looked at next */
+            else
+                i++;
+        }
+        lock_drop(&s->lock);
+    }
+}
+
+uint64_t mem_table_count(struct mem_table *t)
+{
+    uint64_t count = 0;
+
+    for (unsigned n = 0; n < MEM_TABLE_SHARDS; n++) {
+        lock_take(&t->shards[n].lock);
+        count += t->shards[n].count;
+        lock_drop(&t->shards[n].lock);
+    }
+    return count;
+}
+
+void mem_table_forget(struct mem_table *t)
+{
+    for (unsigned n = 0; n < MEM_TABLE_SHARDS; n++) {
+        /* A thread of the parent may have been inside; its half-done work is
+         * dropped unseen, and its array is left to the copy-on-write pages. */
+        memset(&t->shards[n], 0, sizeof t->shards[n]);
+    }
+}

@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * A hash table from a 64-bit key (an address or a handle) to what the memory
+ * engine knows of it. Thousands to millions of entries, any thread.
+ *
+ * Invariants:
+ *   1. A key is present at most once; 0 is never a key.
+ *   2. A shard's lock is held for a few dozen instructions, or for moving one
+ *      shard to a bigger array; never across a driver call or a callback.
+ *   3. Storage comes from mmap alone, so that the table may be used from
+ *      inside any allocator. Nothing is mapped before the first insertion.
+ *   4. At most 3/4 of a shard's array is in use: a search ends.
+ */
+#ifndef HAMI_PRELOAD_MEM_TABLE_H
+#define HAMI_PRELOAD_MEM_TABLE_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#define MEM_TABLE_SHARDS 16
+
+struct mem_entry {
+    uint64_t key;
+    uint64_t bytes; /* charged for this entry */
+    void *owner;    /* context, pool or physical object; what `kind` says */
+    uint16_t device;
+    uint8_t kind; /* enum mem_kind */
+    uint8_t flags;
+    uint32_t extra;
+};
+
+struct mem_shard {
+    _Atomic uint32_t lock;
+    uint32_t bits; /* the array has 2^bits entries; 0 = none yet */
+    uint64_t count;
+    struct mem_entry *entries;
+} __attribute__((aligned(64)));
+
+struct mem_table {
+    struct mem_shard shards[MEM_TABLE_SHARDS];
+};
+
+/* Adds *e; an entry with the same key is replaced, and *ret_old (may be NULL)
+ * says what it was (key 0 = there was none). False when memory ran out. */
+bool mem_table_put(struct mem_table *t, const struct mem_entry *e, struct mem_entry *ret_old);
+
+/* Removes the entry of key and hands it over. False when there is none. */
+bool mem_table_take(struct mem_table *t, uint64_t key, struct mem_entry *ret);
+
+bool mem_table_get(struct mem_table *t, uint64_t key, struct mem_entry *ret);
+
+/* Removes every entry for which match(e, arg) says so. match may change what
+ * is not the key; it must not call the table or the driver. */
+void mem_table_sweep(struct mem_table *t, bool (*match)(struct mem_entry *e, void *arg), void *arg);
+
+uint64_t mem_table_count(struct mem_table *t);
+
+/* For a fork's child, which has one thread and none of the parent's memory. */
+void mem_table_forget(struct mem_table *t);
+
+/* A lock of a few instructions. */
+void mem_lock(_Atomic uint32_t *lock);
+void mem_unlock(_Atomic uint32_t *lock);
+
+#endif

@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * What the rest of the library calls: settlement, the helper thread's visit,
+ * and the child of a fork.
+ */
+#include "preload/memory.h"
+
+#include <errno.h>
+
+#include "preload/mem_engine.h"
+#include "preload/mem_graph.h"
+#include "preload/mem_overhead.h"
+#include "preload/mem_pool.h"
+#include "preload/mem_self.h"
+#include "preload/mem_share.h"
+#include "preload/mem_spill.h"
+#include "preload/mem_vmm.h"
+
+void memory_settle(void)
+{
+    int saved;
+
+    if (likely(!atomic_load_explicit(&mem_unsettled, memory_order_relaxed)) || !mem_active())
+        return;
+    saved = errno;
+    atomic_store_explicit(&mem_unsettled, 0, memory_order_relaxed);
+    mem_pools_settle();
+    errno = saved;
+}
+
+void memory_tick(uint64_t now_ns)
+{
+    if (!mem_active())
+        return;
+    overhead_tick();
+    mem_spill_tick(now_ns);
+}
+
+void memory_after_fork(void)
+{
+    mem_table_forget(&mem_pointers);
+    mem_table_forget(&mem_arrays);
+    atomic_store(&mem_unsettled, 0);
+    mem_pools_after_fork();
+    mem_graph_after_fork();
+    mem_vmm_after_fork();
+    mem_spill_after_fork();
+    share_after_fork();
+    overhead_after_fork();
+    mem_self_after_fork();
+    ctx_after_fork();
+}

@@ -27,6 +27,7 @@
 #include "preload/devices.h"
 #include "preload/grant_map.h"
 #include "preload/hook.h"
+#include "preload/identity.h"
 #include "preload/life.h"
 #include "preload/log.h"
 #include "preload/real.h"
@@ -356,5 +357,7 @@ HOOK CUresult cuInit(unsigned int flags)
         return CUDA_ERROR_NOT_PERMITTED;
     if (state == SLICE_ON && atomic_load_explicit(&n_ordinals, memory_order_relaxed) == 0)
         slice_map_ordinals();
+    if (state == SLICE_ON)
+        identity_learn();
     return result;
 }

@@ -1,0 +1,188 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * NVML as a process of the slice sees it: memory, the driver's wall, and who
+ * is who.
+ *
+ * Invariants:
+ *   1. The library is asked first, with the caller's own arguments where they
+ *      can do no harm: its errors (not initialised, no such handle, a NULL
+ *      pointer, an unknown version) are the caller's.
+ *   2. No pid of another slice, and no memory of one, is ever shown. What
+ *      cannot be matched is left out.
+ *   3. Memory figures are those of cuMemGetInfo.
+ */
+#include "preload/nvml_view.h"
+
+#include <errno.h>
+#include <stdatomic.h>
+#include <sys/mman.h>
+
+#include "preload/hook.h"
+#include "preload/identity.h"
+#include "preload/memory.h"
+#include "preload/real.h"
+
+enum slice_state nvml_view(void)
+{
+    enum slice_state state = slice_attach_nvml();
+    if (state == SLICE_ON)
+        identity_learn();
+    return state;
+}
+
+int nvml_view_device(nvmlDevice_t device)
+{
+    char uuid[REGION_UUID_BYTES] = "";
+    if (real_nvml.nvmlDeviceGetUUID(device, uuid, sizeof uuid) != NVML_SUCCESS)
+        return -1;
+    return slice_device_of_uuid(uuid);
+}
+
+static const struct region_slot *slots(void)
+{
+    return slice.region.base->procs;
+}
+
+static int slots_used(void)
+{
+    int n = __atomic_load_n(&slice.region.base->proc_num, __ATOMIC_RELAXED);
+    return n < 0 ? 0 : n > REGION_SLOTS ? REGION_SLOTS : n;
+}
+
+int nvml_view_slot(unsigned pid)
+{
+    for (int i = 0; i < slots_used(); i++) {
+        const struct region_slot *s = &slots()[i];
+        if (__atomic_load_n(&s->status, __ATOMIC_RELAXED) == REGION_SLOT_FREE || !s->pid || !s->hostpid)
+            continue;
+        if ((unsigned)s->hostpid == pid)
+            return i;
+    }
+    return -1;
+}
+
+unsigned nvml_view_pid(int slot)
+{
+    return (unsigned)slots()[slot].pid;
+}
+
+unsigned nvml_view_host_pid(unsigned pid)
+{
+    for (int i = 0; i < slots_used(); i++)
+        if (slots()[i].status != REGION_SLOT_FREE && (unsigned)slots()[i].pid == pid)
+            return (unsigned)slots()[i].hostpid;
+    return 0;
+}
+
+void *nvml_view_scratch(size_t bytes)
+{
+    void *m = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    return m == MAP_FAILED ? NULL : m;
+}
+
+void nvml_view_scratch_free(void *scratch, size_t bytes)
+{
+    if (scratch)
+        munmap(scratch, bytes);
+}
+
+/* ---- initialisation ---- */
+
+/* Nothing is learnt here: a program that initialises NVML may never ask for
+ * anything that concerns the slice. */
+HOOK nvmlReturn_t nvmlInit(void)
+{
+    return real_nvml.nvmlInit();
+}
+
+HOOK nvmlReturn_t nvmlInit_v2(void)
+{
+    return real_nvml.nvmlInit_v2();
+}
+
+HOOK nvmlReturn_t nvmlInitWithFlags(unsigned int flags)
+{
+    return real_nvml.nvmlInitWithFlags(flags);
+}
+
+/* ---- memory ---- */
+
+struct view {
+    unsigned long long total, free, used;
+};
+
+/* What the slice sees of a device with these genuine figures. A device whose
+ * memory NVML does not know (`known` false: unified memory) has the limit. */
+static bool view_of(nvmlDevice_t device, bool known, struct view genuine, struct view *ret)
+{
+    int d = nvml_view_device(device);
+    uint64_t limit = d < 0 ? 0 : slice_mem_limit((unsigned)d);
+    if (!limit)
+        return false;
+    memory_settle();
+    struct memory_figures f =
+        memory_figures((unsigned)d, known ? genuine.total : limit, known ? genuine.free : limit);
+    *ret = (struct view){.total = f.total, .free = f.free, .used = f.total - f.free};
+    return true;
+}
+
+static bool answers_memory(nvmlReturn_t result)
+{
+    return result == NVML_SUCCESS || result == NVML_ERROR_NOT_SUPPORTED;
+}
+
+HOOK nvmlReturn_t nvmlDeviceGetMemoryInfo(nvmlDevice_t device, nvmlMemory_t *memory)
+{
+    nvmlReturn_t result = real_nvml.nvmlDeviceGetMemoryInfo(device, memory);
+    if (!answers_memory(result) || !memory)
+        return result;
+    enum slice_state state = nvml_view();
+    if (state != SLICE_ON)
+        return state == SLICE_REFUSED ? NVML_ERROR_NO_PERMISSION : result;
+    bool known = result == NVML_SUCCESS;
+    struct view v = {0};
+    if (known)
+        v = (struct view){.total = memory->total, .free = memory->free};
+    if (!view_of(device, known, v, &v))
+        return result;
+    memory->total = v.total;
+    memory->free = v.free;
+    memory->used = v.used;
+    return NVML_SUCCESS;
+}
+
+HOOK nvmlReturn_t nvmlDeviceGetMemoryInfo_v2(nvmlDevice_t device, nvmlMemory_v2_t *memory)
+{
+    nvmlReturn_t result = real_nvml.nvmlDeviceGetMemoryInfo_v2(device, memory);
+    if (!answers_memory(result) || !memory)
+        return result;
+    enum slice_state state = nvml_view();
+    if (state != SLICE_ON)
+        return state == SLICE_REFUSED ? NVML_ERROR_NO_PERMISSION : result;
+    bool known = result == NVML_SUCCESS;
+    struct view v = {0};
+    if (known)
+        v = (struct view){.total = memory->total, .free = memory->free};
+    if (!view_of(device, known, v, &v))
+        return result;
+    memory->total = v.total;
+    memory->reserved = 0;
+    memory->free = v.free;
+    memory->used = v.used;
+    return NVML_SUCCESS;
+}
+
+/* ---- the driver's own wall ---- */
+
+HOOK nvmlReturn_t nvmlDeviceGetMemoryLimits_v1(nvmlDevice_t device, nvmlGetMemoryLimits_v1_t *limits)
+{
+    return real_nvml.nvmlDeviceGetMemoryLimits_v1(device, limits);
+}
+
+/* The host sets the wall; a process inside the slice does not move it, not
+ * even where it runs as root. */
+HOOK nvmlReturn_t nvmlDeviceSetMemoryLimits_v1(nvmlDevice_t device, nvmlSetMemoryLimits_v1_t *limits)
+{
+    return nvml_view() == SLICE_OFF ? real_nvml.nvmlDeviceSetMemoryLimits_v1(device, limits)
+                                    : NVML_ERROR_NO_PERMISSION;
+}

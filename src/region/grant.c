@@ -88,7 +88,7 @@ static bool parse_decimal(struct span s, uint64_t max, uint64_t *ret)
         return false;
     for (size_t i = 0; i < s.n; i++) {
         unsigned digit = (unsigned)(s.at[i] - '0');
-        if (s.at[i] < '0' || digit > 9 || v > (max - digit) / 10)
+        if (s.at[i] < '0' || digit > 9 || digit > max || v > (max - digit) / 10)
             return false;
         v = v * 10 + digit;
     }

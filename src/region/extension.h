@@ -107,9 +107,8 @@ struct region_member_compute {
 struct region_member {
     _Atomic uint64_t start_ticks;
     _Atomic uint64_t pid_ns;
-    _Atomic uint64_t boot;
     _Atomic uint64_t seen_ns;
-    _Atomic uint64_t reserved[4];
+    _Atomic uint64_t reserved[5];
     _Atomic uint32_t lock;
     uint32_t pad0[15];
     struct region_journal journal[REGION_DEVICES];

@@ -6,8 +6,6 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #define FNV_START 0xcbf29ce484222325ull
@@ -123,79 +121,4 @@ uint64_t region_incarnation(const struct region_identity *self)
     uint64_t h = hash(FNV_START, &self->boot, sizeof self->boot);
     h = hash(h, &self->pid_ns, sizeof self->pid_ns);
     return hash(h, &init_start, sizeof init_start);
-}
-
-/* ---- memory maps ---- */
-
-/* Calls visit for each line of /proc/<pid>/maps until it returns true; lines
- * longer than the buffer are cut. Returns 1 when it did, 0, or -errno. */
-static int each_map(const char *path, bool (*visit)(void *arg, const char *line), void *arg)
-{
-    char buf[4096];
-    size_t used = 0;
-    int found = 0;
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
-    if (fd < 0)
-        return -errno;
-    for (;;) {
-        ssize_t n = read(fd, buf + used, sizeof buf - 1 - used);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n <= 0) {
-            found = n < 0 ? -errno : found;
-            break;
-        }
-        used += (size_t)n;
-        char *line = buf, *newline;
-        while (!found && (newline = memchr(line, '\n', used - (size_t)(line - buf)))) {
-            *newline = '\0';
-            found = visit(arg, line);
-            line = newline + 1;
-        }
-        if (found)
-            break;
-        used -= (size_t)(line - buf);
-        memmove(buf, line, used);
-        if (used == sizeof buf - 1)
-            used = 0;
-    }
-    close(fd);
-    return found;
-}
-
-struct mapping {
-    char start[20]; /* "7f01...-" as maps prints it */
-    char file[48];  /* " dev inode " */
-};
-
-/* Line: start-end perms offset dev inode path */
-static bool is_own_mapping(void *arg, const char *line)
-{
-    struct mapping *m = arg;
-    if (strncmp(line, m->start, strlen(m->start)) != 0)
-        return false;
-    const char *end = line + strlen(line);
-    const char *from = skip_fields(line, end, 3);
-    const char *to = from ? skip_fields(from, end, 2) : NULL;
-    if (!to || (size_t)(to - from) + 2 > sizeof m->file)
-        return false;
-    snprintf(m->file, sizeof m->file, " %.*s", (int)(to - from), from);
-    return true;
-}
-
-static bool is_same_file(void *arg, const char *line)
-{
-    const struct mapping *m = arg;
-    return strstr(line, m->file) != NULL;
-}
-
-bool region_maps_same_file(int32_t pid, const void *address)
-{
-    char path[32];
-    struct mapping m = {0};
-    snprintf(m.start, sizeof m.start, "%lx-", (unsigned long)(uintptr_t)address);
-    if (each_map("/proc/self/maps", is_own_mapping, &m) != 1)
-        return true;
-    snprintf(path, sizeof path, "/proc/%d/maps", pid);
-    return each_map(path, is_same_file, &m) != 0;
 }

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * Who a process is, and whether it still runs. A pid alone is not enough: it
- * is reused, means something else in another pid namespace and after a reboot,
- * and outlives the program that joined when that program execs another.
+ * is reused, and means something else in another pid namespace.
  */
 #ifndef HAMI_REGION_IDENTITY_H
 #define HAMI_REGION_IDENTITY_H
@@ -33,10 +32,6 @@ enum region_presence region_presence_of(int32_t pid, uint64_t *ret_start_ticks);
  * and anything else. False when it is not such a text. */
 bool region_stat_parse(const char *text, size_t n, char *ret_state, uint64_t *ret_threads,
                        uint64_t *ret_start_ticks);
-
-/* Whether the process maps the file that this process maps at `address`;
- * true as well when it cannot be told. */
-bool region_maps_same_file(int32_t pid, const void *address);
 
 /* Hash of what makes one run of a container: boot, pid namespace, its init. */
 uint64_t region_incarnation(const struct region_identity *self);

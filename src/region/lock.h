@@ -11,8 +11,10 @@
  *               processes of the overflow slot)
  *   WORK + slot held while a slot is claimed, released or reclaimed
  *
- * A fork's child shares its parent's locks until it closes the descriptor, so
- * LIFE alone never proves life where /proc can be asked.
+ * A description lives as long as any descriptor or mapping of it, so closing
+ * all files does not lose a lock, exec does. A fork's child shares its parent's
+ * locks until it closes and unmaps, so where /proc can be asked a held lock is
+ * no proof of life. Needs Linux 3.15; older ones answer -EINVAL.
  * Raw system calls: fcntl and fstat of a new glibc would bind symbols that
  * older ones lack.
  */

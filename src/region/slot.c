@@ -8,14 +8,15 @@
  * leaves nothing but a slot that looks dead to the next one. Between threads
  * of one process, which share their locks, `busy` excludes.
  *
- * A slot is dead when
- *   - it was claimed before the last boot, or
- *   - its process belongs to our pid namespace and is gone, a zombie, or has
- *     another start time; or runs, but neither holds LIFE nor maps the file
- *     any more (it has execed another program), or
- *   - its process belongs to another pid namespace and LIFE is free, or
- *   - it is the overflow slot and LIFE is free.
- * A process that cannot be looked at (hidden /proc) counts as alive.
+ * LIFE belongs to the open file description, which lives as long as any
+ * descriptor or mapping of it: a daemon that closes all its files keeps it, a
+ * program that execs another loses it. So a slot is dead when
+ *   - LIFE is free, or
+ *   - LIFE is held, but by a child that inherited it: the process that claimed
+ *     the slot belongs to our pid namespace and is gone, a zombie, or has
+ *     another start time.
+ * A process that cannot be looked at (another namespace, hidden /proc) counts
+ * as alive as long as LIFE is held.
  *
  * slot_map is a hint that saves walking 2 MB: a bit is set before a slot is
  * taken and cleared after it is free. A wrong bit costs a look, no more.
@@ -134,33 +135,17 @@ static void free_slot(struct region *r, unsigned i)
     lower_proc_num(r);
 }
 
-static bool is_process_dead(const struct region *r, unsigned i, int32_t pid)
-{
-    const struct region_member *m = &r->ext->members[i];
-    uint64_t start = 0, claimed = atomic_load(&m->start_ticks);
-    enum region_presence presence = region_presence_of(pid, &start);
-    if (presence == REGION_GONE)
-        return true;
-    if (presence == REGION_HIDDEN)
-        return false;
-    if (claimed && start != claimed)
-        return true;
-    return !life_is_held(r, i) && (pid == r->self.pid || !region_maps_same_file(pid, r->base));
-}
-
 static bool is_slot_dead(const struct region *r, unsigned i)
 {
     const struct region_member *m = &r->ext->members[i];
     int32_t pid = slot_pid(r, i);
-    if (pid == 0)
-        return true; /* half claimed or half freed; its WORK lock tells which */
-    if (i == OVERFLOW_SLOT)
-        return !life_is_held(r, i);
-    if (atomic_load(&m->boot) != r->self.boot)
-        return true;
-    if (atomic_load(&m->pid_ns) == r->self.pid_ns)
-        return is_process_dead(r, i, pid);
-    return !life_is_held(r, i);
+    uint64_t start = 0, claimed = atomic_load(&m->start_ticks);
+    if (pid == 0 || !life_is_held(r, i))
+        return true; /* without a pid: half claimed or half freed, its WORK lock tells which */
+    if (i == OVERFLOW_SLOT || atomic_load(&m->pid_ns) != r->self.pid_ns)
+        return false;
+    enum region_presence presence = region_presence_of(pid, &start);
+    return presence == REGION_GONE || (presence == REGION_PRESENT && claimed && start != claimed);
 }
 
 /* Looking once without the lock keeps the common case, a living process, free
@@ -236,7 +221,6 @@ static void occupy(struct region *r, unsigned i)
     atomic_store(&m->lock, 0);
     atomic_store(&m->start_ticks, r->self.start_ticks);
     atomic_store(&m->pid_ns, r->self.pid_ns);
-    atomic_store(&m->boot, r->self.boot);
     atomic_store(&m->seen_ns, (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec);
     __atomic_store_n(&slot->hostpid, 0, __ATOMIC_RELEASE);
     __atomic_store_n(&slot->seqlock, 0, __ATOMIC_RELEASE);

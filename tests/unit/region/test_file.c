@@ -531,7 +531,6 @@ static void restarted_container_starts_clean(struct scene *s, gconstpointer unus
     ledger_reserve(&r, r.slot, 0, 900, SCENE_LIMIT);
     atomic_store(&r.ext->devices[0].compute.tokens_ns, -123456789);
     atomic_store(&r.ext->incarnation, 1); /* as if written by an earlier run */
-    atomic_store(&r.ext->members[0].boot, 1);
     region_close(&r);
     later.mem_bytes[0] = 2 * SCENE_LIMIT;
     g_assert_cmpint(region_open(&r, s->path, &later), ==, 0);

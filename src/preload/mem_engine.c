@@ -189,3 +189,14 @@ void mem_device_gone(unsigned d)
     sweep(&gone);
     mem_pools_device_gone(d);
 }
+
+void mem_engine_after_fork(void)
+{
+    mem_table_forget(&mem_pointers);
+    mem_table_forget(&mem_arrays);
+    atomic_store(&mem_unsettled, 0);
+    for (unsigned d = 0; d < REGION_DEVICES; d++) {
+        atomic_store(&refusals[d].purse_ns, 0);
+        atomic_store(&refusals[d].logged_ns, 0);
+    }
+}

@@ -168,6 +168,8 @@ static inline void mem_freed(struct mem_table *t, const struct mem_entry *e, CUr
 void mem_context_gone(CUcontext ctx);
 void mem_device_gone(unsigned d);
 
+void mem_engine_after_fork(void);
+
 /* Anything outstanding that memory_settle() would look at. */
 extern _Atomic uint32_t mem_unsettled;
 

@@ -38,9 +38,7 @@ void memory_tick(uint64_t now_ns)
 
 void memory_after_fork(void)
 {
-    mem_table_forget(&mem_pointers);
-    mem_table_forget(&mem_arrays);
-    atomic_store(&mem_unsettled, 0);
+    mem_engine_after_fork();
     mem_pools_after_fork();
     mem_graph_after_fork();
     mem_vmm_after_fork();

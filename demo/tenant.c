@@ -28,7 +28,7 @@
 /* A kernel that spins for as many nanoseconds as its parameter says. The
  * simulated driver reads the same parameter and lets that time pass. */
 static const char spin_ptx[] = ".version 7.0\n.target sm_70\n.address_size 64\n"
-                               ".visible .entry sim_spin(.param .u64 duration_ns)\n{\n"
+                               ".visible .entry sim_arg_spin(.param .u64 duration_ns)\n{\n"
                                ".reg .u64 %rd<5>;\n.reg .pred %p<2>;\n"
                                "ld.param.u64 %rd1, [duration_ns];\n"
                                "mov.u64 %rd2, %globaltimer;\n"
@@ -132,7 +132,7 @@ static struct work prepare(bool as_graph, unsigned long long kernel_us)
     struct work w = {.kernel_ns = kernel_us * 1000, .piece_ns = kernel_us * 1000};
     CUmodule module;
     must(cu.cuModuleLoadData(&module, spin_ptx), "cuModuleLoadData");
-    must(cu.cuModuleGetFunction(&w.spin, module, "sim_spin"), "cuModuleGetFunction");
+    must(cu.cuModuleGetFunction(&w.spin, module, "sim_arg_spin"), "cuModuleGetFunction");
     must(cu.cuStreamCreate(&w.stream, CU_STREAM_NON_BLOCKING), "cuStreamCreate");
     if (as_graph) {
         CUgraph graph;

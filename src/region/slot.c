@@ -187,6 +187,7 @@ int region_reclaim(struct region *r)
     if (!r->ext || r->is_private || !enter(r))
         return 0;
     int freed = sweep(r, REGION_SLOTS);
+    lower_proc_num(r); /* in case somebody died between freeing and lowering */
     leave(r);
     errno = saved_errno;
     return freed;

@@ -1,0 +1,301 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Killed at every instruction: a child is stepped N instructions into an
+ * operation and killed there, for N = 1, 2, ... until it gets through. After
+ * each kill another process must go on at once, the sum must be exact, and
+ * reclaiming must leave nothing of the dead.
+ *
+ * Short operations are stepped without a gap. Long ones (they read /proc or
+ * create the file) are sampled: run to a random system call, then step a random
+ * number of instructions. The seed is printed.
+ */
+#include "scene.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/ptrace.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "region/lock.h"
+
+#define OTHERS 1000 /* bytes the surviving process holds */
+#define SAMPLES 150
+#define STEPS 250 /* after a system call */
+
+struct scenario {
+    const char *name;
+    void (*before)(struct region *r);                      /* in the child, not stepped */
+    void (*step)(const struct scene *s, struct region *r); /* in the child, stepped */
+    bool unopened;                                         /* the child starts without a region */
+    bool sampled;
+};
+
+static void take_some(struct region *r)
+{
+    ledger_reserve(r, r->slot, 0, 500, SCENE_LIMIT);
+}
+
+static void nothing(struct region *r)
+{
+    (void)r;
+}
+
+static void step_reserve(const struct scene *s, struct region *r)
+{
+    (void)s;
+    ledger_reserve(r, r->slot, 0, 70, SCENE_LIMIT);
+}
+
+static void step_two_reserves(const struct scene *s, struct region *r)
+{
+    step_reserve(s, r);
+    step_reserve(s, r);
+}
+
+static void step_release(const struct scene *s, struct region *r)
+{
+    (void)s;
+    ledger_release(r, r->slot, 0, 200);
+}
+
+static void step_refused(const struct scene *s, struct region *r)
+{
+    (void)s;
+    ledger_reserve(r, r->slot, 0, SCENE_LIMIT, SCENE_LIMIT);
+}
+
+static void step_charge_context(const struct scene *s, struct region *r)
+{
+    (void)s;
+    ledger_charge_kind(r, r->slot, 0, LEDGER_CONTEXT, 30);
+}
+
+static void step_open(const struct scene *s, struct region *r)
+{
+    region_open(r, s->path, &s->limits);
+}
+
+static void step_claim(const struct scene *s, struct region *r)
+{
+    (void)s;
+    region_slot_claim(r);
+}
+
+static void step_leave(const struct scene *s, struct region *r)
+{
+    (void)s;
+    region_slot_release(r, r->slot);
+}
+
+static void step_reclaim(const struct scene *s, struct region *r)
+{
+    (void)s;
+    region_reclaim(r);
+}
+
+/* The child becomes a cleaner: a process of its own dies before it starts. */
+static void leave_a_dead_one(struct region *r)
+{
+    pid_t pid = fork();
+    if (pid == 0) {
+        struct region_limits none = {0};
+        char path[64];
+        snprintf(path, sizeof path, "/proc/self/fd/%d", r->fd);
+        char real[256] = {0};
+        struct region mine;
+        if (readlink(path, real, sizeof real - 1) < 0 || region_open(&mine, real, &none) < 0)
+            _exit(1);
+        region_slot_claim(&mine);
+        ledger_reserve(&mine, mine.slot, 0, 4000, SCENE_LIMIT);
+        ledger_reserve(&mine, mine.slot, 1, 5000, 0);
+        raise(SIGKILL);
+    }
+    waitpid(pid, NULL, 0);
+}
+
+static const struct scenario scenarios[] = {
+    {"reserve", take_some, step_reserve, false, false},
+    {"first_reserve", nothing, step_reserve, false, false},
+    {"two_reserves", take_some, step_two_reserves, false, false},
+    {"release", take_some, step_release, false, false},
+    {"refusal", take_some, step_refused, false, false},
+    {"charge_context", take_some, step_charge_context, false, false},
+    {"leave", take_some, step_leave, false, true},
+    {"reclaim", leave_a_dead_one, step_reclaim, false, true},
+    {"claim", nothing, step_claim, true, true},
+    {"open", nothing, step_open, true, true},
+};
+
+static int stepped(const struct scene *s, const struct scenario *c)
+{
+    struct region r = {.fd = -1, .slot = -1};
+    bool open_first = c->step != step_open, claim_first = open_first && c->step != step_claim;
+    if (open_first && region_open(&r, s->path, &s->limits) < 0)
+        return 1;
+    if (claim_first && region_slot_claim(&r) < 0)
+        return 1;
+    c->before(&r);
+    if (ptrace(PTRACE_TRACEME, 0, NULL, NULL) < 0)
+        return 2;
+    raise(SIGSTOP);
+    c->step(s, &r);
+    _exit(0);
+}
+
+struct child {
+    const struct scene *s;
+    const struct scenario *c;
+};
+
+static int child_body(void *arg)
+{
+    const struct child *child = arg;
+    return stepped(child->s, child->c);
+}
+
+/* Lets the stopped child go on once. False when it has exited. */
+static bool advance(pid_t pid, int request)
+{
+    int status;
+    g_assert_cmpint(ptrace(request, pid, NULL, NULL), ==, 0);
+    g_assert_cmpint(waitpid(pid, &status, 0), ==, pid);
+    if (WIFEXITED(status)) {
+        g_assert_cmpint(WEXITSTATUS(status), ==, 0);
+        return false;
+    }
+    g_assert_true(WIFSTOPPED(status) && WSTOPSIG(status) == SIGTRAP);
+    return true;
+}
+
+/* Runs a fresh child over n_calls entries and returns of system calls and
+ * n_steps instructions into the operation and kills it there. False when it
+ * got through before. */
+static bool kill_at(const struct scene *s, const struct scenario *c, unsigned n_calls, unsigned n_steps)
+{
+    int status;
+    pid_t pid = scene_fork(child_body, &(struct child){s, c});
+    g_assert_cmpint(waitpid(pid, &status, 0), ==, pid);
+    g_assert_true(WIFSTOPPED(status));
+    for (unsigned i = 0; i < n_calls; i++)
+        if (!advance(pid, PTRACE_SYSCALL))
+            return false;
+    for (unsigned i = 0; i < n_steps; i++)
+        if (!advance(pid, PTRACE_SINGLESTEP))
+            return false;
+    scene_kill(pid);
+    return true;
+}
+
+static uint64_t held_sum(const struct region *r, unsigned d)
+{
+    uint64_t sum = 0;
+    for (int i = 0; i < 8; i++)
+        sum += ledger_held(r, i, d);
+    return sum;
+}
+
+/* `late`: the survivor's next operation comes before the reclaim and replaces
+ * whatever tag the dead one has left in the word. */
+static void check_survivor(struct region *r, bool late)
+{
+    if (late) {
+        g_assert_true(ledger_reserve(r, r->slot, 0, 10, SCENE_LIMIT));
+        ledger_release(r, r->slot, 0, 10);
+    }
+    region_reclaim(r);
+    g_assert_cmpuint(ledger_used(r, 0), ==, OTHERS);
+    g_assert_cmpuint(ledger_used(r, 1), ==, 0);
+    g_assert_cmpuint(held_sum(r, 0), ==, OTHERS);
+    g_assert_cmpuint(scene_legacy_sum(r, 0), ==, OTHERS);
+    g_assert_cmpint(r->base->proc_num, ==, 1);
+    g_assert_cmpuint(atomic_load(&r->ext->slot_map[0]), ==, 1);
+    g_assert_true(ledger_reserve(r, r->slot, 0, SCENE_LIMIT - OTHERS, SCENE_LIMIT));
+    g_assert_false(ledger_reserve(r, r->slot, 0, 1, SCENE_LIMIT));
+    ledger_release(r, r->slot, 0, SCENE_LIMIT - OTHERS);
+}
+
+static unsigned every_instruction(const struct scene *s, const struct scenario *c, struct region *r)
+{
+    unsigned n = 1;
+    for (;; n++)
+        for (int late = 0; late < 2; late++) {
+            if (!kill_at(s, c, 0, n))
+                return n;
+            check_survivor(r, late);
+        }
+}
+
+static unsigned count_calls(const struct scene *s, const struct scenario *c)
+{
+    unsigned n = 0;
+    while (kill_at(s, c, n, 0))
+        n++;
+    return n;
+}
+
+static unsigned sampled_instructions(const struct scene *s, const struct scenario *c, struct region *r)
+{
+    struct scene_random random = {scene_seed()};
+    unsigned n_calls = count_calls(s, c), kills = 0;
+    region_reclaim(r);
+    for (unsigned i = 0; i < SAMPLES; i++) {
+        if (!kill_at(s, c, scene_random(&random) % n_calls, scene_random(&random) % STEPS))
+            continue;
+        check_survivor(r, scene_random(&random) % 2);
+        kills++;
+    }
+    return kills;
+}
+
+static void killed_at_every_instruction(struct scene *s, gconstpointer data)
+{
+    const struct scenario *c = data;
+    struct region r;
+    scene_join(s, &r);
+    g_assert_true(ledger_reserve(&r, r.slot, 0, OTHERS, SCENE_LIMIT));
+    unsigned n = c->sampled ? sampled_instructions(s, c, &r) : every_instruction(s, c, &r);
+    g_test_message("%s: killed at %u instructions", c->name, n);
+    region_slot_release(&r, r.slot);
+    region_close(&r);
+}
+
+/* A file that is being created has no survivor to look at: whoever comes next
+ * must find or make a good one. */
+static void killed_while_creating_the_file(struct scene *s, gconstpointer unused)
+{
+    (void)unused;
+    static const struct scenario create = {"create", nothing, step_open, true, true};
+    struct scene_random random = {scene_seed()};
+    unsigned n_calls = 0;
+    for (; kill_at(s, &create, n_calls, 0); n_calls++)
+        unlink(s->path);
+    for (unsigned i = 0; i < SAMPLES; i++) {
+        struct region r;
+        unlink(s->path);
+        kill_at(s, &create, scene_random(&random) % n_calls, scene_random(&random) % STEPS);
+        scene_join(s, &r);
+        g_assert_cmpuint(r.base->limit[0], ==, SCENE_LIMIT);
+        g_assert_cmpint(r.base->initialized_flag, ==, REGION_MAGIC);
+        g_assert_true(ledger_reserve(&r, r.slot, 0, SCENE_LIMIT, SCENE_LIMIT));
+        region_slot_release(&r, r.slot);
+        region_close(&r);
+    }
+}
+
+int main(int argc, char **argv)
+{
+    g_test_init(&argc, &argv, NULL);
+    for (size_t i = 0; i < G_N_ELEMENTS(scenarios); i++) {
+        char *name = g_strdup_printf("/kill/%s_at_%s_instruction", scenarios[i].name,
+                                     scenarios[i].sampled ? "a_sampled" : "every");
+        g_test_add(name, struct scene, &scenarios[i], scene_setup, killed_at_every_instruction,
+                   scene_teardown);
+        g_free(name);
+    }
+    g_test_add("/kill/create_at_a_sampled_instruction", struct scene, NULL, scene_setup,
+               killed_while_creating_the_file, scene_teardown);
+    return g_test_run();
+}

@@ -70,36 +70,31 @@ static bool devices_of_nvml(bool ready, struct devices_list *ret)
 }
 
 struct place {
-    int64_t pci;
+    char bus[20]; /* "0000:3b:00.0": texts of one form, their order is the bus's */
     uint32_t ordinal;
 };
 
-static int by_pci(const void *a, const void *b)
+static int by_bus(const void *a, const void *b)
 {
     const struct place *x = a, *y = b;
-    return x->pci != y->pci ? (x->pci > y->pci) - (x->pci < y->pci)
-                            : (x->ordinal > y->ordinal) - (x->ordinal < y->ordinal);
+    int order = strcasecmp(x->bus, y->bus);
+    return order ? order : (x->ordinal > y->ordinal) - (x->ordinal < y->ordinal);
 }
 
 /* CUDA's list in the order of the bus, which is NVML's. */
 static bool devices_by_bus(const struct devices_ordinals *cuda, struct devices_list *ret)
 {
-    static const CUdevice_attribute parts[] = {
-        CU_DEVICE_ATTRIBUTE_PCI_DOMAIN_ID, CU_DEVICE_ATTRIBUTE_PCI_BUS_ID, CU_DEVICE_ATTRIBUTE_PCI_DEVICE_ID};
     struct place places[DEVICES_ORDINALS];
+    memset(places, 0, sizeof places);
     for (uint32_t i = 0; i < cuda->n; i++) {
-        places[i] = (struct place){.ordinal = i};
         CUdevice device;
-        if (real.cuDeviceGet(&device, (int)i) != CUDA_SUCCESS)
-            return false;
-        for (unsigned p = 0; p < sizeof parts / sizeof parts[0]; p++) {
-            int value = 0;
-            if (real.cuDeviceGetAttribute(&value, parts[p], device) != CUDA_SUCCESS)
-                value = 0;
-            places[i].pci = (places[i].pci << 16) + value;
-        }
+        places[i].ordinal = i;
+        if (real.cuDeviceGet(&device, (int)i) != CUDA_SUCCESS ||
+            real.cuDeviceGetPCIBusId(places[i].bus, (int)sizeof places[i].bus, device) != CUDA_SUCCESS)
+            places[i].bus[0] = '\0';
+        places[i].bus[sizeof places[i].bus - 1] = '\0';
     }
-    qsort(places, cuda->n, sizeof places[0], by_pci);
+    qsort(places, cuda->n, sizeof places[0], by_bus);
     memset(ret, 0, sizeof *ret);
     for (; ret->n < cuda->n && ret->n < REGION_DEVICES; ret->n++)
         memcpy(ret->uuids[ret->n], cuda->uuid[places[ret->n].ordinal], sizeof cuda->uuid[0]);

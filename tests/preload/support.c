@@ -292,6 +292,8 @@ const char *kit_uuid(struct kit *kit, unsigned index)
         g_auto(GStrv) saved = g_strdupv(kit->env);
         kit->uuids = g_ptr_array_new_with_free_func(g_free);
         kit_no_preload(kit);
+        kit_env(kit, "CUDA_VISIBLE_DEVICES", NULL);
+        kit_env(kit, "CUDA_DEVICE_ORDER", "PCI_BUS_ID");
         struct kit_process *p = kit_start(kit, "kit-uuids", NULL);
         for (char *line; (line = kit_line(p));)
             g_ptr_array_add(kit->uuids, line);
@@ -310,20 +312,22 @@ bool kit_is_child(int argc, char **argv)
     return argc >= 3 && strcmp(argv[1], "--child") == 0;
 }
 
-static int tell_uuids(int argc, char **argv)
+/* In the order of the bus. */
+static int tell_uuids(void)
 {
-    (void)argc, (void)argv;
-    const struct real_nvml *nvml = kit_nvml();
-    unsigned n = 0;
-    if (!nvml->nvmlInit_v2 || nvml->nvmlInit_v2() != NVML_SUCCESS ||
-        nvml->nvmlDeviceGetCount_v2(&n) != NVML_SUCCESS)
+    const struct real_cuda *cu = kit_cuda();
+    int n = 0;
+    if (!cu->cuInit || cu->cuInit(0) != CUDA_SUCCESS || cu->cuDeviceGetCount(&n) != CUDA_SUCCESS)
         return 1;
-    for (unsigned i = 0; i < n; i++) {
-        nvmlDevice_t device;
-        char uuid[96] = "";
-        nvml->nvmlDeviceGetHandleByIndex_v2(i, &device);
-        nvml->nvmlDeviceGetUUID(device, uuid, sizeof uuid);
-        kit_tell("%s", uuid);
+    for (int i = 0; i < n; i++) {
+        CUuuid uuid;
+        g_autoptr(GString) text = g_string_new("GPU");
+        if (cu->cuDeviceGetUuid_v2(&uuid, i) != CUDA_SUCCESS)
+            return 1;
+        for (unsigned b = 0; b < sizeof uuid.bytes; b++)
+            g_string_append_printf(text, "%s%02x", b == 0 || b == 4 || b == 6 || b == 8 || b == 10 ? "-" : "",
+                                   (unsigned char)uuid.bytes[b]);
+        kit_tell("%s", text->str);
     }
     return 0;
 }
@@ -331,7 +335,7 @@ static int tell_uuids(int argc, char **argv)
 int kit_child(int argc, char **argv, const struct kit_body *bodies)
 {
     if (strcmp(argv[2], "kit-uuids") == 0)
-        return tell_uuids(argc, argv);
+        return tell_uuids();
     for (; bodies->name; bodies++)
         if (strcmp(bodies->name, argv[2]) == 0)
             return bodies->run(argc - 3, argv + 3);

@@ -14,6 +14,7 @@
  */
 #include "preload/ctx.h"
 
+#include "preload/compute.h"
 #include "preload/mem_engine.h"
 #include "preload/mem_overhead.h"
 
@@ -37,6 +38,7 @@ uint32_t ctx_count(unsigned d)
 static void here_forget(void)
 {
     ctx_here_cache.epoch = 0;
+    compute_context_switched();
 }
 
 static void epoch_next(void)
@@ -184,6 +186,7 @@ HOOK CUresult cuCtxDestroy(CUcontext ctx)
     struct mem_entry e;
     bool known = mem_table_take(&contexts, (uintptr_t)ctx, &e);
 
+    compute_context_ending(ctx);
     return ended(&e, known, real.cuCtxDestroy(ctx));
 }
 
@@ -192,6 +195,7 @@ HOOK CUresult cuCtxDestroy_v2(CUcontext ctx)
     struct mem_entry e;
     bool known = mem_table_take(&contexts, (uintptr_t)ctx, &e);
 
+    compute_context_ending(ctx);
     return ended(&e, known, real.cuCtxDestroy_v2(ctx));
 }
 
@@ -227,6 +231,7 @@ HOOK CUresult cuCtxDetach(CUcontext ctx)
         return r;
     }
     bool known = mem_table_take(&contexts, (uintptr_t)ctx, &e);
+    compute_context_ending(ctx);
     return ended(&e, known, real.cuCtxDetach(ctx));
 }
 
@@ -272,23 +277,36 @@ static CUresult primary_left(CUresult r, CUdevice dev, bool reset)
     return r;
 }
 
+/* Measurements are made anew should the context live on. */
+static void primary_leaving(CUdevice dev)
+{
+    int device = mem_active() ? slice_device_of(dev) : -1;
+
+    if (device >= 0 && atomic_load(&primaries[device]))
+        compute_context_ending(atomic_load(&primaries[device]));
+}
+
 HOOK CUresult cuDevicePrimaryCtxRelease(CUdevice dev)
 {
+    primary_leaving(dev);
     return primary_left(real.cuDevicePrimaryCtxRelease(dev), dev, false);
 }
 
 HOOK CUresult cuDevicePrimaryCtxRelease_v2(CUdevice dev)
 {
+    primary_leaving(dev);
     return primary_left(real.cuDevicePrimaryCtxRelease_v2(dev), dev, false);
 }
 
 HOOK CUresult cuDevicePrimaryCtxReset(CUdevice dev)
 {
+    primary_leaving(dev);
     return primary_left(real.cuDevicePrimaryCtxReset(dev), dev, true);
 }
 
 HOOK CUresult cuDevicePrimaryCtxReset_v2(CUdevice dev)
 {
+    primary_leaving(dev);
     return primary_left(real.cuDevicePrimaryCtxReset_v2(dev), dev, true);
 }
 

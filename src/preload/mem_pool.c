@@ -352,16 +352,6 @@ void mem_pools_settle(void)
             mem_pool_settle(&pools[i]);
 }
 
-static uint64_t charged(struct mem_pool *p)
-{
-    uint64_t bytes;
-
-    mem_lock(&p->lock);
-    bytes = p->charged;
-    mem_unlock(&p->lock);
-    return bytes;
-}
-
 bool mem_pools_trim(unsigned d)
 {
     uint32_t n = atomic_load_explicit(&n_pools, memory_order_acquire);
@@ -370,7 +360,7 @@ bool mem_pools_trim(unsigned d)
     for (uint32_t i = 0; i < n; i++) {
         struct mem_pool *p = &pools[i];
         CUstreamCaptureMode mode;
-        uint64_t before = charged(p);
+        uint64_t before = p->charged;
 
         if (!charged_kind(p) || p->device != d || !before)
             continue;
@@ -381,7 +371,7 @@ bool mem_pools_trim(unsigned d)
             real.cuDeviceGraphMemTrim(p->ordinal);
         mem_quiet_end(mode);
         mem_pool_settle(p);
-        any = any || charged(p) < before;
+        any = any || p->charged < before;
     }
     return any;
 }

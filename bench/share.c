@@ -1,0 +1,465 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * How exactly compute shares hold: starts tenants as processes of their own,
+ * each with a grant, over the simulated driver in real time, and measures from
+ * the simulator's log of completed intervals what each of them got.
+ *
+ *   share BUILD_DIR [--quick] [--only TEXT] [--seconds S]
+ *
+ * One line per tenant and case: share asked and measured (bias in points), mean
+ * absolute error over 100 ms windows above its floor d(1-q)/2W, and for cases
+ * with several tenants the error of their ratio. Exit status 0; figures inform.
+ */
+#include <dlfcn.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <math.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "abi/cuda_api.h"
+#include "region/grant.h"
+#include "sim/inspect.h"
+
+#define SECOND_NS UINT64_C(1000000000)
+#define WINDOW_NS UINT64_C(100000000)
+#define TENANTS 3
+
+enum shape { KERNEL, COOPERATIVE, EX, GRAPH, SYNC };
+static const char *const shape_names[] = {"kernel", "coop", "ex", "graph", "sync"};
+
+struct tenant {
+    unsigned percent; /* 100 = unlimited */
+    unsigned us;      /* mean duration of a kernel */
+    unsigned jitter;  /* percent, uniform around the mean */
+    enum shape shape;
+};
+
+struct test {
+    const char *name;
+    bool quick;
+    unsigned change_to; /* live: new percentage half way; 0 = none */
+    struct tenant tenants[TENANTS];
+};
+
+static const struct test tests[] = {
+    {"alone 20 us async", true, 0, {{50, 20, 0, KERNEL}}},
+    {"alone 100 us async", false, 0, {{50, 100, 0, KERNEL}}},
+    {"alone 300 us async", true, 0, {{50, 300, 0, KERNEL}}},
+    {"alone 1.5 ms async", true, 0, {{50, 1500, 0, KERNEL}}},
+    {"alone 10 ms async", true, 0, {{50, 10000, 0, KERNEL}}},
+    {"alone 40 ms async", true, 0, {{50, 40000, 0, KERNEL}}},
+    {"alone q 5", true, 0, {{5, 100, 0, KERNEL}}},
+    {"alone q 10", false, 0, {{10, 300, 0, KERNEL}}},
+    {"alone q 25", false, 0, {{25, 300, 0, KERNEL}}},
+    {"alone q 30", false, 0, {{30, 1500, 0, KERNEL}}},
+    {"alone q 70", false, 0, {{70, 300, 0, KERNEL}}},
+    {"alone q 90", true, 0, {{90, 300, 0, KERNEL}}},
+    {"alone random 300 us +-90 %", true, 0, {{50, 300, 90, KERNEL}}},
+    {"alone random 1.5 ms +-90 %", true, 0, {{50, 1500, 90, KERNEL}}},
+    {"alone random 10 ms +-90 %", false, 0, {{50, 10000, 90, KERNEL}}},
+    {"alone cooperative", true, 0, {{50, 300, 0, COOPERATIVE}}},
+    {"alone KernelEx", false, 0, {{50, 300, 0, EX}}},
+    {"alone graph 10 x 100 us", true, 0, {{50, 100, 0, GRAPH}}},
+    {"alone sync 100 us", true, 0, {{30, 100, 0, SYNC}}},
+    {"alone sync 1.5 ms", false, 0, {{50, 1500, 0, SYNC}}},
+    {"30/70 fixed 300 us", true, 0, {{30, 300, 0, KERNEL}, {70, 300, 0, KERNEL}}},
+    {"30/70 fixed 100 us and 5 ms", true, 0, {{30, 100, 0, KERNEL}, {70, 5000, 0, KERNEL}}},
+    {"30/70 random 300 us +-90 %", true, 0, {{30, 300, 90, KERNEL}, {70, 300, 90, KERNEL}}},
+    {"30/70 random 1.5 ms +-90 %", false, 0, {{30, 1500, 90, KERNEL}, {70, 1500, 90, KERNEL}}},
+    {"20/30/40 fixed", true, 0, {{20, 300, 0, KERNEL}, {30, 300, 0, KERNEL}, {40, 300, 0, KERNEL}}},
+    {"20/30/40 random", true, 0, {{20, 300, 90, KERNEL}, {30, 1500, 90, KERNEL}, {40, 100, 90, KERNEL}}},
+    {"30 beside unlimited", false, 0, {{30, 300, 0, KERNEL}, {100, 300, 0, KERNEL}}},
+    {"live 50 to 20", true, 20, {{50, 300, 0, KERNEL}}},
+    {"live 20 to 80", true, 80, {{20, 1500, 0, KERNEL}}},
+};
+
+static uint64_t now_ns(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (uint64_t)t.tv_sec * SECOND_NS + (uint64_t)t.tv_nsec;
+}
+
+static _Noreturn void die(const char *what)
+{
+    fprintf(stderr, "share: %s: %s\n", what, errno ? strerror(errno) : "failed");
+    _exit(1);
+}
+
+/* ---- a tenant ---------------------------------------------------------- */
+
+#define ENTRIES(X)                                                                                           \
+    X(cuInit)                                                                                                \
+    X(cuDevicePrimaryCtxRetain)                                                                              \
+    X(cuCtxSetCurrent)                                                                                       \
+    X(cuModuleLoadData)                                                                                      \
+    X(cuModuleGetFunction)                                                                                   \
+    X(cuStreamCreate)                                                                                        \
+    X(cuStreamSynchronize)                                                                                   \
+    X(cuStreamBeginCapture_v2)                                                                               \
+    X(cuStreamEndCapture)                                                                                    \
+    X(cuGraphInstantiateWithFlags)                                                                           \
+    X(cuGraphLaunch)                                                                                         \
+    X(cuLaunchKernel)                                                                                        \
+    X(cuLaunchKernelEx)                                                                                      \
+    X(cuLaunchCooperativeKernel)
+
+static struct {
+#define X(name) __typeof__(name) *name;
+    ENTRIES(X)
+#undef X
+} cu;
+
+static void load_driver(void)
+{
+    void *library = dlopen("libcuda.so.1", RTLD_NOW);
+    if (!library) {
+        fprintf(stderr, "share: %s\n", dlerror());
+        _exit(1);
+    }
+#define X(name)                                                                                              \
+    cu.name = (__typeof__(cu.name))dlsym(library, #name);                                                    \
+    if (!cu.name)                                                                                            \
+        die(#name);
+    ENTRIES(X)
+#undef X
+}
+
+static void check(CUresult result, const char *what)
+{
+    if (result != CUDA_SUCCESS) {
+        fprintf(stderr, "share: %s answers %d\n", what, (int)result);
+        _exit(1);
+    }
+}
+
+static uint64_t random_state;
+
+static uint64_t duration_of(const struct tenant *t)
+{
+    random_state = random_state * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
+    uint64_t mean = (uint64_t)t->us * 1000, span = mean * t->jitter / 100;
+    return span ? mean - span + (random_state >> 20) % (2 * span + 1) : mean;
+}
+
+static CUgraphExec graph_of(CUfunction f, const struct tenant *t, CUstream stream)
+{
+    CUgraph graph;
+    CUgraphExec exec;
+    check(cu.cuStreamBeginCapture_v2(stream, CU_STREAM_CAPTURE_MODE_THREAD_LOCAL), "begin capture");
+    for (int i = 0; i < 10; i++) {
+        uint64_t ns = duration_of(t);
+        void *params[] = {&ns};
+        check(cu.cuLaunchKernel(f, 132, 1, 1, 128, 1, 1, 0, stream, params, NULL), "captured launch");
+    }
+    check(cu.cuStreamEndCapture(stream, &graph), "end capture");
+    check(cu.cuGraphInstantiateWithFlags(&exec, graph, 0), "instantiate");
+    return exec;
+}
+
+static void launch(const struct tenant *t, CUfunction f, CUgraphExec exec, CUstream stream)
+{
+    uint64_t ns = duration_of(t);
+    void *params[] = {&ns};
+    CUlaunchConfig config = {.gridDimX = 132,
+                             .gridDimY = 1,
+                             .gridDimZ = 1,
+                             .blockDimX = 128,
+                             .blockDimY = 1,
+                             .blockDimZ = 1,
+                             .hStream = stream};
+    switch (t->shape) {
+    case COOPERATIVE:
+        check(cu.cuLaunchCooperativeKernel(f, 132, 1, 1, 128, 1, 1, 0, stream, params), "launch");
+        break;
+    case EX:
+        check(cu.cuLaunchKernelEx(&config, f, params, NULL), "launch");
+        break;
+    case GRAPH:
+        check(cu.cuGraphLaunch(exec, stream), "graph launch");
+        break;
+    case SYNC:
+    case KERNEL:
+        check(cu.cuLaunchKernel(f, 132, 1, 1, 128, 1, 1, 0, stream, params, NULL), "launch");
+    }
+    if (t->shape == SYNC)
+        check(cu.cuStreamSynchronize(stream), "synchronize");
+}
+
+static _Noreturn void tenant_main(char **argv)
+{
+    struct tenant t = {
+        .us = (unsigned)atoi(argv[0]), .jitter = (unsigned)atoi(argv[1]), .shape = (enum shape)atoi(argv[2])};
+    CUcontext ctx;
+    CUmodule module;
+    CUfunction f;
+    CUstream stream;
+    random_state = (uint64_t)atoi(argv[3]);
+    load_driver();
+    check(cu.cuInit(0), "cuInit");
+    check(cu.cuDevicePrimaryCtxRetain(&ctx, 0), "context");
+    check(cu.cuCtxSetCurrent(ctx), "context");
+    check(cu.cuModuleLoadData(&module, ".version 8.0\n.target sm_70\n.address_size 64\n"
+                                       ".visible .entry sim_arg(.param .u64 ns)\n{ ret; }\n"),
+          "module");
+    check(cu.cuModuleGetFunction(&f, module, "sim_arg"), "function");
+    check(cu.cuStreamCreate(&stream, CU_STREAM_NON_BLOCKING), "stream");
+    CUgraphExec exec = t.shape == GRAPH ? graph_of(f, &t, stream) : NULL;
+    for (;;)
+        launch(&t, f, exec, stream);
+}
+
+/* ---- the machine ------------------------------------------------------- */
+
+static char scratch[64];
+static const char *build;
+static const char *self;
+
+static char *in_scratch(const char *name, unsigned n)
+{
+    static char ring[8][128];
+    static unsigned next;
+    char *place = ring[next++ % 8];
+    snprintf(place, sizeof ring[0], "%s/%s%u", scratch, name, n);
+    return place;
+}
+
+static void write_file(const char *path, const char *text, size_t n)
+{
+    int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0644);
+    if (fd < 0 || pwrite(fd, text, n, 0) != (ssize_t)n)
+        die(path);
+    close(fd);
+}
+
+static void write_grant(unsigned i, const struct tenant *t, unsigned percent, unsigned epoch)
+{
+    static char text[GRANT_FILE_BYTES];
+    struct grant g = {.epoch = epoch, .policy = GRANT_POLICY_FORCE, .priority = 1, .n_devices = 1};
+    (void)t;
+    snprintf(g.id, sizeof g.id, "share-%u", i);
+    snprintf(g.region, sizeof g.region, "%s", in_scratch("region", i));
+    snprintf(g.devices[0].uuid, sizeof g.devices[0].uuid, "%s", sim_state->profile.devices[0].uuid);
+    g.devices[0].cores_pct = percent;
+    snprintf(g.devices[0].board, sizeof g.devices[0].board, "%s", in_scratch("board", 0));
+    if (grant_format(&g, text) != 0)
+        die("grant");
+    write_file(in_scratch("grant", i), text, sizeof text);
+}
+
+static void open_machine(void)
+{
+    char err[256];
+    const char *base = access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp";
+    snprintf(scratch, sizeof scratch, "%s/hami-share-XXXXXX", base);
+    if (!mkdtemp(scratch))
+        die(scratch);
+    setenv("HAMI_SIM", "t4", 1);
+    setenv("HAMI_SIM_STATE", in_scratch("machine", 0), 1);
+    if (sim_state_open(err, sizeof err) != 0) {
+        fprintf(stderr, "share: %s\n", err);
+        exit(1);
+    }
+}
+
+static void close_machine(void)
+{
+    static const char *const names[] = {"machine", "board", "grant", "region"};
+    for (unsigned n = 0; n < 4; n++)
+        for (unsigned i = 0; i < TENANTS; i++)
+            unlink(in_scratch(names[n], i));
+    rmdir(scratch);
+}
+
+static pid_t start(unsigned i, const struct tenant *t)
+{
+    char us[16], jitter[16], shape[16], seed[16], path[512];
+    write_grant(i, t, t->percent, 1);
+    snprintf(us, sizeof us, "%u", t->us);
+    snprintf(jitter, sizeof jitter, "%u", t->jitter);
+    snprintf(shape, sizeof shape, "%d", (int)t->shape);
+    snprintf(seed, sizeof seed, "%u", i + 1);
+    pid_t pid = fork();
+    if (pid != 0)
+        return pid;
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    snprintf(path, sizeof path, "%s/sim", build);
+    setenv("LD_LIBRARY_PATH", path, 1);
+    snprintf(path, sizeof path, "%s/libvgpu.so", build);
+    setenv("LD_PRELOAD", path, 1);
+    setenv("HAMI_GRANT", in_scratch("grant", i), 1);
+    execl(self, self, "--tenant", us, jitter, shape, seed, NULL);
+    die(self);
+}
+
+/* ---- figures ----------------------------------------------------------- */
+
+struct figures {
+    double share, mae, settle_s;
+};
+
+static double share_in(int pid, uint64_t from, uint64_t to)
+{
+    return 100.0 * (double)sim_inspect_busy_ns(0, UINT32_MAX, pid, from, to) / (double)(to - from);
+}
+
+static struct figures figures_of(int pid, double target, uint64_t from, uint64_t to)
+{
+    struct figures f = {.share = share_in(pid, from, to)};
+    unsigned n = 0;
+    for (uint64_t t = from; t + WINDOW_NS <= to; t += WINDOW_NS, n++)
+        f.mae += fabs(share_in(pid, t, t + WINDOW_NS) - target);
+    f.mae /= n ? n : 1;
+    return f;
+}
+
+/* Time from `from` until all later 200 ms windows lie within 4 points or 10 %
+ * of the target. */
+static double settle_of(int pid, double target, uint64_t from, uint64_t to)
+{
+    double band = fmax(4, 0.1 * target);
+    uint64_t settled = from;
+    for (uint64_t t = from; t + 2 * WINDOW_NS <= to; t += WINDOW_NS / 10)
+        if (fabs(share_in(pid, t, t + 2 * WINDOW_NS) - target) > band)
+            settled = t + WINDOW_NS / 10;
+    return (double)(settled - from) / 1e9;
+}
+
+static void sleep_s(double seconds)
+{
+    usleep((useconds_t)(seconds * 1e6));
+}
+
+static bool started(const pid_t *pids, unsigned n)
+{
+    for (unsigned i = 0; i < n; i++)
+        if (share_in(pids[i], now_ns() - SECOND_NS, now_ns()) <= 0)
+            return false;
+    return true;
+}
+
+static double target_of(const struct test *test, unsigned i)
+{
+    const struct tenant *t = &test->tenants[i];
+    if (t->percent < 100)
+        return t->percent;
+    double left = 100;
+    for (unsigned k = 0; k < TENANTS && test->tenants[k].us; k++)
+        left -= k != i ? test->tenants[k].percent : 0;
+    return left;
+}
+
+static void print_tenant(const struct test *test, unsigned i, const struct figures *f)
+{
+    const struct tenant *t = &test->tenants[i];
+    double target = target_of(test, i), d_ms = t->us / 1000.0 * (t->shape == GRAPH ? 10 : 1);
+    double floor = d_ms * (100 - target) / 200 * (t->jitter ? 1 + t->jitter / 100.0 : 1);
+    printf("%-28s %-6s %6.1f %7.2f %+6.2f %6.2f %6.2f\n", i ? "" : test->name, shape_names[t->shape], target,
+           f->share, f->share - target, f->mae, floor);
+}
+
+static void run_change(const struct test *test, pid_t pid, double seconds)
+{
+    uint64_t before = now_ns();
+    sleep_s(seconds / 2);
+    uint64_t changed = now_ns();
+    struct figures f = figures_of(pid, test->tenants[0].percent, before, changed);
+    write_grant(0, &test->tenants[0], test->change_to, 2);
+    sleep_s(seconds / 2);
+    uint64_t end = now_ns();
+    print_tenant(test, 0, &f);
+    printf("%-28s to %u: %.2f in force after %.3f s (target 0.2)\n", "", test->change_to,
+           share_in(pid, changed + 2 * WINDOW_NS, end), settle_of(pid, test->change_to, changed, end));
+}
+
+static void run_steady(const struct test *test, const pid_t *pids, unsigned n, double seconds)
+{
+    struct figures f[TENANTS];
+    uint64_t from = now_ns(), first = from - SECOND_NS / 2;
+    sleep_s(seconds);
+    uint64_t to = now_ns();
+    for (unsigned i = 0; i < n; i++) {
+        f[i] = figures_of(pids[i], target_of(test, i), from, to);
+        print_tenant(test, i, &f[i]);
+    }
+    if (n == 1)
+        printf("%-28s settled %.2f s after the first look\n", "",
+               settle_of(pids[0], target_of(test, 0), first, to));
+    for (unsigned i = 1; i < n; i++)
+        printf("%-28s ratio error %+.2f %%\n", "",
+               100 * (f[i - 1].share / f[i].share / (target_of(test, i - 1) / target_of(test, i)) - 1));
+}
+
+static void run_test(const struct test *test, double seconds)
+{
+    pid_t pids[TENANTS];
+    unsigned n = 0;
+    char page[4096] = {0};
+    open_machine();
+    write_file(in_scratch("board", 0), page, sizeof page);
+    for (; n < TENANTS && test->tenants[n].us; n++)
+        pids[n] = start(n, &test->tenants[n]);
+    for (int i = 0; i < 100 && !started(pids, n); i++)
+        sleep_s(0.02);
+    sleep_s(0.5);
+    if (test->change_to)
+        run_change(test, pids[0], seconds);
+    else
+        run_steady(test, pids, n, seconds);
+    fflush(stdout);
+    for (unsigned i = 0; i < n; i++) {
+        kill(pids[i], SIGKILL);
+        waitpid(pids[i], NULL, 0);
+    }
+    close_machine();
+}
+
+/* Each case has a simulated machine of its own, so a process of its own. */
+static void run_apart(const struct test *test, double seconds)
+{
+    pid_t pid = fork();
+    if (pid == 0) {
+        run_test(test, seconds);
+        _exit(0);
+    }
+    waitpid(pid, NULL, 0);
+}
+
+int main(int argc, char **argv)
+{
+    static char path[512];
+    bool quick = false;
+    const char *only = NULL;
+    double seconds = 0;
+    if (argc > 5 && strcmp(argv[1], "--tenant") == 0)
+        tenant_main(argv + 2);
+    if (argc < 2 || !(build = realpath(argv[1], NULL))) {
+        fprintf(stderr, "usage: share BUILD_DIR [--quick] [--only TEXT] [--seconds S]\n");
+        return 2;
+    }
+    for (int i = 2; i < argc; i++) {
+        quick |= strcmp(argv[i], "--quick") == 0;
+        if (strcmp(argv[i], "--only") == 0 && i + 1 < argc)
+            only = argv[++i];
+        else if (strcmp(argv[i], "--seconds") == 0 && i + 1 < argc)
+            seconds = atof(argv[++i]);
+    }
+    if (readlink("/proc/self/exe", path, sizeof path - 1) < 0)
+        die("/proc/self/exe");
+    self = path;
+    seconds = seconds > 0 ? seconds : quick ? 1.5 : 6;
+    printf("%-28s %-6s %6s %7s %6s %6s %6s   (%% of the device; simulated driver, real time)\n", "case",
+           "launch", "asked", "got", "bias", "MAE", "floor");
+    for (size_t i = 0; i < sizeof tests / sizeof tests[0]; i++)
+        if ((!quick || tests[i].quick) && (!only || strstr(tests[i].name, only)))
+            run_apart(&tests[i], seconds);
+    return 0;
+}

@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * A device as this process uses it: what it has in flight, its share of the
+ * slice's tokens and its seat at the board. One per region device.
+ */
+#ifndef HAMI_PRELOAD_CARD_H
+#define HAMI_PRELOAD_CARD_H
+
+#include "preload/batch.h"
+#include "preload/board.h"
+#include "preload/bucket.h"
+#include "preload/busy.h"
+#include "preload/port.h"
+
+struct card {
+    struct port_lock lock;
+    bool ready;           /* account and board were looked up */
+    bool board_is_shared; /* by all tenants of the device, not only by our slice */
+    bool ending;          /* the turn is being given up */
+    int board_fd;
+    struct region_compute *account;
+    struct region_member_compute *own; /* this process's line in the region */
+    struct board_seat seat;
+    struct meter meters[METERS];
+    struct busy busy;
+    _Atomic int64_t inflight_ns; /* granted and not measured yet; changed under the lock */
+    _Atomic uint32_t closed;     /* batches that wait to be measured */
+    uint32_t probes;             /* of them: launches of unknown duration */
+    uint64_t probe_due_ns;       /* nobody waits for them longer than this */
+    uint64_t last_end_ns;        /* latest measured end */
+    uint64_t last_sequence;      /* last turn given back */
+    _Atomic uint64_t active_ns;  /* last grant */
+    uint64_t active_count;
+    _Atomic uint64_t looked_ns;
+};
+
+extern struct card cards[REGION_DEVICES];
+extern _Atomic bool cards_gated; /* a launch of this process was gated once */
+extern struct prices prices;
+extern struct port_lock prices_lock;
+
+#endif

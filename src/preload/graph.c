@@ -1,0 +1,107 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Wrappers of the life of executable graphs. Nothing is gated here (uploading
+ * and instantiating run no kernel); what a graph was measured to take is
+ * forgotten when it changes, and the memory engine is told.
+ */
+#include "preload/graph.h"
+
+#include "preload/ctx.h"
+#include "preload/hook.h"
+#include "preload/memory.h"
+#include "preload/real.h"
+#include "preload/slice.h"
+#include "preload/throttle.h"
+
+void graph_memory_changed(void)
+{
+    if (slice_attach() == SLICE_ON && ctx_here()->device >= 0)
+        memory_graph_changed((unsigned)ctx_here()->device);
+}
+
+static CUresult made(CUresult result)
+{
+    if (result == CUDA_SUCCESS)
+        graph_memory_changed();
+    return result;
+}
+
+static CUresult changed(CUresult result, CUgraphExec exec)
+{
+    if (result == CUDA_SUCCESS) {
+        throttle_forget(exec);
+        graph_memory_changed();
+    }
+    return result;
+}
+
+HOOK CUresult cuGraphInstantiate(CUgraphExec *ret, CUgraph graph, CUgraphNode *node, char *log, size_t size)
+{
+    return made(real.cuGraphInstantiate(ret, graph, node, log, size));
+}
+
+HOOK CUresult cuGraphInstantiate_v2(CUgraphExec *ret, CUgraph graph, CUgraphNode *node, char *log,
+                                    size_t size)
+{
+    return made(real.cuGraphInstantiate_v2(ret, graph, node, log, size));
+}
+
+HOOK CUresult cuGraphInstantiateWithFlags(CUgraphExec *ret, CUgraph graph, unsigned long long flags)
+{
+    return made(real.cuGraphInstantiateWithFlags(ret, graph, flags));
+}
+
+HOOK CUresult cuGraphInstantiateWithParams(CUgraphExec *ret, CUgraph graph,
+                                           CUDA_GRAPH_INSTANTIATE_PARAMS *params)
+{
+    return made(real.cuGraphInstantiateWithParams(ret, graph, params));
+}
+
+HOOK CUresult cuGraphInstantiateWithParams_ptsz(CUgraphExec *ret, CUgraph graph,
+                                                CUDA_GRAPH_INSTANTIATE_PARAMS *params)
+{
+    return made(real.cuGraphInstantiateWithParams_ptsz(ret, graph, params));
+}
+
+HOOK CUresult cuGraphExecDestroy(CUgraphExec exec)
+{
+    return changed(real.cuGraphExecDestroy(exec), exec);
+}
+
+HOOK CUresult cuGraphExecKernelNodeSetParams(CUgraphExec exec, CUgraphNode node,
+                                             const CUDA_KERNEL_NODE_PARAMS_v1 *params)
+{
+    return changed(real.cuGraphExecKernelNodeSetParams(exec, node, params), exec);
+}
+
+HOOK CUresult cuGraphExecKernelNodeSetParams_v2(CUgraphExec exec, CUgraphNode node,
+                                                const CUDA_KERNEL_NODE_PARAMS *params)
+{
+    return changed(real.cuGraphExecKernelNodeSetParams_v2(exec, node, params), exec);
+}
+
+HOOK CUresult cuGraphExecNodeSetParams(CUgraphExec exec, CUgraphNode node, CUgraphNodeParams *params)
+{
+    return changed(real.cuGraphExecNodeSetParams(exec, node, params), exec);
+}
+
+HOOK CUresult cuGraphExecUpdate(CUgraphExec exec, CUgraph graph, CUgraphNode *node,
+                                CUgraphExecUpdateResult *ret)
+{
+    return changed(real.cuGraphExecUpdate(exec, graph, node, ret), exec);
+}
+
+HOOK CUresult cuGraphExecUpdate_v2(CUgraphExec exec, CUgraph graph, CUgraphExecUpdateResultInfo *info)
+{
+    return changed(real.cuGraphExecUpdate_v2(exec, graph, info), exec);
+}
+
+HOOK CUresult cuGraphUpload(CUgraphExec exec, CUstream stream)
+{
+    return made(real.cuGraphUpload(exec, stream));
+}
+
+HOOK CUresult cuGraphUpload_ptsz(CUgraphExec exec, CUstream stream)
+{
+    return made(real.cuGraphUpload_ptsz(exec, stream));
+}

@@ -1,0 +1,203 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * See measure.h.
+ *
+ * Invariants:
+ *   1. Each batch is charged once: measured where it can be, by its estimate
+ *      where it cannot.
+ *   2. A stretch of time is charged once, whatever ran side by side in it, and
+ *      never from before the previous tenant's work had drained.
+ *   3. A batch that takes far longer than expected stops counting as in flight
+ *      (others must not wait for it for ever) and is still charged in the end.
+ */
+#include "preload/measure.h"
+
+#include <stdatomic.h>
+
+#include "preload/board.h"
+
+#define SLACK_NS UINT64_C(30000) /* launches this close together leave no pause */
+#define POLL_MIN_NS UINT64_C(20000)
+#define POLL_MAX_NS UINT64_C(1000000)
+#define WRITE_OFF_NS UINT64_C(100000000)
+#define SURE_NS INT64_C(1200000) /* a single kernel longer than this is not predictable enough */
+
+bool measure_is_doubtful(const struct batch *batch)
+{
+    uint64_t issue_ns = batch->closed_ns - batch->first_ns;
+    return issue_ns > (uint64_t)batch->estimate_ns * 9 / 10 + SLACK_NS;
+}
+
+static struct batch *claim_next(struct card *card, const struct batch *after)
+{
+    struct batch *found = NULL;
+    port_lock(&card->lock);
+    for (int m = 0; m < METERS; m++)
+        for (int i = 0; i < METER_BATCHES; i++) {
+            struct batch *b = &card->meters[m].batches[i];
+            bool later =
+                !after || b->closed_ns > after->closed_ns || (b->closed_ns == after->closed_ns && b > after);
+            if (b->state == BATCH_CLOSED && later && (!found || b->closed_ns < found->closed_ns))
+                found = b;
+        }
+    if (found)
+        found->state = BATCH_CLAIMED;
+    port_unlock(&card->lock);
+    return found;
+}
+
+/* The same kind of launch throughout teaches its price; a mixture scales the
+ * prices it was made of, each by its part. */
+static void learn(const struct batch *batch, uint64_t used_ns)
+{
+    port_lock(&prices_lock);
+    for (uint32_t i = 0; i < batch->n_parts; i++) {
+        const struct batch_part *part = &batch->parts[i];
+        struct price *price = price_of(&prices, part->function, part->size);
+        if (part->count == batch->launches)
+            price_learn(price, used_ns, part->count);
+        else if (batch->estimate_ns > 0 && price->samples)
+            price_scale(price, (double)used_ns / (double)batch->estimate_ns,
+                        (double)(part->price_ns * part->count) / (double)batch->estimate_ns);
+    }
+    port_unlock(&prices_lock);
+}
+
+static void charge(struct card *card, const struct batch *batch, uint64_t used_ns)
+{
+    bucket_charge(card->account, used_ns);
+    atomic_fetch_add_explicit(&card->account->busy_ns, used_ns, memory_order_relaxed);
+    atomic_fetch_add_explicit(&card->account->launches, batch->launches, memory_order_relaxed);
+    if (card->own) {
+        atomic_fetch_add_explicit(&card->own->busy_ns, used_ns, memory_order_relaxed);
+        atomic_fetch_add_explicit(&card->own->launches, batch->launches, memory_order_relaxed);
+    }
+}
+
+/* When the device became free for the turn this batch ran in. */
+static uint64_t foreign_end(const struct card *card, const struct batch *batch)
+{
+    if (!card->seat.board || batch->sequence == 0)
+        return 0;
+    return board_foreign_end(&card->seat, batch->sequence, batch->held_ns);
+}
+
+static void settle(struct card *card, struct batch *batch, const struct measure *m)
+{
+    uint64_t from = m->from_ns, foreign = foreign_end(card, batch);
+    from = foreign > from ? (foreign < m->to_ns ? foreign : m->to_ns) : from;
+    uint64_t own_ns = m->to_ns - from;
+    bool doubtful =
+        batch->estimate_ns > 0 && own_ns > (uint64_t)batch->estimate_ns && measure_is_doubtful(batch);
+    if (!doubtful)
+        learn(batch, own_ns);
+    port_lock(&card->lock);
+    uint64_t fresh = busy_add(&card->busy, from, m->to_ns);
+    if (m->to_ns > card->last_end_ns)
+        card->last_end_ns = m->to_ns;
+    batch_forget(card, batch);
+    bool drained = card->last_sequence && batch->sequence == card->last_sequence;
+    port_unlock(&card->lock);
+    if (doubtful && fresh > (uint64_t)batch->estimate_ns)
+        fresh = (uint64_t)batch->estimate_ns;
+    charge(card, batch, fresh);
+    if (drained && card->seat.board)
+        board_drained(card->seat.board, batch->sequence, m->to_ns);
+}
+
+static void write_off_if_stuck(struct card *card, struct batch *batch, uint64_t now)
+{
+    uint64_t patience = (uint64_t)batch->estimate_ns * 4;
+    patience = patience > WRITE_OFF_NS ? patience : WRITE_OFF_NS;
+    if (batch->written_off || now < batch->due_ns + patience)
+        return;
+    batch->written_off = true;
+    atomic_fetch_sub(&card->inflight_ns, batch->estimate_ns);
+    if (batch->probe && card->probes)
+        card->probes--;
+}
+
+void measure_finished(struct card *card)
+{
+    struct batch *batch = NULL;
+    if (atomic_load_explicit(&card->closed, memory_order_relaxed) == 0)
+        return;
+    for (int i = 0; i < METERS * METER_BATCHES && (batch = claim_next(card, batch)) != NULL; i++) {
+        struct measure m;
+        CUresult result = batch_measure(batch, &m);
+        if (result == CUDA_SUCCESS) {
+            settle(card, batch, &m);
+            continue;
+        }
+        port_lock(&card->lock);
+        if (result != CUDA_ERROR_NOT_READY || batch->orphan) {
+            batch_forget(card, batch);
+        } else {
+            batch->state = BATCH_CLOSED;
+            batch->polled_ns = port.now();
+            write_off_if_stuck(card, batch, batch->polled_ns);
+        }
+        bool waits = batch->state == BATCH_CLOSED;
+        port_unlock(&card->lock);
+        if (!waits)
+            charge(card, batch, (uint64_t)batch->estimate_ns);
+    }
+}
+
+static uint64_t poll_at(const struct batch *b, uint64_t now)
+{
+    if (b->due_ns > now)
+        return b->due_ns;
+    uint64_t step = (now - b->closed_ns) / 16;
+    step = step < POLL_MIN_NS ? POLL_MIN_NS : step > POLL_MAX_NS ? POLL_MAX_NS : step;
+    return now + step;
+}
+
+uint64_t measure_next(struct card *card, uint64_t now)
+{
+    uint64_t next = UINT64_MAX;
+    if (atomic_load_explicit(&card->closed, memory_order_relaxed) == 0)
+        return next;
+    port_lock(&card->lock);
+    for (int m = 0; m < METERS; m++)
+        for (int i = 0; i < METER_BATCHES; i++) {
+            const struct batch *b = &card->meters[m].batches[i];
+            if (b->state == BATCH_CLOSED && !b->written_off && poll_at(b, now) < next)
+                next = poll_at(b, now);
+        }
+    port_unlock(&card->lock);
+    return next;
+}
+
+uint64_t measure_busy_until(struct card *card)
+{
+    uint64_t until = 0;
+    if (atomic_load_explicit(&card->closed, memory_order_relaxed) == 0)
+        return 0;
+    port_lock(&card->lock);
+    for (int m = 0; m < METERS; m++)
+        for (int i = 0; i < METER_BATCHES; i++) {
+            const struct batch *b = &card->meters[m].batches[i];
+            if (b->state == BATCH_CLOSED && !b->written_off && b->due_ns > until)
+                until = b->due_ns;
+        }
+    port_unlock(&card->lock);
+    return until;
+}
+
+bool measure_is_sure(struct card *card, uint64_t now)
+{
+    bool sure = true;
+    port_lock(&card->lock);
+    for (int m = 0; m < METERS; m++)
+        for (int i = 0; i < METER_BATCHES; i++) {
+            const struct batch *b = &card->meters[m].batches[i];
+            if (b->state != BATCH_CLOSED || b->written_off)
+                continue;
+            bool predictable =
+                b->launches > 0 && b->estimate_ns > 0 && b->estimate_ns / (int64_t)b->launches < SURE_NS;
+            sure = sure && predictable && b->due_ns > now;
+        }
+    port_unlock(&card->lock);
+    return sure;
+}

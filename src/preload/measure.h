@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Taking in what batches turned out to have used.
+ */
+#ifndef HAMI_PRELOAD_MEASURE_H
+#define HAMI_PRELOAD_MEASURE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "preload/card.h"
+
+/* Measures and charges the batches that are complete. */
+void measure_finished(struct card *card);
+
+/* When to look again for the next one to complete; UINT64_MAX = none waits. */
+uint64_t measure_next(struct card *card, uint64_t now);
+
+/* When everything closed so far is expected to be complete; 0 = it is. */
+uint64_t measure_busy_until(struct card *card);
+
+/* Whether that expectation is good enough to hand the device over early. */
+bool measure_is_sure(struct card *card, uint64_t now);
+
+/* The launches came so slowly that the device may have waited in between. */
+bool measure_is_doubtful(const struct batch *batch);
+
+#endif

@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * See price.h.
+ */
+#include "preload/price.h"
+
+#include <string.h>
+
+#define WEIGHT_MAX 8 /* a measurement counts for 1/8 at least */
+
+static uint32_t home_of(const void *function, uint32_t size)
+{
+    uint64_t h = (uint64_t)(uintptr_t)function * UINT64_C(0x9e3779b97f4a7c15);
+    return (uint32_t)(h >> 40) + size * 40503u;
+}
+
+struct price *price_of(struct prices *prices, const void *function, uint32_t size)
+{
+    uint32_t home = home_of(function, size);
+    struct price *weakest = &prices->at[home % PRICE_ENTRIES];
+    for (uint32_t i = 0; i < PRICE_PROBES; i++) {
+        struct price *p = &prices->at[(home + i) % PRICE_ENTRIES];
+        if (p->function == function && p->size == size)
+            return p;
+        if (!p->function || (weakest->function && p->samples < weakest->samples))
+            weakest = p;
+    }
+    *weakest = (struct price){.function = function, .size = size};
+    return weakest;
+}
+
+void price_learn(struct price *price, uint64_t total_ns, uint32_t launches)
+{
+    if (launches == 0)
+        return;
+    uint64_t each = total_ns / launches;
+    uint32_t weight = price->samples < WEIGHT_MAX ? ++price->samples : WEIGHT_MAX;
+    int64_t step = ((int64_t)each - (int64_t)price->mean_ns) / (int64_t)weight;
+    price->mean_ns = (uint64_t)((int64_t)price->mean_ns + step);
+    if (price->mean_ns == 0)
+        price->mean_ns = 1;
+}
+
+void price_scale(struct price *price, double ratio, double part)
+{
+    double step = 1 + (ratio - 1) * part * 0.5;
+    step = step > 4 ? 4 : step < 0.25 ? 0.25 : step;
+    price->mean_ns = (uint64_t)((double)price->mean_ns * step);
+    if (price->mean_ns == 0)
+        price->mean_ns = 1;
+}
+
+void price_forget(struct prices *prices, const void *function)
+{
+    for (uint32_t i = 0; i < PRICE_ENTRIES; i++)
+        if (prices->at[i].function == function)
+            prices->at[i].samples = 0;
+}

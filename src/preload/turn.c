@@ -1,0 +1,386 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * See turn.h.
+ *
+ * Invariants:
+ *   1. The board is looked at again before each use: one that shrank (a
+ *      tenant may truncate the file) is replaced by the slice's own.
+ *   2. The turn is given back when tokens are short, when others wait and it
+ *      lasted TURN_NS, and when nothing is in flight at a synchronisation or
+ *      for IDLE_NS.
+ *   3. A process without a seat, or without a board, runs on tokens alone.
+ */
+#include "preload/turn.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdatomic.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "preload/compute.h"
+#include "preload/helper.h"
+#include "preload/log.h"
+#include "preload/measure.h"
+#include "preload/slice.h"
+#include "region/extension.h"
+
+#define MS UINT64_C(1000000)
+#define TURN_NS (8 * MS)
+#define LEAD_NS UINT64_C(250000) /* a turn is given back this long before its work has drained */
+#define START_NS UINT64_C(60000) /* ... and used this long before */
+#define LEASE_MIN_NS (3 * MS)
+#define PROBE_LEASE_NS (100 * MS)
+#define IDLE_NS (20 * MS)
+#define LENT_NS (20 * MS) /* a neighbour quiet for so long lends its time */
+#define NEIGHBOUR_NS (1000 * MS)
+#define LOOK_NS (10 * MS)
+#define PRIORITY_WEIGHT 4
+
+struct card cards[REGION_DEVICES];
+static struct port_lock setup_lock;
+
+/* ---- setting up -------------------------------------------------------- */
+
+static struct board *map_file(const char *path, int *ret_fd)
+{
+    struct stat st;
+    int fd = open(path, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
+    if (fd < 0)
+        return NULL;
+    void *page = MAP_FAILED;
+    if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && st.st_size >= BOARD_BYTES)
+        page = mmap(NULL, BOARD_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    if (page == MAP_FAILED) {
+        close(fd);
+        return NULL;
+    }
+    *ret_fd = fd;
+    return page;
+}
+
+static struct board *own_board(unsigned d)
+{
+    return slice.region.ext ? (struct board *)(void *)slice.region.ext->boards[d].bytes : NULL;
+}
+
+static uint64_t slice_group(void)
+{
+    struct stat st;
+    if (slice.region.fd >= 0 && fstat(slice.region.fd, &st) == 0)
+        return ((uint64_t)st.st_dev << 40 ^ (uint64_t)st.st_ino) * UINT64_C(0x9e3779b97f4a7c15) | 1;
+    return (uint64_t)getpid() << 32 | 1;
+}
+
+static uint64_t pid_namespace(void)
+{
+    struct stat st;
+    return stat("/proc/self/ns/pid", &st) == 0 ? (uint64_t)st.st_ino : 0;
+}
+
+static void seat_init(struct card *card, struct board *board)
+{
+    card->seat =
+        (struct board_seat){.board = board,
+                            .member = -1,
+                            .owner = (uint64_t)(uint32_t)getpid() << 32 | (uint32_t)(port.now() >> 4) | 1,
+                            .group = slice_group(),
+                            .pid_ns = pid_namespace(),
+                            .weight = 100};
+}
+
+static void setup(struct card *card, unsigned d)
+{
+    int saved = errno;
+    struct board *board = NULL;
+    card->board_fd = -1;
+    card->account = &slice.region.ext->devices[d].compute;
+    card->own = slice.slot >= 0 && slice.slot < REGION_SLOTS - 1
+                    ? &slice.region.ext->members[slice.slot].compute[d]
+                    : NULL;
+    if (slice.board[d][0]) {
+        board = map_file(slice.board[d], &card->board_fd);
+        card->board_is_shared = board != NULL;
+        if (!board)
+            log_warn("turn board %s cannot be used: %s; shares beside other tenants are less exact",
+                     slice.board[d], strerror(errno));
+    }
+    seat_init(card, board ? board : own_board(d));
+    errno = saved;
+}
+
+struct card *turn_card(void)
+{
+    if (slice_attach() != SLICE_ON || !slice.region.ext)
+        return NULL;
+    int d = port.device();
+    if (d < 0 || d >= REGION_DEVICES)
+        return NULL;
+    struct card *card = &cards[d];
+    if (unlikely(!__atomic_load_n(&card->ready, __ATOMIC_ACQUIRE))) {
+        port_lock(&setup_lock);
+        if (!card->ready)
+            setup(card, (unsigned)d);
+        __atomic_store_n(&card->ready, true, __ATOMIC_RELEASE);
+        port_unlock(&setup_lock);
+    }
+    return card;
+}
+
+/* A tenant that shortens the file must not take us with it. */
+static void check_board(struct card *card)
+{
+    struct stat st;
+    if (!card->board_is_shared || (fstat(card->board_fd, &st) == 0 && st.st_size >= BOARD_BYTES))
+        return;
+    port_lock(&setup_lock);
+    if (card->board_is_shared) {
+        struct board *old = card->seat.board;
+        card->board_is_shared = false;
+        seat_init(card, own_board((unsigned)(card - cards)));
+        mmap(old, BOARD_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
+        log_error("turn board of device %u was truncated by a tenant; going on without it",
+                  (unsigned)(card - cards));
+    }
+    port_unlock(&setup_lock);
+}
+
+/* ---- what applies ------------------------------------------------------ */
+
+static uint32_t limit_of(unsigned d)
+{
+    if (slice.policy == GRANT_POLICY_DISABLE)
+        return 0;
+    if (slice.policy == GRANT_POLICY_DEFAULT &&
+        __atomic_load_n(&slice.region.base->utilization_switch, __ATOMIC_RELAXED) == 0)
+        return 0;
+    return slice_cores_limit(d);
+}
+
+/* Has anybody of another slice been here lately? Looked up now and then. */
+static bool has_neighbours(struct card *card, uint64_t now)
+{
+    uint64_t looked = atomic_load_explicit(&card->looked_ns, memory_order_relaxed);
+    if (now - (looked & ~UINT64_C(1)) < LOOK_NS)
+        return looked & 1;
+    check_board(card);
+    bool alone = board_alone(&card->seat, now, NEIGHBOUR_NS);
+    atomic_store_explicit(&card->looked_ns, (now & ~UINT64_C(1)) | (alone ? 0 : 1), memory_order_relaxed);
+    return !alone;
+}
+
+static bool is_lent(struct card *card, uint64_t now)
+{
+    return slice.policy == GRANT_POLICY_DEFAULT && card->board_is_shared &&
+           board_alone(&card->seat, now, LENT_NS);
+}
+
+struct turn_limit turn_limit_of(struct card *card, uint64_t now)
+{
+    struct turn_limit limit = {.percent = limit_of((unsigned)(card - cards))};
+    limit.tokens = limit.percent != 0;
+    if (!limit.tokens) {
+        limit.percent = 100;
+        limit.turns = card->board_is_shared && has_neighbours(card, now);
+    } else {
+        limit.turns = card->seat.board != NULL;
+        if (is_lent(card, now)) {
+            bucket_forgive(card->account);
+            limit.tokens = false;
+        }
+    }
+    atomic_store_explicit(&card->account->cores_pct, limit.percent, memory_order_relaxed);
+    uint32_t weight = limit.percent * (slice.priority == 0 ? PRIORITY_WEIGHT : 1);
+    card->seat.weight = weight ? weight : 1;
+    return limit;
+}
+
+/* ---- the turn ---------------------------------------------------------- */
+
+static void ring(struct card *card)
+{
+    port.wake(&card->seat.board->bell, true);
+}
+
+static void give_back(struct card *card, uint64_t now, uint64_t drained)
+{
+    card->last_sequence = card->seat.sequence;
+    board_release(&card->seat, now, drained > now ? drained : now);
+    ring(card);
+}
+
+/* Gives the turn back if its work has drained or is about to; otherwise
+ * *ret_due is when that will be. */
+static bool end_turn(struct card *card, uint64_t now, uint64_t *ret_due)
+{
+    uint64_t until = measure_busy_until(card);
+    if (until == 0) {
+        uint64_t drained = card->last_end_ns > now - MS && card->last_end_ns < now ? card->last_end_ns : now;
+        give_back(card, now, drained);
+        return true;
+    }
+    bool sure = measure_is_sure(card, now);
+    if (sure && until <= now + LEAD_NS) {
+        give_back(card, now, until);
+        return true;
+    }
+    *ret_due = sure ? until - LEAD_NS : measure_next(card, now);
+    return false;
+}
+
+void turn_renew(struct card *card)
+{
+    if (!card->seat.board || !board_holds(&card->seat))
+        return;
+    uint64_t now = port.now(), until = measure_busy_until(card);
+    uint64_t ahead = until > now ? 2 * (until - now) : 0;
+    board_renew(&card->seat, now, now + ahead + (card->probes ? PROBE_LEASE_NS : LEASE_MIN_NS));
+}
+
+static bool may_use(struct card *card, uint64_t now, uint64_t *ret_due)
+{
+    if (card->seat.foreign_ns > now + START_NS) {
+        *ret_due = card->seat.foreign_ns - START_NS;
+        return false;
+    }
+    board_busy(&card->seat);
+    turn_renew(card);
+    atomic_store_explicit(&card->active_ns, now, memory_order_relaxed);
+    return true;
+}
+
+bool turn_have(struct card *card, const struct turn_limit *limit, uint64_t now, uint64_t *ret_due,
+               uint32_t *ret_bell)
+{
+    if (!limit->turns || !card->seat.board)
+        return true;
+    check_board(card);
+    *ret_bell = atomic_load(&card->seat.board->bell);
+    if (!board_sit(&card->seat, now))
+        return true;
+    if (board_holds(&card->seat)) {
+        bool over = now - card->seat.held_ns >= TURN_NS && board_wanted(&card->seat, now);
+        if (over && !end_turn(card, now, ret_due))
+            return false;
+        if (!over)
+            return may_use(card, now, ret_due);
+    } else if (card->seat.sequence) {
+        board_release(&card->seat, now, now); /* taken from us: account for it */
+    }
+    uint32_t pid = board_holder_pid(&card->seat);
+    bool dead = pid && pid != (uint32_t)getpid() && !port.is_alive(pid);
+    return board_try(&card->seat, now, dead, ret_due) && may_use(card, now, ret_due);
+}
+
+void turn_wait(struct card *card, uint64_t due, uint32_t bell)
+{
+    port.wait(&card->seat.board->bell, bell, due, true);
+}
+
+void turn_offer(struct card *card, bool tokens_short, uint64_t now, uint64_t *due)
+{
+    if (!card->seat.board || card->seat.member < 0 || !tokens_short)
+        return;
+    board_unwant(&card->seat);
+    if (!board_holds(&card->seat))
+        return;
+    uint64_t at = *due;
+    if (atomic_load(&card->closed) && !board_wanted(&card->seat, now))
+        return;
+    if (!end_turn(card, now, &at) && at < *due)
+        *due = at;
+}
+
+void turn_idle(struct card *card)
+{
+    if (!card->seat.board || !card->seat.sequence || atomic_load(&card->closed))
+        return;
+    uint64_t now = port.now(), due;
+    check_board(card);
+    if (!board_holds(&card->seat))
+        return;
+    bool wanted = board_wanted(&card->seat, now);
+    if (wanted && bucket_balance(card->account) <= 0) {
+        end_turn(card, now, &due);
+        return;
+    }
+    board_idle(&card->seat, now);
+    if (wanted) {
+        atomic_fetch_add(&card->seat.board->bell, 1);
+        ring(card);
+    }
+}
+
+void turn_mark(const struct card *card, struct batch *batch)
+{
+    batch->sequence = card->seat.sequence;
+    batch->held_ns = card->seat.held_ns;
+}
+
+/* ---- for others -------------------------------------------------------- */
+
+void turn_note_wait(struct card *card, uint64_t since_ns)
+{
+    atomic_fetch_add_explicit(&card->account->waits, 1, memory_order_relaxed);
+    atomic_fetch_add_explicit(&card->account->throttled_ns, port.now() - since_ns, memory_order_relaxed);
+}
+
+void turn_note_launches(struct card *card, int32_t launches, uint64_t now)
+{
+    helper_note();
+    atomic_store_explicit(&card->account->last_launch_ns, now, memory_order_relaxed);
+    if (launches > 0)
+        atomic_fetch_add_explicit(&card->account->launches, (uint64_t)launches, memory_order_relaxed);
+}
+
+void compute_tick(uint64_t now)
+{
+    for (int d = 0; d < REGION_DEVICES; d++) {
+        struct card *card = &cards[d];
+        if (!__atomic_load_n(&card->ready, __ATOMIC_ACQUIRE))
+            continue;
+        measure_finished(card);
+        uint64_t active = atomic_load_explicit(&card->active_ns, memory_order_relaxed);
+        if (!card->seat.board || !card->seat.sequence || now - active < IDLE_NS || atomic_load(&card->closed))
+            continue;
+        check_board(card);
+        if (board_holds(&card->seat)) {
+            atomic_fetch_add(&lane_stamp, 1);
+            give_back(card, now, now);
+        }
+    }
+}
+
+void compute_context_switched(void)
+{
+    if (lane_tls.lane)
+        lane_tls.lane->stamp |= LANE_SWITCHED;
+}
+
+void compute_context_ending(CUcontext ctx)
+{
+    batch_context_gone(ctx);
+}
+
+void compute_stream_ending(CUstream stream)
+{
+    if (stream)
+        batch_stream_gone(stream);
+}
+
+void compute_after_fork(void)
+{
+    for (int d = 0; d < REGION_DEVICES; d++) {
+        if (cards[d].ready && cards[d].board_fd >= 0) {
+            munmap(cards[d].seat.board, BOARD_BYTES);
+            close(cards[d].board_fd);
+        }
+        memset(&cards[d], 0, sizeof cards[d]);
+    }
+    atomic_store(&cards_gated, false);
+    memset(&prices, 0, sizeof prices);
+    prices_lock = setup_lock = (struct port_lock){0};
+    lane_after_fork();
+}

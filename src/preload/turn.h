@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * This process's part in the turns of a device: which limit applies now, the
+ * seat at the board, taking the turn, offering it, giving it back.
+ */
+#ifndef HAMI_PRELOAD_TURN_H
+#define HAMI_PRELOAD_TURN_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "preload/card.h"
+
+struct turn_limit {
+    uint32_t percent; /* 1..100 */
+    bool tokens;      /* the slice's share applies */
+    bool turns;       /* launches need the device's turn */
+};
+
+/* The calling thread's device; NULL when nothing is enforced here. */
+struct card *turn_card(void);
+
+/* What applies now: reads the limit, the policy and the neighbours anew. */
+struct turn_limit turn_limit_of(struct card *card, uint64_t now);
+
+/* True: the turn is ours and may be used now. Otherwise *ret_due is when to ask
+ * again unless the bell, seen as *ret_bell, rings before. */
+bool turn_have(struct card *card, const struct turn_limit *limit, uint64_t now, uint64_t *ret_due,
+               uint32_t *ret_bell);
+void turn_wait(struct card *card, uint64_t due, uint32_t bell);
+
+/* We are about to wait, for tokens or for room: whoever waits may have the
+ * turn. *due is brought forward to when it can be given back. */
+void turn_offer(struct card *card, bool tokens_short, uint64_t now, uint64_t *due);
+
+/* All work is known to be complete. */
+void turn_idle(struct card *card);
+
+/* More work is in flight: the lease is extended to its expected end. */
+void turn_renew(struct card *card);
+
+/* The batch runs in the present turn. */
+void turn_mark(const struct card *card, struct batch *batch);
+
+/* For the region's readers. */
+void turn_note_wait(struct card *card, uint64_t since_ns);
+void turn_note_launches(struct card *card, int32_t launches, uint64_t now);
+
+#endif

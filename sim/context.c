@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "abi/cuda_api.h"
+#include "memory.h"
 #include "objects.h"
 
 static struct sim_context *primaries[SIM_DEVICES * SIM_MIG_SLICES]; /* by ordinal; made once, kept */
@@ -82,6 +83,7 @@ void sim_context_stop(struct sim_context *ctx)
     while (ctx->streams != NULL)
         sim_stream_free(ctx->streams);
     ctx->null_stream = NULL;
+    sim_memory_context_gone(ctx);
     if (ctx->green)
         return;
     sim_self->contexts[ctx->device]--;

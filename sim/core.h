@@ -26,7 +26,13 @@ enum sim_tag {
     SIM_TAG_POOL,
     SIM_TAG_ARRAY,
     SIM_TAG_MIPMAP,
-    SIM_TAG_GREEN
+    SIM_TAG_GREEN,
+    SIM_TAG_TEXTURE,
+    SIM_TAG_SURFACE,
+    SIM_TAG_TEXREF,
+    SIM_TAG_SURFREF,
+    SIM_TAG_EXTERNAL_MEMORY,
+    SIM_TAG_EXTERNAL_SEMAPHORE
 };
 
 /* ---- the machine (state.c) ---- */

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "abi/cuda_api.h"
+#include "memory.h"
 #include "objects.h"
 
 #define FLAGS_KNOWN (CU_EVENT_BLOCKING_SYNC | CU_EVENT_DISABLE_TIMING | CU_EVENT_INTERPROCESS)
@@ -208,8 +209,10 @@ CUresult cuEventSynchronize(CUevent event)
         pthread_mutex_unlock(&sim_driver_lock);
         r = look(event, &fence, &pending);
     }
-    if (r == CUDA_SUCCESS)
+    if (r == CUDA_SUCCESS) {
         sim_fence_wait(&fence);
+        sim_memory_synchronized();
+    }
     return r;
 }
 

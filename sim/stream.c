@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "abi/cuda_api.h"
+#include "memory.h"
 #include "objects.h"
 
 static uint64_t next_id = 1;
@@ -122,8 +123,10 @@ CUresult sim_stream_wait(struct sim_stream *stream)
             r = CUDA_ERROR_INVALID_HANDLE;
     }
     pthread_mutex_unlock(&sim_driver_lock);
-    if (r == CUDA_SUCCESS)
+    if (r == CUDA_SUCCESS) {
         sim_fence_wait(&fence);
+        sim_memory_synchronized();
+    }
     return r;
 }
 
@@ -288,6 +291,7 @@ CUresult sim_context_wait(struct sim_context *ctx)
         sim_fence_join(&fence, &s->done);
     pthread_mutex_unlock(&sim_driver_lock);
     sim_fence_wait(&fence);
+    sim_memory_synchronized();
     return CUDA_SUCCESS;
 }
 

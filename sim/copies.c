@@ -9,9 +9,10 @@
 uint64_t sim_copy_ns(unsigned device, uint64_t bytes, bool across_bus)
 {
     const struct sim_device_profile *d = &sim_state->profile.devices[device];
-    uint64_t per_us = BUS_BYTES_PER_US;
-    if (!across_bus || d->unified_memory) /* double data rate, both ways */
-        per_us = (uint64_t)d->mem_clock_mhz * 2 * d->bus_width_bits / 8 / 2;
+    uint64_t per_us = d->host_bytes_per_s / 1000000;
+    if (!across_bus || d->unified_memory) /* else double data rate, read and written */
+        per_us = d->device_bytes_per_s > 0 ? d->device_bytes_per_s / 2000000
+                                           : (uint64_t)d->mem_clock_mhz * 2 * d->bus_width_bits / 8 / 2;
     if (per_us == 0)
         per_us = BUS_BYTES_PER_US;
     uint64_t ns = 1500 + (uint64_t)((unsigned __int128)bytes * 1000 / per_us);

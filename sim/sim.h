@@ -40,7 +40,13 @@ struct sim_device_profile {
     uint64_t mem_bytes;
     uint64_t context_bytes; /* what one context takes */
     uint32_t sm_count, cc_major, cc_minor, clock_mhz, mem_clock_mhz, bus_width_bits, l2_kib;
-    uint32_t power_limit_w;
+    uint32_t power_limit_w, power_idle_w, temperature_c; /* the last two: idle */
+    uint32_t pcie_gen, pcie_width;
+    uint32_t pci_device_id, pci_subsystem_id; /* device << 16 | vendor */
+    uint64_t bar1_bytes;
+    uint64_t host_bytes_per_s;   /* copies across the bus; 0: what PCIe 3.0 x16 gives */
+    uint64_t device_bytes_per_s; /* of device memory; 0: from clock and bus width */
+    bool ecc, mig_capable, fan;
     uint32_t numa_node;
     bool unified_memory; /* device memory is system memory (gb10) */
     bool mig_enabled;
@@ -49,7 +55,7 @@ struct sim_device_profile {
         char profile[24];
         char uuid[48];
         uint64_t mem_bytes;
-        uint32_t sm_count, gi_id, ci_id;
+        uint32_t sm_count, gi_id, ci_id, gi_slices, ci_slices;
     } mig[SIM_MIG_SLICES];
 };
 
@@ -70,6 +76,7 @@ struct sim_profile {
     uint64_t real_bytes_max; /* allocations above are only counted */
     bool memory_limits;      /* the per-cgroup limits of driver R615 exist */
     bool interval_log;
+    uint64_t utilization_window_ns; /* over which NVML's percentages are taken */
     uint64_t kernel_ns; /* a kernel that nothing else prices: kernel_ns ... */
     uint64_t wave_ns;   /* ... plus wave_ns for every wave of sm_count blocks */
     uint32_t n_costs;
@@ -81,8 +88,20 @@ struct sim_profile {
     char missing[64][64]; /* symbols this driver does not have */
 };
 
-/* Reads name (a shipped profile) or path. 0, or -1 with a message in err that
- * names file, line, key and remedy. */
+/* Reads a shipped profile's name, or a path (it holds a '/' or ends in .yaml).
+ * Settings may follow: `t4,time=virtual,kernel=20us`; NAME-null and
+ * NAME-virtual are short for the two most used. 0, or -1 with a message in err
+ * that names file, line, key and remedy; *ret is written only on success. */
 int sim_profile_load(const char *name_or_path, struct sim_profile *ret, char *err, size_t err_size);
+
+/* The same from text; `file` is for messages. */
+int sim_profile_parse(const char *file, const char *text, size_t n, struct sim_profile *ret, char *err,
+                      size_t err_size);
+
+/* The profiles that are built in, ended by one without a name. */
+struct sim_profile_shipped {
+    const char *name, *text;
+};
+extern const struct sim_profile_shipped sim_profiles_shipped[];
 
 #endif

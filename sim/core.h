@@ -32,7 +32,9 @@ enum sim_tag {
     SIM_TAG_TEXREF,
     SIM_TAG_SURFREF,
     SIM_TAG_EXTERNAL_MEMORY,
-    SIM_TAG_EXTERNAL_SEMAPHORE
+    SIM_TAG_EXTERNAL_SEMAPHORE,
+    SIM_TAG_USER_OBJECT,
+    SIM_TAG_LINK
 };
 
 /* ---- the machine (state.c) ---- */

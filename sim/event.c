@@ -11,7 +11,7 @@
 #define FLAGS_KNOWN (CU_EVENT_BLOCKING_SYNC | CU_EVENT_DISABLE_TIMING | CU_EVENT_INTERPROCESS)
 
 /* What has completed before now is passed now. */
-static void place(struct sim_event *e, const struct sim_fence *fence)
+void sim_event_set(struct sim_event *e, const struct sim_fence *fence)
 {
     uint64_t now = sim_now();
     e->fence = *fence;
@@ -26,7 +26,7 @@ void sim_event_place(struct sim_event *e, struct sim_stream *s)
     if (!sim_object_is(e, SIM_TAG_EVENT))
         return;
     sim_stream_before(s, &fence);
-    place(e, &fence);
+    sim_event_set(e, &fence);
     if (e->waiting > 0)
         e->waiting--;
 }
@@ -107,7 +107,7 @@ static CUresult record(CUevent handle, CUstream stream, unsigned flags, bool per
     } else {
         struct sim_fence fence;
         sim_stream_before(s, &fence);
-        place(e, &fence);
+        sim_event_set(e, &fence);
     }
     pthread_mutex_unlock(&sim_driver_lock);
     return r;
@@ -146,7 +146,7 @@ static CUresult wait_event(CUstream stream, CUevent handle, unsigned flags, bool
     CUresult r = sim_stream_resolve(stream, per_thread, &s);
     if (r != CUDA_SUCCESS)
         return r;
-    if (sim_stream_capturing(s) || e->capture != NULL)
+    if (sim_stream_capturing(s) || e->capture_id != 0)
         return sim_capture_event_wait(s, e, flags);
     r = sim_capture_legacy_call(s);
     if (r != CUDA_SUCCESS)
@@ -178,9 +178,9 @@ static CUresult look(CUevent handle, struct sim_fence *ret, bool *ret_pending)
         return CUDA_ERROR_NOT_INITIALIZED;
     if (!sim_object_is(e, SIM_TAG_EVENT))
         return CUDA_ERROR_INVALID_HANDLE;
-    if (e->capture != NULL)
-        return CUDA_ERROR_CAPTURED_EVENT;
-    CUresult r = sim_device_health(e->ctx->device);
+    CUresult r = sim_capture_asked_event(e);
+    if (r == CUDA_SUCCESS)
+        r = sim_device_health(e->ctx->device);
     pthread_mutex_lock(&sim_driver_lock);
     *ret = e->fence;
     *ret_pending = e->waiting > 0;

@@ -123,6 +123,9 @@ struct sim_stream {
     bool host_running;                                   /* the first of them is being called */
     struct sim_stream *next_deferred;                    /* in the list of streams with such work */
     struct sim_capture *capture;
+    CUgraphNode *frontier; /* of the capture: what the next node comes after */
+    CUgraphEdgeData *frontier_edges;
+    size_t n_frontier;
     uint64_t id;
     CUstreamAttrValue attributes[CU_LAUNCH_ATTRIBUTE_MAX];
 };
@@ -148,9 +151,12 @@ CUresult sim_capture_unsafe_context(const struct sim_context *ctx);
 /* What a call on a stream that is not capturing answers when the legacy stream
  * would have to wait for one that is. */
 CUresult sim_capture_legacy_call(const struct sim_stream *s);
+CUresult sim_capture_legacy_look(const struct sim_stream *s); /* the same without invalidating */
 CUresult sim_capture_event_record(struct sim_stream *s, struct sim_event *e, unsigned flags);
 CUresult sim_capture_event_wait(struct sim_stream *s, struct sim_event *e, unsigned flags);
 void sim_event_leave_capture(struct sim_event *e);
+CUresult sim_capture_asked_event(const struct sim_event *e); /* queried or synchronised */
+void sim_capture_forget(struct sim_stream *s);               /* the stream is going away */
 CUresult sim_capture_kernel(struct sim_stream *s, struct sim_function *f, const unsigned grid[3],
                             const unsigned block[3], unsigned shared, void **parameters, void **extra);
 extern _Atomic unsigned sim_any_capture; /* captures in progress in this process */
@@ -193,8 +199,7 @@ struct sim_event {
     bool recorded;
     uint32_t waiting; /* records that are still behind a host function */
     struct sim_fence fence;
-    struct sim_capture *capture; /* recorded in a capture */
-    uint64_t capture_id;
+    uint64_t capture_id;        /* recorded in that capture; 0: in none */
     CUgraphNode *capture_after; /* nodes it stands for */
     size_t n_capture_after;
 };
@@ -203,6 +208,7 @@ struct sim_event {
  * stream wait for the event's. */
 void sim_event_place(struct sim_event *e, struct sim_stream *s);
 void sim_event_join(struct sim_event *e, struct sim_stream *s);
+void sim_event_set(struct sim_event *e, const struct sim_fence *fence); /* passed with the fence */
 
 /* ---- modules and functions ---- */
 

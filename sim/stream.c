@@ -30,6 +30,7 @@ struct sim_stream *sim_stream_new(struct sim_context *ctx, unsigned flags, int p
 void sim_stream_free(struct sim_stream *s)
 {
     sim_deferred_forget(s);
+    sim_capture_forget(s);
     for (struct sim_stream **p = &s->ctx->streams; *p != NULL; p = &(*p)->next) {
         if (*p == s) {
             *p = s->next;

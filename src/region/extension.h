@@ -127,7 +127,8 @@ struct region_ext {
     _Atomic uint64_t incarnation;
     _Atomic uint32_t limit_source; /* enum region_source */
     _Atomic uint32_t sweep_cursor;
-    uint64_t pad0[2];
+    _Atomic uint64_t swept_ns;
+    uint64_t pad0;
     _Atomic uint32_t suspended; /* the host's word: 1 = everybody waits */
     _Atomic uint32_t policy;    /* enum grant_policy, for slices without a grant */
     _Atomic uint64_t window_ns;

@@ -104,21 +104,20 @@ static uint64_t pid_namespace(void)
 
 void region_identity_self(struct region_identity *ret)
 {
-    char boot[64];
     uint64_t start = 0;
     *ret = (struct region_identity){.pid = getpid()};
     if (region_presence_of(ret->pid, &start) == REGION_PRESENT)
         ret->start_ticks = start;
     ret->pid_ns = pid_namespace();
-    ssize_t n = read_small("/proc/sys/kernel/random/boot_id", boot, sizeof boot);
-    ret->boot = hash(FNV_START, boot, n > 0 ? (size_t)n : 0);
 }
 
 uint64_t region_incarnation(const struct region_identity *self)
 {
+    char boot[64];
     uint64_t init_start = 0;
+    ssize_t n = read_small("/proc/sys/kernel/random/boot_id", boot, sizeof boot);
+    uint64_t h = hash(FNV_START, boot, n > 0 ? (size_t)n : 0);
     region_presence_of(1, &init_start);
-    uint64_t h = hash(FNV_START, &self->boot, sizeof self->boot);
     h = hash(h, &self->pid_ns, sizeof self->pid_ns);
     return hash(h, &init_start, sizeof init_start);
 }

@@ -14,7 +14,6 @@ struct region_identity {
     int32_t pid;
     uint64_t start_ticks; /* field 22 of /proc/<pid>/stat; 0 = could not be read */
     uint64_t pid_ns;      /* inode of the pid namespace; 0 = could not be read */
-    uint64_t boot;        /* hash of the boot id */
 };
 
 enum region_presence {
@@ -33,7 +32,8 @@ enum region_presence region_presence_of(int32_t pid, uint64_t *ret_start_ticks);
 bool region_stat_parse(const char *text, size_t n, char *ret_state, uint64_t *ret_threads,
                        uint64_t *ret_start_ticks);
 
-/* Hash of what makes one run of a container: boot, pid namespace, its init. */
+/* Hash of what makes one run of a container: boot id, pid namespace, start of
+ * its first process. */
 uint64_t region_incarnation(const struct region_identity *self);
 
 #endif

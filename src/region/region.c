@@ -211,6 +211,14 @@ static void renew(struct region *r, const struct region_limits *initial)
     atomic_store(&r->ext->incarnation, incarnation);
 }
 
+/* Limits are replaced when nobody had set any, and by the host. */
+static bool wants_limits(const struct region *r, const struct region_limits *initial)
+{
+    uint32_t source = atomic_load(&r->ext->limit_source);
+    return (source == REGION_SOURCE_NONE && initial->source != REGION_SOURCE_NONE) ||
+           initial->source == REGION_SOURCE_HOST;
+}
+
 static void fill(struct region *r, enum content content, const struct region_limits *initial)
 {
     if (content == CONTENT_GOOD) {
@@ -225,9 +233,7 @@ static void fill(struct region *r, enum content content, const struct region_lim
         init_ext(r);
         __atomic_store_n(&r->base->initialized_flag, REGION_MAGIC, __ATOMIC_RELEASE);
     }
-    uint32_t source = atomic_load(&r->ext->limit_source);
-    if ((source == REGION_SOURCE_NONE && initial->source != REGION_SOURCE_NONE) ||
-        initial->source == REGION_SOURCE_HOST)
+    if (wants_limits(r, initial))
         write_limits(r, initial);
 }
 
@@ -261,6 +267,30 @@ static int open_locked(struct region *r, const struct region_limits *initial)
     return rc;
 }
 
+/* Without the lock, when there is nothing to decide: the file is good, others
+ * are attached and its limits stay. Keeps joining fast in a crowd. */
+static bool open_quick(struct region *r, const struct region_limits *initial, off_t size)
+{
+    if (inspect(r->fd, size) != CONTENT_GOOD || !is_anyone_attached(r) || map(r) < 0)
+        return false;
+    if (!wants_limits(r, initial))
+        return true;
+    munmap(r->base, (size_t)REGION_FILE_BYTES);
+    r->base = NULL;
+    r->ext = NULL;
+    return false;
+}
+
+static int open_slow(struct region *r, const struct region_limits *initial)
+{
+    int rc = region_lock_wait(r->fd, F_WRLCK, REGION_LOCK_INIT);
+    if (rc < 0)
+        return rc;
+    rc = open_locked(r, initial);
+    region_lock(r->fd, F_UNLCK, REGION_LOCK_INIT);
+    return rc;
+}
+
 int region_open(struct region *r, const char *path, const struct region_limits *initial)
 {
     int saved_errno = errno;
@@ -277,12 +307,8 @@ int region_open(struct region *r, const char *path, const struct region_limits *
     int rc = region_stat(r->fd, &st);
     if (rc == 0 && !S_ISREG(st.st_mode))
         rc = -EINVAL;
-    if (rc == 0)
-        rc = region_lock_wait(r->fd, F_WRLCK, REGION_LOCK_INIT);
-    if (rc == 0) {
-        rc = open_locked(r, initial);
-        region_lock(r->fd, F_UNLCK, REGION_LOCK_INIT);
-    }
+    if (rc == 0 && !open_quick(r, initial, st.st_size))
+        rc = open_slow(r, initial);
     if (rc < 0) {
         region_close(r);
         if (created)

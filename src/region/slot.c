@@ -38,6 +38,7 @@
 #include "region/lock.h"
 
 #define OVERFLOW_SLOT (REGION_SLOTS - 1)
+#define SWEEP_EVERY_NS 50000000
 #define SWEEP_AT_JOIN 16 /* slots looked at per join: joining must not get slower with company */
 
 static int32_t slot_pid(const struct region *r, unsigned i)
@@ -53,6 +54,13 @@ static int lock_byte(const struct region *r, short type, off_t base, unsigned sl
 static bool life_is_held(const struct region *r, unsigned slot)
 {
     return !r->is_private && region_lock_held(r->fd, REGION_LOCK_LIFE + (off_t)slot, 1);
+}
+
+static uint64_t now_ns(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
 }
 
 /* ---- one thread at a time ---- */
@@ -215,14 +223,12 @@ static void occupy(struct region *r, unsigned i)
 {
     struct region_slot *slot = &r->base->procs[i];
     struct region_member *m = &r->ext->members[i];
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
     map_set(r, i);
     ledger_abandon(r, i);
     atomic_store(&m->lock, 0);
     atomic_store(&m->start_ticks, r->self.start_ticks);
     atomic_store(&m->pid_ns, r->self.pid_ns);
-    atomic_store(&m->seen_ns, (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec);
+    atomic_store(&m->seen_ns, now_ns());
     __atomic_store_n(&slot->hostpid, 0, __ATOMIC_RELEASE);
     __atomic_store_n(&slot->seqlock, 0, __ATOMIC_RELEASE);
     __atomic_store_n(&slot->pid, r->self.pid, __ATOMIC_RELEASE);
@@ -264,10 +270,17 @@ static int claim_lowest(struct region *r)
     return -EAGAIN;
 }
 
-/* Slot 1023: members hold LIFE together; the first one sets it up. */
+/* Slot 1023: members hold LIFE together; the first one sets it up. A cleaner
+ * takes WORK and then looks at LIFE, a member takes LIFE and then looks at
+ * WORK: one of the two sees the other. */
 static int join_overflow(struct region *r)
 {
-    int rc = r->is_private ? 0 : region_lock_wait(r->fd, F_WRLCK, REGION_LOCK_WORK + OVERFLOW_SLOT);
+    const off_t work = REGION_LOCK_WORK + OVERFLOW_SLOT;
+    int rc = lock_byte(r, F_RDLCK, REGION_LOCK_LIFE, OVERFLOW_SLOT);
+    if (rc == 0 && !r->is_private && !region_lock_held(r->fd, work, 1) && slot_pid(r, OVERFLOW_SLOT) != 0)
+        return OVERFLOW_SLOT;
+    if (!r->is_private)
+        rc = region_lock_wait(r->fd, F_WRLCK, work);
     if (rc < 0)
         return rc;
     rc = lock_byte(r, F_RDLCK, REGION_LOCK_LIFE, OVERFLOW_SLOT);
@@ -279,15 +292,22 @@ static int join_overflow(struct region *r)
     return rc < 0 ? rc : OVERFLOW_SLOT;
 }
 
+/* When all slots are taken, each newcomer would look at a thousand processes. */
+static bool sweep_all(struct region *r)
+{
+    uint64_t now = now_ns(), last = atomic_load(&r->ext->swept_ns);
+    if (now - last < SWEEP_EVERY_NS || !atomic_compare_exchange_strong(&r->ext->swept_ns, &last, now))
+        return false;
+    return sweep(r, REGION_SLOTS) > 0;
+}
+
 static int claim(struct region *r)
 {
-    int slot = -EAGAIN;
     if (r->slot >= 0)
         return r->slot;
-    r->slot = -1;
     sweep(r, SWEEP_AT_JOIN);
-    slot = claim_lowest(r);
-    if (slot == -EAGAIN && sweep(r, REGION_SLOTS) > 0)
+    int slot = claim_lowest(r);
+    if (slot == -EAGAIN && sweep_all(r))
         slot = claim_lowest(r);
     if (slot == -EAGAIN)
         slot = join_overflow(r);

@@ -1,0 +1,151 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * 10 000 races: in each round eight processes ask for random sizes at the same
+ * moment, of which only some fit. Never do they hold more than the limit
+ * together, and nobody is refused what there was room for.
+ *
+ * HAMI_TEST_SEED repeats a run, HAMI_TEST_RACES changes the number of rounds.
+ */
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "support.h"
+
+#define MIB (UINT64_C(1) << 20)
+#define RACERS 8
+#define LIMIT (100 * MIB)
+
+static const char card[] = "name: card\n"
+                           "driver: 580.65.06\n"
+                           "cuda: 13.0\n"
+                           "null_model: true\n"
+                           "devices:\n"
+                           "  - name: Test Card\n"
+                           "    memory: 16GiB\n"
+                           "    sms: 16\n"
+                           "    context: 0\n";
+
+/* Shared by the racers: who was given and who was refused what. */
+struct course {
+    pthread_barrier_t barrier;
+    uint64_t given[RACERS];
+    uint64_t refused[RACERS];
+    uint64_t overcommits;
+    uint64_t spurious;
+    uint64_t refusals;
+    uint64_t wrong_codes;
+    uint64_t most;
+};
+
+static struct course *course_map(const char *path, bool create)
+{
+    int fd = open(path, O_RDWR | O_CLOEXEC | (create ? O_CREAT : 0), 0600);
+    void *p;
+
+    g_assert_cmpint(fd, >=, 0);
+    g_assert_cmpint(ftruncate(fd, sizeof(struct course)), ==, 0);
+    p = mmap(NULL, sizeof(struct course), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    close(fd);
+    g_assert_true(p != MAP_FAILED);
+    return p;
+}
+
+static void judge(struct course *c)
+{
+    uint64_t sum = 0;
+
+    for (unsigned i = 0; i < RACERS; i++)
+        sum += c->given[i];
+    c->overcommits += sum > LIMIT;
+    c->most = sum > c->most ? sum : c->most;
+    for (unsigned i = 0; i < RACERS; i++) {
+        c->refusals += c->refused[i] != 0;
+        c->spurious += c->refused[i] && sum + c->refused[i] <= LIMIT;
+    }
+}
+
+/* Sizes to the byte, so that sums come close to the limit in every way. */
+static uint64_t size_of(GRand *rand)
+{
+    return (uint64_t)g_rand_int_range(rand, 1, g_rand_boolean(rand) ? (int)(20 * MIB) : (int)(60 * MIB));
+}
+
+static int race(int argc, char **argv)
+{
+    const struct real_cuda *cu = kit_cuda();
+    struct course *c = course_map(argv[0], false);
+    unsigned me = (unsigned)atoi(argv[1]), rounds = (unsigned)atoi(argv[3]);
+    GRand *rand = g_rand_new_with_seed((guint32)strtoul(argv[2], NULL, 10) + me);
+
+    (void)argc;
+    kit_context(0);
+    for (unsigned round = 0; round < rounds; round++) {
+        uint64_t n = size_of(rand);
+        CUdeviceptr p = 0;
+        CUresult r;
+
+        pthread_barrier_wait(&c->barrier);
+        r = cu->cuMemAlloc_v2(&p, n);
+        c->given[me] = r == CUDA_SUCCESS ? n : 0;
+        c->refused[me] = r == CUDA_SUCCESS ? 0 : n;
+        if (r != CUDA_SUCCESS && r != CUDA_ERROR_OUT_OF_MEMORY)
+            __atomic_fetch_add(&c->wrong_codes, 1, __ATOMIC_RELAXED);
+        if (pthread_barrier_wait(&c->barrier) == PTHREAD_BARRIER_SERIAL_THREAD)
+            judge(c);
+        pthread_barrier_wait(&c->barrier);
+        if (r == CUDA_SUCCESS)
+            cu->cuMemFree_v2(p);
+    }
+    g_rand_free(rand);
+    return 0;
+}
+
+static void eight_processes_never_exceed_the_limit_together(void)
+{
+    const char *seed_text = g_getenv("HAMI_TEST_SEED"), *rounds_text = g_getenv("HAMI_TEST_RACES");
+    g_autofree char *seed = seed_text ? g_strdup(seed_text) : g_strdup_printf("%u", g_random_int() >> 1);
+    const char *rounds = rounds_text ? rounds_text : "10000";
+    struct kit *kit = kit_new(card);
+    g_autofree char *path = kit_path(kit, "course");
+    struct course *c = course_map(path, true);
+    struct kit_process *racers[RACERS];
+    pthread_barrierattr_t attr;
+
+    g_test_message("HAMI_TEST_SEED=%s", seed);
+    pthread_barrierattr_init(&attr);
+    pthread_barrierattr_setpshared(&attr, PTHREAD_PROCESS_SHARED);
+    pthread_barrier_init(&c->barrier, &attr, RACERS);
+    kit_env(kit, "CUDA_DEVICE_MEMORY_LIMIT", "100m");
+    for (unsigned i = 0; i < RACERS; i++) {
+        g_autofree char *me = g_strdup_printf("%u", i);
+        racers[i] = kit_start(kit, "race", path, me, seed, rounds, NULL);
+    }
+    for (unsigned i = 0; i < RACERS; i++)
+        g_assert_cmpint(kit_finish(racers[i], NULL, NULL), ==, 0);
+    g_test_message("%s races: %" G_GUINT64_FORMAT " refusals, at most %" G_GUINT64_FORMAT
+                   " of %" G_GUINT64_FORMAT " bytes held",
+                   rounds, c->refusals, c->most, LIMIT);
+    g_assert_cmpuint(c->overcommits, ==, 0);
+    g_assert_cmpuint(c->spurious, ==, 0);
+    g_assert_cmpuint(c->wrong_codes, ==, 0);
+    g_assert_cmpuint(c->refusals, >, 0);
+    g_assert_cmpuint(c->most, >, LIMIT / 10 * 9);
+    munmap(c, sizeof *c);
+    kit_free(kit);
+}
+
+static const struct kit_body bodies[] = {{"race", race}, {0}};
+
+int main(int argc, char **argv)
+{
+    if (kit_is_child(argc, argv))
+        return kit_child(argc, argv, bodies);
+    g_test_init(&argc, &argv, NULL);
+    g_test_add_func("/memory_race/eight_processes_never_exceed_the_limit_together",
+                    eight_processes_never_exceed_the_limit_together);
+    return g_test_run();
+}

@@ -12,6 +12,7 @@
 
 #define STEP_BITS 3
 #define DESCRIPTORS_AT_ONCE 256
+#define OWN_BIN_TRIES 4
 
 static unsigned top_bit(uint64_t x)
 {
@@ -203,17 +204,18 @@ static void bin_remove(struct sim_space *s, struct sim_block *b)
     b->free = false;
 }
 
-/* A free block of at least `units`; the first bin all of whose blocks fit. */
+/* A free block of at least `units`: one of the first few of its own bin, whose
+ * blocks may be too small, else the first of a bin all of whose blocks fit. */
 static struct sim_block *bin_search(struct sim_space *s, uint64_t units)
 {
-    unsigned top = top_bit(units);
-    if (top >= STEP_BITS)
-        units += (1ULL << (top - STEP_BITS)) - 1;
-    unsigned size, step;
+    unsigned size, step, tries = OWN_BIN_TRIES;
     bin_of(units, &size, &step);
     if (size >= SIM_SPACE_SIZES)
         return NULL;
-    unsigned steps = s->steps_used[size] & (0xffU << step);
+    for (struct sim_block *b = s->bins[size][step]; b && tries > 0; b = b->next_free, tries--)
+        if (b->span >> s->unit_shift >= units)
+            return b;
+    unsigned steps = s->steps_used[size] & (0xfeU << step);
     if (!steps) {
         uint64_t sizes = size + 1 < SIM_SPACE_SIZES ? s->sizes_used & (~0ULL << (size + 1)) : 0;
         if (!sizes)

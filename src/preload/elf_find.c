@@ -3,16 +3,16 @@
  * Symbol tables of loaded objects.
  *
  * Invariants:
- *   1. No allocation, no lock, no call into the dynamic loader: this runs
- *      inside the first dlsym of a process, which may come from an allocator's
- *      own initialisation.
+ *   1. No allocation, no lock, no call into the dynamic loader nor anything a
+ *      sanitizer intercepts: this runs inside the first dlsym of a process,
+ *      which may come from an allocator's or a sanitizer's initialisation.
  *   2. Any thread may call it.
  */
 #include "preload/elf_find.h"
 
 #include <elf.h>
+#include <stddef.h>
 #include <stdint.h>
-#include <string.h>
 #include <sys/auxv.h>
 
 struct tables {
@@ -57,6 +57,13 @@ static struct tables tables_of(ElfW(Addr) base, const ElfW(Dyn) * dynamic)
     return t;
 }
 
+bool elf_same(const char *a, const char *b)
+{
+    while (*a && *a == *b)
+        a++, b++;
+    return *a == *b;
+}
+
 static uint32_t gnu_hash_of(const char *name)
 {
     uint32_t h = 5381;
@@ -71,7 +78,7 @@ static bool is_default_definition(const struct tables *t, uint32_t i, const char
     if (s->st_shndx == SHN_UNDEF || ELF64_ST_TYPE(s->st_info) != STT_FUNC)
         return false;
     bool hidden_version = t->versions && (t->versions[i] & 0x8000);
-    return !hidden_version && strcmp(t->strings + s->st_name, name) == 0;
+    return !hidden_version && elf_same(t->strings + s->st_name, name);
 }
 
 void *elf_find(ElfW(Addr) base, const ElfW(Dyn) * dynamic, const char *name)

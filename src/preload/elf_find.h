@@ -16,6 +16,10 @@ void *elf_find(ElfW(Addr) base, const ElfW(Dyn) * dynamic, const char *name);
 /* The object's DT_SONAME, or "". Borrowed from the object. */
 const char *elf_soname(ElfW(Addr) base, const ElfW(Dyn) * dynamic);
 
+/* strcmp(a, b) == 0 without the C library: a sanitizer may have put its own
+ * strcmp there, which needs the dlsym we are in to find the genuine one. */
+bool elf_same(const char *a, const char *b);
+
 /* The first entry of the process's list of loaded objects, or NULL. */
 const struct link_map *elf_objects(void);
 

@@ -12,7 +12,6 @@
 #include <errno.h>
 #include <link.h>
 #include <pthread.h>
-#include <string.h>
 
 #include "preload/elf_find.h"
 
@@ -21,7 +20,7 @@ void *late_find(const char *name)
     static const char *const homes[] = {"libc.so.6", "libdl.so.2", "libpthread.so.0"};
     for (unsigned i = 0; i < sizeof homes / sizeof homes[0]; i++)
         for (const struct link_map *m = elf_objects(); m; m = m->l_next) {
-            if (strcmp(elf_soname(m->l_addr, m->l_ld), homes[i]) != 0)
+            if (!elf_same(elf_soname(m->l_addr, m->l_ld), homes[i]))
                 continue;
             void *found = elf_find(m->l_addr, m->l_ld, name);
             if (found)

@@ -47,8 +47,6 @@ static bool fd_is_ours(void)
            now.st_ino == held_file.st_ino;
 }
 
-#pragma weak compute_after_fork
-
 void life_in_child(void)
 {
     int saved = errno;
@@ -60,8 +58,7 @@ void life_in_child(void)
         generation++;
         slice_after_fork();
         helper_after_fork();
-        if (compute_after_fork)
-            compute_after_fork();
+        compute_after_fork();
         memory_after_fork();
     }
     errno = saved;

@@ -19,7 +19,6 @@
 #include <errno.h>
 #include <link.h>
 #include <stddef.h>
-#include <string.h>
 
 #include "hooks.inc"
 #include "preload/elf_find.h"
@@ -31,10 +30,6 @@ void *(*genuine_dlsym)(void *, const char *);
 void *(*genuine_dlvsym)(void *, const char *, const char *);
 
 /* ---- wrappers by name ------------------------------------------------ */
-
-#define HOOK_ROW(symbol, entry) extern __typeof__(symbol) symbol __attribute__((weak));
-HOOK_ROWS
-#undef HOOK_ROW
 
 struct hook {
     void *wrapper;
@@ -60,7 +55,7 @@ static uint32_t hash_of(const char *name, uint32_t h)
 static const struct hook *hook_of(const char *name)
 {
     unsigned i = hook_slots[hash_of(name, HOOK_SEED) & HOOK_MASK];
-    if (i == 0 || strcmp(real_name(hooks[i - 1].entry), name) != 0 || !hooks[i - 1].wrapper)
+    if (i == 0 || !elf_same(real_name(hooks[i - 1].entry), name))
         return NULL;
     return &hooks[i - 1];
 }
@@ -108,7 +103,7 @@ static bool is_genuine(const void *address)
     if (!dladdr1(address, &info, (void **)&map, RTLD_DL_LINKMAP) || !map)
         return false;
     const char *soname = elf_soname(map->l_addr, map->l_ld);
-    if (strcmp(soname, CUDA_SONAME) != 0 && strcmp(soname, NVML_SONAME) != 0)
+    if (!elf_same(soname, CUDA_SONAME) && !elf_same(soname, NVML_SONAME))
         return false;
     return dlinfo(map, RTLD_DI_LMID, &namespace) == 0 && namespace == LM_ID_BASE;
 }
@@ -251,7 +246,7 @@ static const uint8_t base_slots[BASE_MASK + 1] = {BASE_SLOTS};
 static int base_of(const char *name)
 {
     unsigned i = base_slots[hash_of(name, BASE_SEED) & BASE_MASK];
-    return i && strcmp(base_names[i - 1], name) == 0 ? (int)i - 1 : -1;
+    return i && elf_same(base_names[i - 1], name) ? (int)i - 1 : -1;
 }
 
 static const struct abi *abi_first(int base)
@@ -293,13 +288,13 @@ static void *translate(const char *symbol, void *address, int version, cuuint64_
     if (base < 0)
         return address;
     for (const struct abi *a = abi_first(base); abi_in(a, base); a++)
-        if (a->hook && hooks[a->hook - 1].wrapper && real_address(hooks[a->hook - 1].entry) == address)
+        if (a->hook && real_address(hooks[a->hook - 1].entry) == address)
             return hooks[a->hook - 1].wrapper;
     if (is_exported(address))
         return address; /* an ABI that this library does not wrap */
     const struct abi *a =
         abi_meant(base, version, (flags & CU_GET_PROC_ADDRESS_PER_THREAD_DEFAULT_STREAM) != 0);
-    if (!a || !a->hook || !hooks[a->hook - 1].wrapper)
+    if (!a || !a->hook)
         return address;
     const struct hook *hook = &hooks[a->hook - 1];
     if (!real_address(hook->entry))

@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * One link of a chain of libraries that each define chain() and hand on to the
+ * next; CHAIN_NAME says which this is. Also an own function of a driver
+ * entry's name, which is nobody else's business.
+ */
+#include <dlfcn.h>
+#include <stddef.h>
+
+int chain(char *path);
+int cuMemAlloc_v2(void *p, size_t n);
+
+int chain(char *path)
+{
+    int (*next)(char *) = (int (*)(char *))dlsym(RTLD_NEXT, "chain");
+    *path = CHAIN_NAME;
+    return next ? 1 + next(path + 1) : 1;
+}
+
+int cuMemAlloc_v2(void *p, size_t n)
+{
+    (void)p, (void)n;
+    return 4711;
+}

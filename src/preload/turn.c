@@ -26,6 +26,7 @@
 #include "preload/measure.h"
 #include "preload/slice.h"
 #include "region/extension.h"
+#include "region/lock.h"
 
 #define MS UINT64_C(1000000)
 #define TURN_NS (8 * MS)
@@ -51,7 +52,7 @@ static struct board *map_file(const char *path, int *ret_fd)
     if (fd < 0)
         return NULL;
     void *page = MAP_FAILED;
-    if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && st.st_size >= BOARD_BYTES)
+    if (region_stat(fd, &st) == 0 && S_ISREG(st.st_mode) && st.st_size >= BOARD_BYTES)
         page = mmap(NULL, BOARD_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
     if (page == MAP_FAILED) {
         close(fd);
@@ -69,15 +70,14 @@ static struct board *own_board(unsigned d)
 static uint64_t slice_group(void)
 {
     struct stat st;
-    if (slice.region.fd >= 0 && fstat(slice.region.fd, &st) == 0)
+    if (slice.region.fd >= 0 && region_stat(slice.region.fd, &st) == 0)
         return ((uint64_t)st.st_dev << 40 ^ (uint64_t)st.st_ino) * UINT64_C(0x9e3779b97f4a7c15) | 1;
     return (uint64_t)getpid() << 32 | 1;
 }
 
 static uint64_t pid_namespace(void)
 {
-    struct stat st;
-    return stat("/proc/self/ns/pid", &st) == 0 ? (uint64_t)st.st_ino : 0;
+    return slice.region.self.pid_ns;
 }
 
 static void seat_init(struct card *card, struct board *board)
@@ -133,7 +133,7 @@ struct card *turn_card(void)
 static void check_board(struct card *card)
 {
     struct stat st;
-    if (!card->board_is_shared || (fstat(card->board_fd, &st) == 0 && st.st_size >= BOARD_BYTES))
+    if (!card->board_is_shared || (region_stat(card->board_fd, &st) == 0 && st.st_size >= BOARD_BYTES))
         return;
     port_lock(&setup_lock);
     if (card->board_is_shared) {

@@ -111,3 +111,32 @@ CUresult cuLaunchKernelEx_ptsz(const CUlaunchConfig *config, CUfunction f, void 
 {
     return launch_config(config, f, parameters, extra, true);
 }
+
+/* ---- several devices at once: all must be able to, each gets its own launch ---- */
+
+CUresult cuLaunchCooperativeKernelMultiDevice(CUDA_LAUNCH_PARAMS *list, unsigned int n, unsigned int flags)
+{
+    struct sim_stream *s;
+    if (!sim_initialized())
+        return CUDA_ERROR_NOT_INITIALIZED;
+    if (list == NULL || n == 0 || n > sim_device_count() || flags > 3)
+        return CUDA_ERROR_INVALID_VALUE;
+    for (unsigned i = 0; i < n; i++) {
+        if ((uintptr_t)list[i].hStream <= 2) /* the null stream is not allowed here */
+            return CUDA_ERROR_INVALID_VALUE;
+        CUresult r = sim_stream_resolve(list[i].hStream, false, &s);
+        if (r != CUDA_SUCCESS)
+            return r;
+        if (sim_stream_capturing(s))
+            return sim_capture_unsafe_stream(s);
+    }
+    CUresult r = CUDA_SUCCESS;
+    for (unsigned i = 0; i < n && r == CUDA_SUCCESS; i++) {
+        const CUDA_LAUNCH_PARAMS *p = &list[i];
+        struct shape shape = {{p->gridDimX, p->gridDimY, p->gridDimZ},
+                              {p->blockDimX, p->blockDimY, p->blockDimZ},
+                              p->sharedMemBytes};
+        r = launch(p->function, &shape, p->hStream, false, p->kernelParams, NULL);
+    }
+    return r;
+}

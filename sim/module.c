@@ -89,7 +89,7 @@ struct sim_function *sim_function_of(CUfunction handle)
     return sim_object_is(handle, SIM_TAG_FUNCTION) ? (struct sim_function *)handle : NULL;
 }
 
-static CUresult get_function(void *module, enum sim_tag tag, const char *name, struct sim_function **ret)
+CUresult sim_module_function(void *module, enum sim_tag tag, const char *name, struct sim_function **ret)
 {
     struct sim_module *m = module;
     if (!sim_initialized())
@@ -109,7 +109,8 @@ static CUresult get_function(void *module, enum sim_tag tag, const char *name, s
 CUresult cuModuleGetFunction(CUfunction *ret, CUmodule module, const char *name)
 {
     struct sim_function *f;
-    CUresult r = ret == NULL ? CUDA_ERROR_INVALID_VALUE : get_function(module, SIM_TAG_MODULE, name, &f);
+    CUresult r =
+        ret == NULL ? CUDA_ERROR_INVALID_VALUE : sim_module_function(module, SIM_TAG_MODULE, name, &f);
     if (r == CUDA_SUCCESS)
         *ret = (CUfunction)f;
     return r;
@@ -128,7 +129,7 @@ static void free_module(struct sim_module *m)
     sim_object_free(m);
 }
 
-static CUresult unload(void *module, enum sim_tag tag)
+CUresult sim_module_unload(void *module, enum sim_tag tag)
 {
     struct sim_module *m = module;
     if (!sim_initialized())
@@ -148,5 +149,5 @@ static CUresult unload(void *module, enum sim_tag tag)
 
 CUresult cuModuleUnload(CUmodule module)
 {
-    return unload(module, SIM_TAG_MODULE);
+    return sim_module_unload(module, SIM_TAG_MODULE);
 }

@@ -239,6 +239,8 @@ uint64_t sim_kernel_ns(const struct sim_function *f, uint64_t blocks, void **par
                        uint32_t sm_count);
 void sim_cost_of_name(struct sim_function *f);
 void sim_function_defaults(struct sim_function *f);
+CUresult sim_module_function(void *module, enum sim_tag tag, const char *name, struct sim_function **ret);
+CUresult sim_module_unload(void *module, enum sim_tag tag);
 void sim_globals_free(struct sim_module *m);
 
 /* CUfunction or CUkernel to a function; NULL when it is neither. */

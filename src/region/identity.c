@@ -17,26 +17,20 @@ static uint64_t hash(uint64_t h, const void *data, size_t n)
     return h;
 }
 
-/* Reads at most size bytes of a small file. Returns the length or -errno. */
+/* Reads at most size bytes of a file that /proc gives in one piece. Returns
+ * the length or -errno. */
 static ssize_t read_small(const char *path, char *buf, size_t size)
 {
-    size_t used = 0;
+    ssize_t n;
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
     if (fd < 0)
         return -errno;
-    while (used < size) {
-        ssize_t n = read(fd, buf + used, size - used);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n <= 0) {
-            ssize_t rc = n < 0 ? -errno : (ssize_t)used;
-            close(fd);
-            return rc;
-        }
-        used += (size_t)n;
-    }
+    do
+        n = read(fd, buf, size);
+    while (n < 0 && errno == EINTR);
+    n = n < 0 ? -errno : n;
     close(fd);
-    return (ssize_t)used;
+    return n;
 }
 
 static bool take_number(const char **at, const char *end, uint64_t *ret)

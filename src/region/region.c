@@ -271,7 +271,7 @@ static int open_locked(struct region *r, const struct region_limits *initial)
  * are attached and its limits stay. Keeps joining fast in a crowd. */
 static bool open_quick(struct region *r, const struct region_limits *initial, off_t size)
 {
-    if (inspect(r->fd, size) != CONTENT_GOOD || !is_anyone_attached(r) || map(r) < 0)
+    if (!is_anyone_attached(r) || inspect(r->fd, size) != CONTENT_GOOD || map(r) < 0)
         return false;
     if (!wants_limits(r, initial))
         return true;

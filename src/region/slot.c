@@ -143,14 +143,15 @@ static void free_slot(struct region *r, unsigned i)
     lower_proc_num(r);
 }
 
-static bool is_slot_dead(const struct region *r, unsigned i)
+/* `thorough` asks /proc as well, which costs ten times the lock's question. */
+static bool is_slot_dead(const struct region *r, unsigned i, bool thorough)
 {
     const struct region_member *m = &r->ext->members[i];
     int32_t pid = slot_pid(r, i);
     uint64_t start = 0, claimed = atomic_load(&m->start_ticks);
     if (pid == 0 || !life_is_held(r, i))
         return true; /* without a pid: half claimed or half freed, its WORK lock tells which */
-    if (i == OVERFLOW_SLOT || atomic_load(&m->pid_ns) != r->self.pid_ns)
+    if (!thorough || i == OVERFLOW_SLOT || atomic_load(&m->pid_ns) != r->self.pid_ns)
         return false;
     enum region_presence presence = region_presence_of(pid, &start);
     return presence == REGION_GONE || (presence == REGION_PRESENT && claimed && start != claimed);
@@ -158,11 +159,11 @@ static bool is_slot_dead(const struct region *r, unsigned i)
 
 /* Looking once without the lock keeps the common case, a living process, free
  * of it. */
-static bool reclaim_slot(struct region *r, unsigned i)
+static bool reclaim_slot(struct region *r, unsigned i, bool thorough)
 {
-    if ((int)i == r->slot || !is_slot_dead(r, i) || lock_byte(r, F_WRLCK, REGION_LOCK_WORK, i) < 0)
+    if ((int)i == r->slot || !is_slot_dead(r, i, thorough) || lock_byte(r, F_WRLCK, REGION_LOCK_WORK, i) < 0)
         return false;
-    bool dead = is_slot_dead(r, i);
+    bool dead = is_slot_dead(r, i, thorough);
     if (dead)
         free_slot(r, i);
     lock_byte(r, F_UNLCK, REGION_LOCK_WORK, i);
@@ -170,7 +171,7 @@ static bool reclaim_slot(struct region *r, unsigned i)
 }
 
 /* Looks at up to n slots in use from the cursor on. */
-static int sweep(struct region *r, unsigned n)
+static int sweep(struct region *r, unsigned n, bool thorough)
 {
     int freed = 0;
     unsigned start = atomic_load(&r->ext->sweep_cursor) % REGION_SLOTS;
@@ -181,7 +182,7 @@ static int sweep(struct region *r, unsigned n)
         if (bits == 0 && i % 64 == 0) {
             walked += 63;
         } else if (bits >> i % 64 & 1) {
-            freed += reclaim_slot(r, i);
+            freed += reclaim_slot(r, i, thorough);
             n--;
         }
     }
@@ -194,7 +195,7 @@ int region_reclaim(struct region *r)
     int saved_errno = errno;
     if (!r->ext || r->is_private || !enter(r))
         return 0;
-    int freed = sweep(r, REGION_SLOTS);
+    int freed = sweep(r, REGION_SLOTS, true);
     lower_proc_num(r); /* in case somebody died between freeing and lowering */
     leave(r);
     errno = saved_errno;
@@ -298,14 +299,14 @@ static bool sweep_all(struct region *r)
     uint64_t now = now_ns(), last = atomic_load(&r->ext->swept_ns);
     if (now - last < SWEEP_EVERY_NS || !atomic_compare_exchange_strong(&r->ext->swept_ns, &last, now))
         return false;
-    return sweep(r, REGION_SLOTS) > 0;
+    return sweep(r, REGION_SLOTS, true) > 0;
 }
 
 static int claim(struct region *r)
 {
     if (r->slot >= 0)
         return r->slot;
-    sweep(r, SWEEP_AT_JOIN);
+    sweep(r, SWEEP_AT_JOIN, false);
     int slot = claim_lowest(r);
     if (slot == -EAGAIN && sweep_all(r))
         slot = claim_lowest(r);

@@ -157,7 +157,7 @@ static int child_body(void *arg)
 }
 
 /* Lets the stopped child go on once. False when it has exited. */
-static bool advance(pid_t pid, int request)
+static bool advance(pid_t pid, enum __ptrace_request request)
 {
     int status;
     g_assert_cmpint(ptrace(request, pid, NULL, NULL), ==, 0);

@@ -15,6 +15,7 @@
 #include "preload/ctx.h"
 
 #include "preload/compute.h"
+#include "preload/identity.h"
 #include "preload/mem_engine.h"
 #include "preload/mem_overhead.h"
 
@@ -60,6 +61,7 @@ struct admission {
     int device; /* -1: nothing to account */
     CUdevice ordinal;
     bool first;
+    struct identity_look look;
 };
 
 /* Counts a context that is about to be created, and reserves what the first
@@ -68,7 +70,9 @@ static CUresult admit(struct admission *a, CUdevice ordinal)
 {
     CUresult r = mem_enter();
 
-    *a = (struct admission){.device = -1, .ordinal = ordinal};
+    a->device = -1;
+    a->ordinal = ordinal;
+    a->first = false;
     if (r != CUDA_SUCCESS)
         return r == MEM_PASS ? CUDA_SUCCESS : r;
     a->device = slice_device_of(ordinal);
@@ -79,6 +83,8 @@ static CUresult admit(struct admission *a, CUdevice ordinal)
         r = overhead_begin((unsigned)a->device);
     if (r != CUDA_SUCCESS)
         atomic_fetch_sub(&counts[a->device], 1);
+    else if (a->first)
+        identity_before_context(&a->look, (unsigned)a->device);
     return r;
 }
 
@@ -102,8 +108,10 @@ static CUresult created(const struct admission *a, CUresult r, uint64_t handle, 
         count_drop((unsigned)a->device);
         return r;
     }
-    if (a->first)
+    if (a->first) {
+        identity_after_context(&a->look, (unsigned)a->device);
         overhead_measure((unsigned)a->device, ctx);
+    }
     return r;
 }
 

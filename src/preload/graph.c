@@ -19,7 +19,16 @@ void graph_memory_changed(void)
         memory_graph_changed((unsigned)ctx_here()->device);
 }
 
-static CUresult made(CUresult result)
+static CUresult made(CUresult result, const CUgraphExec *exec, CUgraph graph)
+{
+    if (result == CUDA_SUCCESS) {
+        memory_graph_instantiated(*exec, graph);
+        graph_memory_changed();
+    }
+    return result;
+}
+
+static CUresult uploaded(CUresult result)
 {
     if (result == CUDA_SUCCESS)
         graph_memory_changed();
@@ -35,32 +44,39 @@ static CUresult changed(CUresult result, CUgraphExec exec)
     return result;
 }
 
+static CUresult updated(CUresult result, CUgraphExec exec, CUgraph graph)
+{
+    if (result == CUDA_SUCCESS)
+        memory_graph_instantiated(exec, graph);
+    return changed(result, exec);
+}
+
 HOOK CUresult cuGraphInstantiate(CUgraphExec *ret, CUgraph graph, CUgraphNode *node, char *log, size_t size)
 {
-    return made(real.cuGraphInstantiate(ret, graph, node, log, size));
+    return made(real.cuGraphInstantiate(ret, graph, node, log, size), ret, graph);
 }
 
 HOOK CUresult cuGraphInstantiate_v2(CUgraphExec *ret, CUgraph graph, CUgraphNode *node, char *log,
                                     size_t size)
 {
-    return made(real.cuGraphInstantiate_v2(ret, graph, node, log, size));
+    return made(real.cuGraphInstantiate_v2(ret, graph, node, log, size), ret, graph);
 }
 
 HOOK CUresult cuGraphInstantiateWithFlags(CUgraphExec *ret, CUgraph graph, unsigned long long flags)
 {
-    return made(real.cuGraphInstantiateWithFlags(ret, graph, flags));
+    return made(real.cuGraphInstantiateWithFlags(ret, graph, flags), ret, graph);
 }
 
 HOOK CUresult cuGraphInstantiateWithParams(CUgraphExec *ret, CUgraph graph,
                                            CUDA_GRAPH_INSTANTIATE_PARAMS *params)
 {
-    return made(real.cuGraphInstantiateWithParams(ret, graph, params));
+    return made(real.cuGraphInstantiateWithParams(ret, graph, params), ret, graph);
 }
 
 HOOK CUresult cuGraphInstantiateWithParams_ptsz(CUgraphExec *ret, CUgraph graph,
                                                 CUDA_GRAPH_INSTANTIATE_PARAMS *params)
 {
-    return made(real.cuGraphInstantiateWithParams_ptsz(ret, graph, params));
+    return made(real.cuGraphInstantiateWithParams_ptsz(ret, graph, params), ret, graph);
 }
 
 HOOK CUresult cuGraphExecDestroy(CUgraphExec exec)
@@ -88,20 +104,20 @@ HOOK CUresult cuGraphExecNodeSetParams(CUgraphExec exec, CUgraphNode node, CUgra
 HOOK CUresult cuGraphExecUpdate(CUgraphExec exec, CUgraph graph, CUgraphNode *node,
                                 CUgraphExecUpdateResult *ret)
 {
-    return changed(real.cuGraphExecUpdate(exec, graph, node, ret), exec);
+    return updated(real.cuGraphExecUpdate(exec, graph, node, ret), exec, graph);
 }
 
 HOOK CUresult cuGraphExecUpdate_v2(CUgraphExec exec, CUgraph graph, CUgraphExecUpdateResultInfo *info)
 {
-    return changed(real.cuGraphExecUpdate_v2(exec, graph, info), exec);
+    return updated(real.cuGraphExecUpdate_v2(exec, graph, info), exec, graph);
 }
 
 HOOK CUresult cuGraphUpload(CUgraphExec exec, CUstream stream)
 {
-    return made(real.cuGraphUpload(exec, stream));
+    return uploaded(real.cuGraphUpload(exec, stream));
 }
 
 HOOK CUresult cuGraphUpload_ptsz(CUgraphExec exec, CUstream stream)
 {
-    return made(real.cuGraphUpload_ptsz(exec, stream));
+    return uploaded(real.cuGraphUpload_ptsz(exec, stream));
 }

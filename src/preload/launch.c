@@ -117,8 +117,15 @@ HOOK CUresult cuLaunchGridAsync(CUfunction f, int width, int height, CUstream st
           real.cuLaunchGridAsync(f, width, height, stream));
 }
 
-static CUresult graph_launched(CUresult result)
+/* The memory that the graph's nodes allocate is reserved first. */
+static CUresult graph_launch(CUresult (*launch)(CUgraphExec, CUstream), CUgraphExec exec, CUstream stream)
 {
+    struct memory_graph memory;
+    CUresult result = memory_graph_begin(exec, &memory);
+    if (unlikely(result != CUDA_SUCCESS))
+        return result;
+    result = launch(exec, stream);
+    memory_graph_end(&memory, result);
     if (result == CUDA_SUCCESS)
         graph_memory_changed();
     return result;
@@ -126,10 +133,10 @@ static CUresult graph_launched(CUresult result)
 
 HOOK CUresult cuGraphLaunch(CUgraphExec exec, CUstream stream)
 {
-    GATED(exec, 0, stream, graph_launched(real.cuGraphLaunch(exec, stream)));
+    GATED(exec, 0, stream, graph_launch(real.cuGraphLaunch, exec, stream));
 }
 
 HOOK CUresult cuGraphLaunch_ptsz(CUgraphExec exec, CUstream stream)
 {
-    GATED(exec, 0, own_stream(stream), graph_launched(real.cuGraphLaunch_ptsz(exec, stream)));
+    GATED(exec, 0, own_stream(stream), graph_launch(real.cuGraphLaunch_ptsz, exec, stream));
 }

@@ -22,7 +22,10 @@
 
 #define STEP_BYTES (UINT64_C(2) << 20)
 #define PLAUSIBLE_BYTES (UINT64_C(4) << 30) /* no driver takes more for a context */
-#define FALLS 3
+
+/* How many visits in a row have to agree before the charge falls. */
+#define FALL_NOW 1
+#define FALL_SLOWLY 3
 
 static struct overhead {
     _Atomic uint32_t lock;
@@ -32,25 +35,37 @@ static struct overhead {
 } overheads[REGION_DEVICES];
 
 /* The driver's version in the upper bits keeps a figure of another driver, left
- * in a region that outlived an upgrade, from being used. */
-static uint64_t learned(unsigned d)
+ * in a region that outlived an upgrade, from being used. One bit marks a guess,
+ * which a smaller guess or any measurement replaces. */
+#define HINT_GUESS (UINT64_C(1) << 47)
+#define HINT_BYTES (HINT_GUESS - 1)
+
+static uint64_t hint(unsigned d)
 {
     struct region_device *dev = &slice.region.ext->devices[d];
-    uint64_t hint = atomic_load_explicit(&dev->overhead_hint, memory_order_relaxed);
+    uint64_t word = atomic_load_explicit(&dev->overhead_hint, memory_order_relaxed);
     int version = 0;
 
     if (real.cuDriverGetVersion(&version) != CUDA_SUCCESS)
         return 0;
-    return hint >> 48 == (uint64_t)version % 65536 ? (hint & 0xffffffffffff) : 0;
+    return word >> 48 == (uint64_t)version % 65536 ? word & (HINT_GUESS | HINT_BYTES) : 0;
 }
 
-static void learn(unsigned d, uint64_t bytes)
+static uint64_t learned(unsigned d)
+{
+    uint64_t bytes = hint(d) & HINT_BYTES;
+
+    return bytes <= PLAUSIBLE_BYTES ? bytes : 0; /* the region is writable by its tenants */
+}
+
+static void learn(unsigned d, uint64_t bytes, uint64_t guess)
 {
     struct region_device *dev = &slice.region.ext->devices[d];
     int version = 0;
 
     if (real.cuDriverGetVersion(&version) == CUDA_SUCCESS)
-        atomic_store_explicit(&dev->overhead_hint, (uint64_t)version << 48 | bytes, memory_order_relaxed);
+        atomic_store_explicit(&dev->overhead_hint, (uint64_t)version << 48 | guess | bytes,
+                              memory_order_relaxed);
 }
 
 static void publish(unsigned d, uint64_t bytes)
@@ -110,7 +125,7 @@ void overhead_end(unsigned d)
 
 /* Moves the charge to `bytes`. Going up takes whatever the limit says: the
  * driver has taken it already. */
-static void settle_at(unsigned d, uint64_t bytes, bool may_fall)
+static void settle_at(unsigned d, uint64_t bytes, uint32_t falls)
 {
     struct overhead *o = &overheads[d];
     uint64_t up = 0, down = 0;
@@ -119,8 +134,8 @@ static void settle_at(unsigned d, uint64_t bytes, bool may_fall)
     if (o->present && bytes >= o->charged + (o->charged ? STEP_BYTES : 1)) {
         up = bytes - o->charged;
         o->falls = 0;
-    } else if (o->present && may_fall && bytes + STEP_BYTES <= o->charged) {
-        if (++o->falls >= FALLS) {
+    } else if (o->present && bytes + STEP_BYTES <= o->charged) {
+        if (++o->falls >= falls) {
             down = o->charged - bytes;
             o->falls = 0;
         }
@@ -160,15 +175,16 @@ static bool measure(unsigned d, uint64_t *ret)
 }
 
 /* Without the management library: all that is used of the card, less all that
- * the slice was charged. Too much when other tenants use the card, so the
- * smallest plausible figure is kept. */
+ * the slice was charged for others. Too much when other tenants use the card or
+ * when several processes make their first contexts at once, so the smallest
+ * plausible figure is kept. */
 static bool guess(unsigned d, CUcontext ctx, uint64_t *ret)
 {
     size_t free_bytes = 0, total = 0;
     CUstreamCaptureMode mode;
     CUcontext popped;
     CUresult r;
-    uint64_t charged;
+    uint64_t used = ledger_used(&slice.region, d), others;
 
     if (!ctx)
         return false;
@@ -179,21 +195,27 @@ static bool guess(unsigned d, CUcontext ctx, uint64_t *ret)
         real.cuCtxPopCurrent_v2(&popped);
     }
     mem_quiet_end(mode);
-    if (r != CUDA_SUCCESS || free_bytes > total)
+    others = used - overhead_charged(d);
+    if (r != CUDA_SUCCESS || free_bytes > total || ledger_used(&slice.region, d) != used ||
+        total - free_bytes <= others)
         return false;
-    charged = ledger_used(&slice.region, d);
-    *ret = total - free_bytes > charged ? total - free_bytes - charged : 0;
-    return *ret > 0 && *ret <= PLAUSIBLE_BYTES;
+    *ret = total - free_bytes - others;
+    return *ret <= PLAUSIBLE_BYTES;
 }
 
 void overhead_measure(unsigned d, CUcontext ctx)
 {
     int saved = errno;
-    uint64_t bytes;
+    uint64_t known = hint(d), bytes;
 
-    if (!learned(d) && (measure(d, &bytes) || guess(d, ctx, &bytes)) && bytes) {
-        learn(d, bytes);
-        settle_at(d, bytes, false);
+    if (!known || known & HINT_GUESS) {
+        if (measure(d, &bytes) && bytes) {
+            learn(d, bytes, 0);
+            settle_at(d, bytes, FALL_NOW);
+        } else if (guess(d, ctx, &bytes) && (!known || bytes < (known & HINT_BYTES))) {
+            learn(d, bytes, HINT_GUESS);
+            settle_at(d, bytes, FALL_NOW);
+        }
     }
     errno = saved;
 }
@@ -204,7 +226,7 @@ void overhead_tick(void)
 
     for (unsigned d = 0; d < REGION_DEVICES; d++)
         if (ctx_count(d) && measure(d, &bytes))
-            settle_at(d, bytes, true);
+            settle_at(d, bytes, FALL_SLOWLY);
 }
 
 void overhead_after_fork(void)

@@ -208,25 +208,41 @@ void mem_pool_touch(struct mem_pool *p)
 
 /* ---- an allocation ---- */
 
+/* What the pool may have to grow by for the allocations under way, of which
+ * one is of n bytes. A pool that is being trimmed has nothing to spare. */
+static uint64_t growth(struct mem_pool *p, uint64_t n)
+{
+    uint64_t reserved, used, slack = 0, inflight, need;
+
+    if (!atomic_load(&p->trimming) && read_reserved(p, &reserved)) {
+        used = read_used(p);
+        slack = reserved > used ? reserved - used : 0;
+    }
+    inflight = atomic_load(&p->inflight);
+    need = inflight > slack ? inflight - slack : 0;
+    return round_up(need < n ? need : n);
+}
+
 CUresult mem_pool_reserve(struct mem_pool *p, uint64_t n, uint64_t *ret_reserved)
 {
-    uint64_t inflight, reserved, slack, need;
-    CUresult r;
+    CUresult r = CUDA_SUCCESS;
+    uint64_t need = 0;
+    bool fits = false;
 
     *ret_reserved = 0;
     if (!charged_kind(p) || !n)
         return CUDA_SUCCESS;
     if (n > MEM_BYTES_MAX)
         return mem_reserve_slow(p->device, n);
-    inflight = atomic_fetch_add(&p->inflight, n) + n;
-    slack = 0;
-    if (read_reserved(p, &reserved)) {
-        uint64_t used = read_used(p);
-        slack = reserved > used ? reserved - used : 0;
+    atomic_fetch_add(&p->inflight, n);
+    /* Another thread's allocation may be counted as used and as under way, for
+     * a moment: look again before refusing. */
+    for (unsigned i = 0; i < TRIES && !fits; i++) {
+        need = growth(p, n);
+        fits = !need || mem_reserve_quietly(p->device, need);
     }
-    need = inflight > slack ? inflight - slack : 0;
-    need = round_up(need < n ? need : n);
-    r = need ? mem_reserve(p->device, need) : CUDA_SUCCESS;
+    if (!fits)
+        r = mem_reserve(p->device, need);
     if (r != CUDA_SUCCESS) {
         atomic_fetch_sub(&p->inflight, n);
         return r;
@@ -352,6 +368,35 @@ void mem_pools_settle(void)
             mem_pool_settle(&pools[i]);
 }
 
+static uint64_t charged(struct mem_pool *p)
+{
+    uint64_t bytes;
+
+    mem_lock(&p->lock);
+    bytes = p->charged;
+    mem_unlock(&p->lock);
+    return bytes;
+}
+
+/* Only a pool without allocations under way: they may count on what it has to
+ * spare. Either we see them here, or they see that it is being trimmed. */
+static void trim(struct mem_pool *p)
+{
+    CUstreamCaptureMode mode;
+
+    atomic_fetch_add(&p->trimming, 1);
+    if (!atomic_load(&p->inflight)) {
+        mode = mem_quiet_begin();
+        if (p->handle)
+            real.cuMemPoolTrimTo(p->handle, 0);
+        else
+            real.cuDeviceGraphMemTrim(p->ordinal);
+        mem_quiet_end(mode);
+    }
+    atomic_fetch_sub(&p->trimming, 1);
+    mem_pool_settle(p);
+}
+
 bool mem_pools_trim(unsigned d)
 {
     uint32_t n = atomic_load_explicit(&n_pools, memory_order_acquire);
@@ -359,19 +404,12 @@ bool mem_pools_trim(unsigned d)
 
     for (uint32_t i = 0; i < n; i++) {
         struct mem_pool *p = &pools[i];
-        CUstreamCaptureMode mode;
-        uint64_t before = p->charged;
+        uint64_t before;
 
-        if (!charged_kind(p) || p->device != d || !before)
+        if (!charged_kind(p) || p->device != d || !(before = charged(p)))
             continue;
-        mode = mem_quiet_begin();
-        if (p->handle)
-            real.cuMemPoolTrimTo(p->handle, 0);
-        else
-            real.cuDeviceGraphMemTrim(p->ordinal);
-        mem_quiet_end(mode);
-        mem_pool_settle(p);
-        any = any || p->charged < before;
+        trim(p);
+        any = any || charged(p) < before;
     }
     return any;
 }

@@ -41,6 +41,7 @@ struct mem_pool {
     _Atomic uint64_t live;     /* bytes of the allocations in it that we know */
     _Atomic uint64_t inflight; /* bytes being asked for right now */
     _Atomic uint32_t version;  /* of charged */
+    _Atomic uint32_t trimming; /* threads that trim it */
     _Atomic uint32_t dirty;
 };
 

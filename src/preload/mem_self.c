@@ -7,6 +7,7 @@
 
 #include <stdatomic.h>
 
+#include "preload/identity.h"
 #include "preload/real.h"
 #include "preload/slice.h"
 
@@ -46,10 +47,12 @@ static bool list_processes(unsigned d, unsigned *ret_count)
 
 bool mem_self_used(unsigned d, uint64_t *ret_bytes)
 {
-    int32_t hostpid = slice.region.base->procs[slice.slot].hostpid;
+    int32_t hostpid;
     unsigned count = 0;
     bool found = false;
 
+    identity_learn();
+    hostpid = __atomic_load_n(&slice.region.base->procs[slice.slot].hostpid, __ATOMIC_RELAXED);
     if (hostpid <= 0 || atomic_exchange(&busy, 1))
         return false;
     if (handle_of(d) && list_processes(d, &count)) {

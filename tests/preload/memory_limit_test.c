@@ -24,6 +24,16 @@ static const char card[] = "name: card\n"
                            "    sms: 16\n"
                            "    context: 128MiB\n";
 
+/* ... and one whose contexts take nothing. */
+static const char bare_card[] = "name: card\n"
+                                "driver: 580.65.06\n"
+                                "cuda: 13.0\n"
+                                "devices:\n"
+                                "  - name: Test Card\n"
+                                "    memory: 16GiB\n"
+                                "    sms: 16\n"
+                                "    context: 0\n";
+
 static struct kit *kit_limited(const char *limit)
 {
     struct kit *kit = kit_new(card);
@@ -311,9 +321,10 @@ static int hammer(int argc, char **argv)
 
 static void there_is_no_spurious_refusal_while_space_is_free(void)
 {
-    struct kit *kit = kit_limited("4G");
+    struct kit *kit = kit_new(bare_card);
     struct kit_process *p[4];
 
+    kit_env(kit, "CUDA_DEVICE_MEMORY_LIMIT", "4G");
     for (gsize i = 0; i < G_N_ELEMENTS(p); i++)
         p[i] = kit_start(kit, "hammer", NULL);
     for (gsize i = 0; i < G_N_ELEMENTS(p); i++) {
@@ -322,7 +333,7 @@ static void there_is_no_spurious_refusal_while_space_is_free(void)
         g_assert_cmpstr(out, ==, "0 failures\n");
     }
     g_autofree char *out = kit_run(kit, "steps", "?", NULL);
-    g_assert_cmpstr(out, ==, "0 3968 4096\n");
+    g_assert_cmpstr(out, ==, "0 4096 4096\n");
     kit_free(kit);
 }
 

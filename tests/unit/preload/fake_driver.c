@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "preload/ctx.h"
+#include "preload/identity.h"
 #include "preload/log.h"
 #include "preload/mem_engine.h"
 #include "region/ledger.h"
@@ -100,13 +101,23 @@ void log_line(enum log_level level, const char *file, int line, const char *form
     atomic_fetch_add(&fake.logged, 1);
 }
 
-void compute_context_switched(void)
-{
-}
+void compute_context_switched(void) {}
 
 void compute_context_ending(CUcontext ctx)
 {
     (void)ctx;
+}
+
+void identity_learn(void) {}
+
+void identity_before_context(struct identity_look *look, unsigned d)
+{
+    (void)look, (void)d;
+}
+
+void identity_after_context(const struct identity_look *look, unsigned d)
+{
+    (void)look, (void)d;
 }
 
 bool compute_capturing(void)

@@ -170,7 +170,7 @@ void sim_queue_replan(struct sim_queue *q, uint64_t now, sim_ref_end end_of, voi
             if (end > ready)
                 ready = end;
         }
-        if (known)
+        if (known || e->ready_ns < now)
             e->ready_ns = ready;
         place(q, e);
     }

@@ -112,17 +112,6 @@ CUresult __attribute__((noinline)) mem_reserve_slow(unsigned d, uint64_t n)
     return CUDA_ERROR_OUT_OF_MEMORY;
 }
 
-bool mem_record(struct mem_table *t, const struct mem_entry *e)
-{
-    struct mem_entry old;
-
-    if (unlikely(!mem_table_put(t, e, &old)))
-        return false;
-    if (unlikely(old.key)) /* freed behind our back: the driver would not give it twice */
-        mem_freed_other(t, &old, CUDA_SUCCESS);
-    return true;
-}
-
 void __attribute__((noinline)) mem_freed_other(struct mem_table *t, const struct mem_entry *e, CUresult r)
 {
     if (r != CUDA_SUCCESS) {

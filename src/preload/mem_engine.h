@@ -138,10 +138,6 @@ static inline void mem_quiet_end(CUstreamCaptureMode mode)
         real.cuThreadExchangeStreamCaptureMode(&mode);
 }
 
-/* Records an allocation. On failure everything is given back and the caller
- * frees what the driver gave. */
-bool mem_record(struct mem_table *t, const struct mem_entry *e);
-
 /* The steps of a free, for a key the driver frees with `call`. */
 #define MEM_FREE(table, address, call)                                                                       \
     __extension__({                                                                                          \
@@ -154,6 +150,18 @@ bool mem_record(struct mem_table *t, const struct mem_entry *e);
     })
 
 void mem_freed_other(struct mem_table *t, const struct mem_entry *e, CUresult r);
+
+/* Records an allocation. On failure the caller frees what the driver gave. */
+static inline bool mem_record(struct mem_table *t, const struct mem_entry *e)
+{
+    struct mem_entry old;
+
+    if (unlikely(!mem_table_add(t, e->key, e->bytes, e->owner, e->meta, &old)))
+        return false;
+    if (unlikely(old.key)) /* freed behind our back: the driver would not give it twice */
+        mem_freed_other(t, &old, CUDA_SUCCESS);
+    return true;
+}
 
 static inline void mem_freed(struct mem_table *t, const struct mem_entry *e, CUresult r)
 {

@@ -20,9 +20,7 @@ static inline CUresult record(const struct ctx_here *here, CUdeviceptr ptr, uint
     struct mem_entry e = {.key = ptr,
                           .bytes = n,
                           .owner = here->ctx,
-                          .device = (uint16_t)here->device,
-                          .kind = MEM_PLAIN,
-                          .flags = flags};
+                          .meta = mem_meta((uint16_t)here->device, MEM_PLAIN, flags)};
 
     if (likely(mem_record(&mem_pointers, &e)))
         return CUDA_SUCCESS;

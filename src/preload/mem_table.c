@@ -138,23 +138,35 @@ static inline bool room(struct mem_shard *s)
     return resize(s, s->entries ? s->bits + 1 : FIRST_BITS) || (s->entries && s->count + 2 <= size);
 }
 
-bool mem_table_put(struct mem_table *t, const struct mem_entry *e, struct mem_entry *ret_old)
+bool mem_table_add(struct mem_table *t, uint64_t key, uint64_t bytes, void *owner, uint64_t meta,
+                   struct mem_entry *ret_old)
 {
-    uint64_t h = hash(e->key);
+    uint64_t h = hash(key);
     struct mem_shard *s = shard_of(t, h);
     bool fits;
 
+    if (ret_old)
+        ret_old->key = 0;
     lock_take(&s->lock);
     fits = room(s);
     if (likely(fits)) {
-        struct mem_entry *place = &s->entries[find(s, e->key, h)];
-        s->count += !place->key;
-        if (ret_old)
+        struct mem_entry *place = &s->entries[find(s, key, h)];
+        if (likely(!place->key))
+            s->count++;
+        else if (ret_old)
             *ret_old = *place;
-        *place = *e;
+        place->key = key;
+        place->bytes = bytes;
+        place->owner = owner;
+        place->meta = meta;
     }
     lock_drop(&s->lock);
     return fits;
+}
+
+bool mem_table_put(struct mem_table *t, const struct mem_entry *e, struct mem_entry *ret_old)
+{
+    return mem_table_add(t, e->key, e->bytes, e->owner, e->meta, ret_old);
 }
 
 /* Closes the hole at i: entries behind it move up unless that would put them

@@ -24,11 +24,22 @@ struct mem_entry {
     uint64_t key;
     uint64_t bytes; /* charged for this entry */
     void *owner;    /* context, pool or physical object; what `kind` says */
-    uint16_t device;
-    uint8_t kind; /* enum mem_kind */
-    uint8_t flags;
-    uint32_t extra;
+    union {
+        struct {
+            uint16_t device;
+            uint8_t kind; /* enum mem_kind */
+            uint8_t flags;
+            uint32_t extra;
+        };
+        uint64_t meta; /* the four as one word */
+    };
 };
+
+static inline uint64_t mem_meta(uint16_t device, uint8_t kind, uint8_t flags)
+{
+    return (uint64_t)device | (uint64_t)kind << 16 |
+           (uint64_t)flags << 24; /* little endian, as all we run on */
+}
 
 struct mem_shard {
     _Atomic uint32_t lock;
@@ -44,6 +55,11 @@ struct mem_table {
 /* Adds *e; an entry with the same key is replaced, and *ret_old (may be NULL)
  * says what it was (key 0 = there was none). False when memory ran out. */
 bool mem_table_put(struct mem_table *t, const struct mem_entry *e, struct mem_entry *ret_old);
+
+/* As mem_table_put with the entry in registers: an entry written to memory
+ * field by field and read back in wider words costs the processor a stall. */
+bool mem_table_add(struct mem_table *t, uint64_t key, uint64_t bytes, void *owner, uint64_t meta,
+                   struct mem_entry *ret_old);
 
 /* Removes the entry of key and hands it over. False when there is none. */
 bool mem_table_take(struct mem_table *t, uint64_t key, struct mem_entry *ret);

@@ -25,6 +25,7 @@ struct slice slice;
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static GHashTable *blocks;  /* address -> struct block */
 static GHashTable *objects; /* handle -> struct object */
+static GPtrArray *all_objects;
 static uint64_t next_address = UINT64_C(0x7f0000000000);
 static uint64_t next_handle = 0x1000;
 static _Thread_local CUcontext current;
@@ -387,6 +388,7 @@ static CUresult vmm_create(CUmemGenericAllocationHandle *ret, size_t n, const CU
         return CUDA_ERROR_OUT_OF_MEMORY;
     }
     o = g_new0(struct object, 1);
+    g_ptr_array_add(all_objects, o);
     *o = (struct object){.bytes = n, .device = device, .handles = 1};
     *ret = next_handle++;
     g_hash_table_insert(objects, GSIZE_TO_POINTER((gsize)*ret), o);
@@ -399,7 +401,7 @@ static void object_check(struct object *o)
     if (o->handles || o->mappings)
         return;
     give(o->device, o->bytes);
-    o->device = -1; /* leaked on purpose: other handles may still be looked up */
+    o->device = -1; /* its handles may still be looked up */
 }
 
 static CUresult vmm_release(CUmemGenericAllocationHandle h)
@@ -878,6 +880,7 @@ void fake_begin(uint64_t limit0, uint64_t limit1)
     fake.limit[1] = limit1;
     blocks = g_hash_table_new_full(NULL, NULL, NULL, g_free);
     objects = g_hash_table_new(NULL, NULL);
+    all_objects = g_ptr_array_new_with_free_func(g_free);
     mapped = g_hash_table_new_full(NULL, NULL, NULL, g_free);
     memset(contexts, 0, sizeof contexts);
     memset(pools, 0, sizeof pools);
@@ -905,5 +908,6 @@ void fake_end(void)
     atomic_store(&slice.state, SLICE_UNATTACHED);
     g_hash_table_unref(blocks);
     g_hash_table_unref(objects);
+    g_ptr_array_unref(all_objects);
     g_hash_table_unref(mapped);
 }

@@ -1,0 +1,278 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * What a monitor sees and does through the region: activity, blocking,
+ * suspending; and the helper thread, which exists for it.
+ */
+#include <dirent.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "region/region.h"
+#include "support.h"
+
+static const char image[] =
+    ".version 7.0\n.target sm_50\n.address_size 64\n.visible .entry spin()\n{\nret;\n}\n";
+
+/* ---- bodies ---- */
+
+static CUfunction kernel(void)
+{
+    CUmodule module;
+    CUfunction function;
+    const struct real_cuda *cu = kit_cuda();
+    kit_context(0);
+    if (cu->cuModuleLoadData(&module, image) != CUDA_SUCCESS ||
+        cu->cuModuleGetFunction(&function, module, "spin") != CUDA_SUCCESS)
+        _exit(96);
+    return function;
+}
+
+static CUresult launch(CUfunction f)
+{
+    return kit_cuda()->cuLaunchKernel(f, 1, 1, 1, 1, 1, 1, 0, NULL, NULL, NULL);
+}
+
+/* Launches once per line heard and tells the result. */
+static int launch_on_demand(int argc, char **argv)
+{
+    (void)argc, (void)argv;
+    CUfunction f = kernel();
+    kit_tell("ready");
+    while (kit_hear())
+        kit_tell("%d", launch(f));
+    return 0;
+}
+
+static int allocate_on_demand(int argc, char **argv)
+{
+    (void)argc, (void)argv;
+    kit_context(0);
+    kit_tell("ready");
+    while (kit_hear()) {
+        CUdeviceptr p;
+        kit_tell("%d", kit_cuda()->cuMemAlloc_v2(&p, 1 << 20));
+    }
+    return 0;
+}
+
+/* ---- helpers of the tests ---- */
+
+static int32_t read_i32(struct kit *kit, size_t offset)
+{
+    int32_t value = 0;
+    int fd = open(kit_region(kit), O_RDONLY | O_CLOEXEC);
+    g_assert_cmpint(pread(fd, &value, sizeof value, (off_t)offset), ==, sizeof value);
+    close(fd);
+    return value;
+}
+
+static void write_i32(struct kit *kit, size_t offset, int32_t value)
+{
+    int fd = open(kit_region(kit), O_RDWR | O_CLOEXEC);
+    g_assert_cmpint(pwrite(fd, &value, sizeof value, (off_t)offset), ==, sizeof value);
+    close(fd);
+}
+
+#define RECENT offsetof(struct region_base, recent_kernel)
+
+/* Waits for a condition for up to five seconds. */
+#define EVENTUALLY(condition)                                                                                \
+    do {                                                                                                     \
+        gint64 until_ = g_get_monotonic_time() + 5 * G_USEC_PER_SEC;                                         \
+        while (!(condition) && g_get_monotonic_time() < until_)                                              \
+            g_usleep(5000);                                                                                  \
+        g_assert_true(condition);                                                                            \
+    } while (0)
+
+static unsigned threads_of(const struct kit_process *p, const char *name)
+{
+    g_autofree char *path = g_strdup_printf("/proc/%d/task", kit_pid(p));
+    unsigned n = 0;
+    GDir *dir = g_dir_open(path, 0, NULL);
+    for (const char *task; dir && (task = g_dir_read_name(dir));) {
+        g_autofree char *comm_path = g_strdup_printf("%s/%s/comm", path, task), *comm = NULL;
+        if (!name || (g_file_get_contents(comm_path, &comm, NULL, NULL) && g_str_has_prefix(comm, name)))
+            n++;
+    }
+    g_dir_close(dir);
+    return n;
+}
+
+static void ask(struct kit_process *p)
+{
+    kit_say(p, "go");
+}
+
+static void expect(struct kit_process *p, const char *line)
+{
+    g_autofree char *got = kit_line(p);
+    g_assert_cmpstr(got, ==, line);
+}
+
+static struct kit_process *ready(struct kit *kit, const char *body)
+{
+    struct kit_process *p = kit_start(kit, body, NULL);
+    expect(p, "ready");
+    return p;
+}
+
+static void end(struct kit *kit, struct kit_process *p)
+{
+    g_assert_cmpint(kit_finish(p, NULL, NULL), ==, 0);
+    kit_free(kit);
+}
+
+/* A process that waits sleeps in nanosleep and answers nothing. */
+static bool is_waiting(struct kit *kit, const struct kit_process *p)
+{
+    static struct region_view view;
+    if (region_read(kit_region(kit), &view) != 0)
+        return false;
+    for (unsigned i = 0; i < view.n_processes; i++)
+        if (view.processes[i].pid == kit_pid(p))
+            return view.processes[i].status == REGION_SLOT_SUSPENDED;
+    return false;
+}
+
+/* ---- tests ---- */
+
+static void activity_is_published_with_and_without_a_limit(void)
+{
+    for (int limited = 0; limited < 2; limited++) {
+        struct kit *kit = kit_new(NULL);
+        if (limited)
+            kit_env(kit, "CUDA_DEVICE_SM_LIMIT", "50");
+        struct kit_process *p = ready(kit, "launch_on_demand");
+        write_i32(kit, RECENT, 0); /* as the monitor counts it down */
+        ask(p);
+        expect(p, "0");
+        EVENTUALLY(read_i32(kit, RECENT) == 2);
+        static struct region_view view;
+        g_assert_cmpint(region_read(kit_region(kit), &view), ==, 0);
+        g_assert_cmpuint((guint64)time(NULL) - view.last_kernel_time, <, 10);
+        end(kit, p);
+    }
+}
+
+static void publishing_never_lifts_a_block(void)
+{
+    struct kit *kit = kit_new(NULL);
+    struct kit_process *p = ready(kit, "launch_on_demand");
+    ask(p);
+    expect(p, "0");
+    write_i32(kit, RECENT, -1);
+    ask(p);
+    EVENTUALLY(is_waiting(kit, p));
+    g_usleep(1200000); /* longer than the helper's period of publishing */
+    g_assert_cmpint(read_i32(kit, RECENT), ==, -1);
+    write_i32(kit, RECENT, 0);
+    expect(p, "0");
+    end(kit, p);
+}
+
+static void block_by_the_monitor_holds_launches_and_its_end_frees_them(void)
+{
+    struct kit *kit = kit_new(NULL);
+    struct kit_process *p = ready(kit, "launch_on_demand");
+    for (int i = 0; i < 3; i++) {
+        write_i32(kit, RECENT, -1);
+        ask(p);
+        EVENTUALLY(is_waiting(kit, p));
+        write_i32(kit, RECENT, 0);
+        expect(p, "0");
+        EVENTUALLY(!is_waiting(kit, p));
+    }
+    end(kit, p);
+}
+
+static void suspended_slice_waits_with_launches_and_allocations(void)
+{
+    static const char *const todo[] = {"launch_on_demand", "allocate_on_demand"};
+    for (gsize i = 0; i < G_N_ELEMENTS(todo); i++) {
+        struct kit *kit = kit_new(NULL);
+        struct kit_process *p = ready(kit, todo[i]);
+        g_assert_cmpint(region_set_suspended(kit_region(kit), true), ==, 0);
+        ask(p);
+        EVENTUALLY(is_waiting(kit, p));
+        g_assert_cmpint(region_set_suspended(kit_region(kit), false), ==, 0);
+        expect(p, "0");
+        end(kit, p);
+    }
+}
+
+static void suspended_process_can_be_killed_and_leaves_nothing(void)
+{
+    struct kit *kit = kit_new(NULL);
+    kit_env(kit, "CUDA_DEVICE_MEMORY_LIMIT", "1G");
+    struct kit_process *p = ready(kit, "allocate_on_demand");
+    g_assert_cmpint(region_set_suspended(kit_region(kit), true), ==, 0);
+    ask(p);
+    EVENTUALLY(is_waiting(kit, p));
+    kit_kill(p);
+    g_assert_cmpint(kit_finish(p, NULL, NULL), ==, -9);
+    g_assert_cmpint(region_set_suspended(kit_region(kit), false), ==, 0);
+    p = ready(kit, "allocate_on_demand");
+    ask(p);
+    expect(p, "0");
+    end(kit, p);
+}
+
+static void nobody_to_look_after_means_no_helper(void)
+{
+    struct kit *kit = kit_new(NULL), *bare = kit_new(NULL);
+    /* A slice that is nobody's: a private region file in nobody's name. */
+    kit_env(kit, "CUDA_DEVICE_MEMORY_SHARED_CACHE", NULL);
+    kit_no_preload(bare);
+    struct kit_process *native = ready(bare, "launch_on_demand");
+    struct kit_process *p = ready(kit, "launch_on_demand");
+    for (int i = 0; i < 5; i++) {
+        ask(native);
+        expect(native, "0");
+        ask(p);
+        expect(p, "0");
+    }
+    g_assert_cmpuint(threads_of(p, NULL), ==, threads_of(native, NULL));
+    g_assert_cmpint(kit_finish(native, NULL, NULL), ==, 0);
+    kit_free(bare);
+    end(kit, p);
+}
+
+static void at_most_one_helper_and_none_before_the_first_launch(void)
+{
+    struct kit *kit = kit_new(NULL);
+    kit_env(kit, "CUDA_DEVICE_SM_LIMIT", "90");
+    struct kit_process *p = ready(kit, "launch_on_demand");
+    g_assert_cmpuint(threads_of(p, "hami-helper"), ==, 0);
+    for (int i = 0; i < 5; i++) {
+        ask(p);
+        expect(p, "0");
+    }
+    EVENTUALLY(threads_of(p, "hami-helper") == 1);
+    end(kit, p);
+}
+
+static const struct kit_body bodies[] = {
+    {"launch_on_demand", launch_on_demand},
+    {"allocate_on_demand", allocate_on_demand},
+    {0},
+};
+
+int main(int argc, char **argv)
+{
+    if (kit_is_child(argc, argv))
+        return kit_child(argc, argv, bodies);
+    g_test_init(&argc, &argv, NULL);
+#define TEST(name) g_test_add_func("/monitor/" #name, name)
+    TEST(activity_is_published_with_and_without_a_limit);
+    TEST(publishing_never_lifts_a_block);
+    TEST(block_by_the_monitor_holds_launches_and_its_end_frees_them);
+    TEST(suspended_slice_waits_with_launches_and_allocations);
+    TEST(suspended_process_can_be_killed_and_leaves_nothing);
+    TEST(nobody_to_look_after_means_no_helper);
+    TEST(at_most_one_helper_and_none_before_the_first_launch);
+    return g_test_run();
+}

@@ -5,8 +5,8 @@
 #include "machine.h"
 
 #include <signal.h>
-#include <sys/wait.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #define CHUNK (2 * MIB)

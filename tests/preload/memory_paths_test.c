@@ -1,0 +1,275 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Every way to take device memory: until it is refused, with the right code
+ * and nothing written, and never more than the limit as the driver counts it.
+ */
+#include <string.h>
+
+#include "support.h"
+
+#define MIB (UINT64_C(1) << 20)
+#define LIMIT_MIB 256
+#define CHUNK (24 * MIB)
+
+static const char card[] = "name: card\n"
+                           "driver: 580.65.06\n"
+                           "cuda: 13.0\n"
+                           "devices:\n"
+                           "  - name: Test Card\n"
+                           "    memory: 16GiB\n"
+                           "    sms: 16\n"
+                           "    context: 0\n";
+
+/* ---- the ways ---- */
+
+static const struct real_cuda *cu;
+static CUmemoryPool pool;
+static CUgraphExec execs[64];
+static unsigned n_taken;
+
+union out {
+    CUdeviceptr ptr;
+    CUarray array;
+    CUmipmappedArray mipmap;
+    CUmemGenericAllocationHandle handle;
+    void *any;
+};
+static union out out;
+
+static CUresult plain(void)
+{
+    return cu->cuMemAlloc_v2(&out.ptr, CHUNK);
+}
+
+static CUresult managed(void)
+{
+    return cu->cuMemAllocManaged(&out.ptr, CHUNK, CU_MEM_ATTACH_GLOBAL);
+}
+
+static CUresult pitched(void)
+{
+    size_t pitch;
+
+    return cu->cuMemAllocPitch_v2(&out.ptr, &pitch, 8000, CHUNK / 8192, 16);
+}
+
+static CUresult async_default(void)
+{
+    return cu->cuMemAllocAsync(&out.ptr, CHUNK, NULL);
+}
+
+static CUresult async_per_thread(void)
+{
+    return cu->cuMemAllocAsync_ptsz(&out.ptr, CHUNK, NULL);
+}
+
+static CUmemoryPool own_pool(void)
+{
+    CUmemPoolProps props = {.allocType = CU_MEM_ALLOCATION_TYPE_PINNED,
+                            .location = {.type = CU_MEM_LOCATION_TYPE_DEVICE, .id = 0}};
+
+    if (!pool && cu->cuMemPoolCreate(&pool, &props) != CUDA_SUCCESS)
+        pool = NULL;
+    return pool;
+}
+
+static CUresult from_pool(void)
+{
+    return cu->cuMemAllocFromPoolAsync(&out.ptr, CHUNK, own_pool(), NULL);
+}
+
+static CUresult from_pool_per_thread(void)
+{
+    return cu->cuMemAllocFromPoolAsync_ptsz(&out.ptr, CHUNK, own_pool(), NULL);
+}
+
+static CUresult created(void)
+{
+    CUmemAllocationProp prop = {.type = CU_MEM_ALLOCATION_TYPE_PINNED,
+                                .location = {.type = CU_MEM_LOCATION_TYPE_DEVICE, .id = 0}};
+
+    return cu->cuMemCreate(&out.handle, CHUNK, &prop, 0);
+}
+
+/* create, map, release at once: the mapping alone keeps the memory. */
+static CUresult created_and_mapped(void)
+{
+    static CUdeviceptr base;
+    CUmemGenericAllocationHandle h;
+    CUresult r;
+
+    if (!base)
+        cu->cuMemAddressReserve(&base, UINT64_C(1) << 35, 0, 0, 0);
+    r = created();
+    if (r != CUDA_SUCCESS)
+        return r;
+    h = out.handle;
+    r = cu->cuMemMap(base + n_taken * CHUNK, CHUNK, 0, h, 0);
+    return r == CUDA_SUCCESS ? cu->cuMemRelease(h) : r;
+}
+
+static CUresult array_2d(void)
+{
+    CUDA_ARRAY_DESCRIPTOR d = {.Width = 4096, .Height = 1536, .Format = CU_AD_FORMAT_FLOAT, .NumChannels = 1};
+
+    return cu->cuArrayCreate_v2(&out.array, &d);
+}
+
+static CUresult array_3d(void)
+{
+    CUDA_ARRAY3D_DESCRIPTOR d = {
+        .Width = 256, .Height = 256, .Depth = 96, .Format = CU_AD_FORMAT_FLOAT, .NumChannels = 1};
+
+    return cu->cuArray3DCreate_v2(&out.array, &d);
+}
+
+static CUresult mipmapped(void)
+{
+    CUDA_ARRAY3D_DESCRIPTOR d = {
+        .Width = 2048, .Height = 2048, .Format = CU_AD_FORMAT_FLOAT, .NumChannels = 1};
+
+    return cu->cuMipmappedArrayCreate(&out.mipmap, &d, 12);
+}
+
+static CUresult launch(CUgraph graph)
+{
+    CUresult r = cu->cuGraphInstantiateWithFlags(&execs[n_taken], graph, 0);
+
+    return r == CUDA_SUCCESS ? cu->cuGraphLaunch(execs[n_taken], NULL) : r;
+}
+
+static CUresult graph_node(void)
+{
+    CUDA_MEM_ALLOC_NODE_PARAMS params = {
+        .poolProps = {.allocType = CU_MEM_ALLOCATION_TYPE_PINNED,
+                      .location = {.type = CU_MEM_LOCATION_TYPE_DEVICE, .id = 0}},
+        .bytesize = CHUNK};
+    CUgraph graph;
+    CUgraphNode node;
+    CUresult r = cu->cuGraphCreate(&graph, 0);
+
+    if (r == CUDA_SUCCESS)
+        r = cu->cuGraphAddMemAllocNode(&node, graph, NULL, 0, &params);
+    return r == CUDA_SUCCESS ? launch(graph) : r;
+}
+
+static CUresult captured(void)
+{
+    CUstream stream;
+    CUgraph graph = NULL;
+    CUdeviceptr p;
+    CUresult r = cu->cuStreamCreate(&stream, CU_STREAM_NON_BLOCKING), ended;
+
+    if (r == CUDA_SUCCESS)
+        r = cu->cuStreamBeginCapture_v2(stream, CU_STREAM_CAPTURE_MODE_GLOBAL);
+    if (r != CUDA_SUCCESS)
+        return r;
+    r = cu->cuMemAllocAsync(&p, CHUNK, stream);
+    ended = cu->cuStreamEndCapture(stream, &graph);
+    if (r == CUDA_SUCCESS)
+        r = ended;
+    return r == CUDA_SUCCESS ? launch(graph) : r;
+}
+
+static const struct way {
+    const char *name;
+    CUresult (*take)(void);
+    unsigned fit; /* how many fit the limit; pools grow by 32 MiB */
+} ways[] = {
+    {"plain", plain, 10},
+    {"managed", managed, 10},
+    {"pitched", pitched, 10},
+    {"async_default", async_default, 8},
+    {"async_per_thread", async_per_thread, 8},
+    {"from_pool", from_pool, 8},
+    {"from_pool_per_thread", from_pool_per_thread, 8},
+    {"created", created, 10},
+    {"created_and_mapped", created_and_mapped, 10},
+    {"array_2d", array_2d, 10},
+    {"array_3d", array_3d, 10},
+    {"mipmapped", mipmapped, 12},
+    {"graph_node", graph_node, 10},
+    {"captured", captured, 10},
+};
+
+/* ---- bodies ---- */
+
+/* Takes until refused, tells how often and the code, and holds. */
+static int take_all(int argc, char **argv)
+{
+    const struct way *way = NULL;
+    CUresult r = CUDA_SUCCESS;
+    union out before;
+
+    (void)argc;
+    cu = kit_cuda();
+    kit_context(0);
+    for (gsize i = 0; i < G_N_ELEMENTS(ways); i++)
+        if (strcmp(ways[i].name, argv[0]) == 0)
+            way = &ways[i];
+    while (n_taken < 64 && r == CUDA_SUCCESS) {
+        memset(&out, 0x5a, sizeof out);
+        before = out;
+        r = way->take();
+        n_taken += r == CUDA_SUCCESS;
+    }
+    kit_tell("%u %d %s", n_taken, r, memcmp(&out, &before, sizeof out) == 0 ? "untouched" : "touched");
+    kit_hear();
+    return 0;
+}
+
+static int physical(int argc, char **argv)
+{
+    size_t left = 0, total = 0;
+
+    (void)argc, (void)argv;
+    kit_context(0);
+    kit_cuda()->cuMemGetInfo_v2(&left, &total);
+    kit_tell("%zu", total - left);
+    return 0;
+}
+
+/* ---- tests ---- */
+
+/* What the driver says is used on the card, asked by a bare process. */
+static uint64_t physical_bytes(struct kit *kit)
+{
+    g_autofree char *preload = g_strdup(kit_get_env(kit, "LD_PRELOAD"));
+    g_autofree char *text = NULL;
+
+    kit_no_preload(kit);
+    text = kit_run(kit, "physical", NULL);
+    kit_env(kit, "LD_PRELOAD", "%s", preload);
+    return g_ascii_strtoull(text, NULL, 10);
+}
+
+static void a_way_ends_at_the_limit(gconstpointer data)
+{
+    const struct way *way = data;
+    struct kit *kit = kit_new(card);
+    struct kit_process *p;
+    g_autofree char *line = NULL, *expected = g_strdup_printf("%u 2 untouched", way->fit);
+
+    kit_env(kit, "CUDA_DEVICE_MEMORY_LIMIT", "%dm", LIMIT_MIB);
+    p = kit_start(kit, "take_all", way->name, NULL);
+    line = kit_line(p);
+    g_assert_cmpstr(line, ==, expected);
+    g_assert_cmpuint(physical_bytes(kit), <=, LIMIT_MIB * MIB);
+    kit_say(p, "end");
+    g_assert_cmpint(kit_finish(p, NULL, NULL), ==, 0);
+    kit_free(kit);
+}
+
+static const struct kit_body bodies[] = {{"take_all", take_all}, {"physical", physical}, {0}};
+
+int main(int argc, char **argv)
+{
+    if (kit_is_child(argc, argv))
+        return kit_child(argc, argv, bodies);
+    g_test_init(&argc, &argv, NULL);
+    for (gsize i = 0; i < G_N_ELEMENTS(ways); i++) {
+        g_autofree char *path = g_strdup_printf("/memory_paths/%s_memory_ends_at_the_limit", ways[i].name);
+        g_test_add_data_func(path, &ways[i], a_way_ends_at_the_limit);
+    }
+    return g_test_run();
+}

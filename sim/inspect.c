@@ -70,7 +70,8 @@ static uint64_t running_ns(const struct sim_queue *q, int pid, uint64_t from, ui
     return sum;
 }
 
-uint64_t sim_inspect_busy_ns(unsigned device, unsigned part, int pid, uint64_t from_ns, uint64_t to_ns)
+static uint64_t engine_ns(unsigned device, unsigned part, unsigned engine, int pid, uint64_t from_ns,
+                          uint64_t to_ns)
 {
     uint64_t sum = 0;
     sim_lock();
@@ -84,16 +85,26 @@ uint64_t sim_inspect_busy_ns(unsigned device, unsigned part, int pid, uint64_t f
         const struct sim_interval *v = sim_log_at(&d->log, i - 1);
         if (v->end_ns + 1000000000 < from_ns)
             break; /* parts and engines are logged a little out of order */
-        if (v->engine == 0 && (part == UINT32_MAX || v->part == part) && (pid == 0 || v->pid == pid))
+        if (v->engine == engine && (part == UINT32_MAX || v->part == part) && (pid == 0 || v->pid == pid))
             sum += overlap(v->start_ns, v->end_ns, from_ns, to_ns);
     }
-    for (uint32_t i = 0; i < d->n_queues; i += 2) {
+    for (uint32_t i = engine; i < d->n_queues; i += 2) {
         const struct sim_queue *q = sim_queue_at(d->first_queue + i);
         if (part == UINT32_MAX || q->part == part)
             sum += running_ns(q, pid, from_ns, to_ns);
     }
     sim_unlock();
     return sum;
+}
+
+uint64_t sim_inspect_busy_ns(unsigned device, unsigned part, int pid, uint64_t from_ns, uint64_t to_ns)
+{
+    return engine_ns(device, part, SIM_LOG_KERNEL, pid, from_ns, to_ns);
+}
+
+uint64_t sim_inspect_copy_ns(unsigned device, unsigned part, int pid, uint64_t from_ns, uint64_t to_ns)
+{
+    return engine_ns(device, part, SIM_LOG_COPY, pid, from_ns, to_ns);
 }
 
 size_t sim_inspect_processes(unsigned device, struct sim_process_view *ret, size_t n)

@@ -28,6 +28,8 @@ const char *sim_inspect_cgroup(const struct sim_interval *interval);
  * all) by one process (pid 0: by all), including what runs at the moment. */
 uint64_t sim_inspect_busy_ns(unsigned device, unsigned part, int pid, uint64_t from_ns, uint64_t to_ns);
 
+uint64_t sim_inspect_copy_ns(unsigned device, unsigned part, int pid, uint64_t from_ns, uint64_t to_ns);
+
 struct sim_process_view {
     int pid; /* as the caller sees it; 0 when it cannot */
     unsigned slot, part;

@@ -400,16 +400,22 @@ int sim_process_visible_pid(const struct sim_process *p)
     return l.l_pid;
 }
 
-static uint32_t intern_cgroup(void)
+void sim_own_cgroup(char *ret, size_t size)
 {
-    char text[512] = "/", line[512];
+    char line[512];
     FILE *f = fopen("/proc/self/cgroup", "re");
+    snprintf(ret, size, "/");
     while (f != NULL && fgets(line, sizeof(line), f) != NULL)
         if (strncmp(line, "0::", 3) == 0)
-            snprintf(text, sizeof(text), "%.255s", line + 3);
+            snprintf(ret, size, "%.*s", (int)strcspn(line + 3, "\n"), line + 3);
     if (f != NULL)
         fclose(f);
-    text[strcspn(text, "\n")] = '\0';
+}
+
+static uint32_t intern_cgroup(void)
+{
+    char text[256];
+    sim_own_cgroup(text, sizeof(text));
     for (uint32_t i = 0; i < sim_state->n_cgroups; i++)
         if (strcmp(sim_state->cgroups[i], text) == 0)
             return i;
@@ -557,41 +563,4 @@ uint64_t sim_part_bytes(unsigned device, unsigned part)
 {
     const struct sim_device_profile *d = &sim_state->profile.devices[device];
     return part > 0 && part <= d->n_mig ? d->mig[part - 1].mem_bytes : d->mem_bytes;
-}
-
-static bool below(const char *cgroup, const char *limit)
-{
-    size_t n = strlen(limit);
-    if (n > 0 && limit[n - 1] == '/')
-        n--;
-    return strncmp(cgroup, limit, n) == 0 && (cgroup[n] == '\0' || cgroup[n] == '/');
-}
-
-static uint64_t used_below(unsigned device, const char *limit)
-{
-    uint64_t sum = 0;
-    for (uint32_t i = 0; i < sim_state->n_processes; i++) {
-        const struct sim_process *p = &sim_state->processes[i];
-        if (p->used != 0 && below(sim_state->cgroups[p->cgroup % SIM_CGROUPS], limit))
-            sum += p->mem_bytes[device];
-    }
-    return sum;
-}
-
-uint64_t sim_limit_room(unsigned device, uint32_t cgroup)
-{
-    uint64_t room = UINT64_MAX;
-    if (!sim_state->profile.memory_limits)
-        return room;
-    for (uint32_t i = 0; i < SIM_MEMORY_LIMITS; i++) {
-        const struct sim_memory_limit *l = &sim_state->memory_limits[i];
-        if (l->used == 0 || l->device != device || l->hard_bytes == UINT64_MAX ||
-            !below(sim_state->cgroups[cgroup % SIM_CGROUPS], l->cgroup))
-            continue;
-        uint64_t used = used_below(device, l->cgroup);
-        uint64_t left = used < l->hard_bytes ? l->hard_bytes - used : 0;
-        if (left < room)
-            room = left;
-    }
-    return room;
 }

@@ -148,7 +148,9 @@ struct sim_interval *sim_log_at(const struct sim_log *log, uint64_t number);
 
 /* Lock held: memory of a device in bytes as a process in `cgroup` may use it. */
 uint64_t sim_part_bytes(unsigned device, unsigned part);
-uint64_t sim_limit_room(unsigned device, uint32_t cgroup); /* under the cgroup limits; UINT64_MAX without */
+void sim_own_cgroup(char *ret, size_t size); /* of this process, in the cgroup2 tree */
+uint64_t sim_limit_room(unsigned device,
+                        uint32_t cgroup); /* wall.c: under the cgroup limits; UINT64_MAX without */
 
 /* ---- time (clock.c) ---- */
 

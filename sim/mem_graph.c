@@ -210,12 +210,3 @@ CUresult cuDeviceGraphMemTrim(CUdevice device)
     pthread_mutex_unlock(&a->lock);
     return CUDA_SUCCESS;
 }
-
-/* A build without the graph family has nowhere to add a node to. */
-__attribute__((weak)) CUresult sim_capture_add(struct sim_stream *stream, CUgraphNodeType type,
-                                               const void *params, size_t params_size,
-                                               void (*run)(const void *params, struct sim_work *ret))
-{
-    (void)stream, (void)type, (void)params, (void)params_size, (void)run;
-    return CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED;
-}

@@ -65,6 +65,13 @@ size_t machine_free(void)
     return left;
 }
 
+size_t machine_settled_free(void)
+{
+    CUdeviceptr p;
+    g_assert_cmpint(cuMemAlloc_v2(&p, 1ULL << 44), ==, CUDA_ERROR_OUT_OF_MEMORY);
+    return machine_free();
+}
+
 const char *machine_child_name(void)
 {
     return child;

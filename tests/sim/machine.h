@@ -21,6 +21,9 @@ int machine_run(void);
 
 /* Free bytes of the current device. */
 size_t machine_free(void);
+/* The same after processes that have ended were noticed: a request that does
+ * not fit makes the driver look. */
+size_t machine_settled_free(void);
 
 /* Runs this program again as `--child name` on the same machine. *ret_fd: our
  * end of a socket whose other end is the child's descriptor 3. */

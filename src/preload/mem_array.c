@@ -32,6 +32,7 @@ static bool record(const struct array_call *c, uint64_t handle)
                           .device = (uint16_t)c->here->device,
                           .kind = MEM_ARRAY};
 
+    mem_note_rounding(c->n);
     return c->n == 0 || mem_record(&mem_arrays, &e);
 }
 

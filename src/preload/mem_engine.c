@@ -21,6 +21,7 @@
 #include <stdio.h>
 #include <time.h>
 
+#include "preload/helper.h"
 #include "preload/log.h"
 #include "preload/mem_pool.h"
 #include "preload/mem_spill.h"
@@ -33,6 +34,7 @@
 struct mem_table mem_pointers;
 struct mem_table mem_arrays;
 _Atomic uint32_t mem_unsettled;
+_Atomic uint64_t mem_rounding;
 
 static struct refusal {
     _Atomic uint64_t purse_ns; /* when the purse was empty, in past time */
@@ -124,6 +126,12 @@ void __attribute__((noinline)) mem_freed_other(struct mem_table *t, const struct
         mem_pool_freed(e->owner, e->bytes);
     else
         mem_release(e->device, e->bytes);
+}
+
+void __attribute__((noinline)) mem_rounding_grew(void)
+{
+    atomic_store_explicit(&mem_rounding, 0, memory_order_relaxed);
+    helper_note();
 }
 
 /* What a sweep of the tables looks for, and what it found. */

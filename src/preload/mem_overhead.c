@@ -224,9 +224,13 @@ void overhead_tick(void)
 {
     uint64_t bytes;
 
-    for (unsigned d = 0; d < REGION_DEVICES; d++)
-        if (ctx_count(d) && measure(d, &bytes))
-            settle_at(d, bytes, FALL_SLOWLY);
+    for (unsigned d = 0; d < REGION_DEVICES; d++) {
+        if (!ctx_count(d) || !measure(d, &bytes))
+            continue;
+        /* Managed memory is charged in full and may not be resident: what
+         * that hides must not lower the context's share. */
+        settle_at(d, bytes > learned(d) ? bytes : learned(d), FALL_SLOWLY);
+    }
 }
 
 void overhead_after_fork(void)

@@ -22,8 +22,10 @@ static inline CUresult record(const struct ctx_here *here, CUdeviceptr ptr, uint
                           .owner = here->ctx,
                           .meta = mem_meta((uint16_t)here->device, MEM_PLAIN, flags)};
 
-    if (likely(mem_record(&mem_pointers, &e)))
+    if (likely(mem_record(&mem_pointers, &e))) {
+        mem_note_rounding(n);
         return CUDA_SUCCESS;
+    }
     real.cuMemFree_v2(ptr);
     mem_release((unsigned)here->device, n);
     return CUDA_ERROR_OUT_OF_MEMORY;

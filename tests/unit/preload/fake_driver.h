@@ -33,6 +33,7 @@ struct fake {
     char last_line[256];
     void (*on_free)(CUdeviceptr ptr); /* called inside cuMemFree_v2 after the block is free */
     bool capturing;
+    unsigned woken; /* helper_wake() calls */
 };
 extern struct fake fake;
 

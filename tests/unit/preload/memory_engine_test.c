@@ -361,6 +361,20 @@ static void oversubscription_spills_to_managed_memory(void)
     fake_end();
 }
 
+static void rounding_beyond_what_was_asked_gets_measured(void)
+{
+    CUdeviceptr p = 0;
+
+    fake_begin(0, 0);
+    for (int i = 0; i < 100; i++)
+        g_assert_cmpint(cuMemAlloc_v2(&p, 2 * MIB), ==, CUDA_SUCCESS);
+    g_assert_cmpuint(fake.woken, ==, 0);
+    for (int i = 0; i < 9; i++) /* a megabyte of rounding each */
+        g_assert_cmpint(cuMemAlloc_v2(&p, MIB), ==, CUDA_SUCCESS);
+    g_assert_cmpuint(fake.woken, ==, 1);
+    fake_end();
+}
+
 #define TEST(name) g_test_add_func("/memory_engine/" #name, name)
 
 int main(int argc, char **argv)
@@ -385,6 +399,7 @@ int main(int argc, char **argv)
     TEST(free_is_never_more_than_the_card_has_left);
     TEST(an_address_reused_during_its_free_stays_charged);
     TEST(every_allocation_passes_the_gate);
+    TEST(rounding_beyond_what_was_asked_gets_measured);
     TEST(oversubscription_spills_to_managed_memory);
     return g_test_run();
 }

@@ -309,10 +309,25 @@ static size_t read_file(const char *path, char *buffer, size_t room)
     return n;
 }
 
+enum { OURS_MAX = 128 };
+
+/* The entries that can concern us at all: every limit is looked up for every
+ * device, and environments can be long. */
+static void pick_ours(char **ret, char *const *environment)
+{
+    unsigned n = 0;
+    for (; environment && *environment && n < OURS_MAX; environment++)
+        if (strncmp(*environment, "CUDA_", 5) == 0 || strncmp(*environment, "GPU_CORE_", 9) == 0)
+            ret[n++] = *environment;
+    ret[n] = NULL;
+}
+
 void config_read(struct config *ret)
 {
     int saved = errno;
-    struct config_texts t = {.environment = environ};
+    char *ours[OURS_MAX + 1];
+    struct config_texts t = {.environment = ours};
+    pick_ours(ours, environ);
     char *scratch =
         mmap(NULL, SCRATCH_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (scratch != MAP_FAILED) {

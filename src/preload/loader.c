@@ -94,9 +94,13 @@ void *genuine_symbol(void *handle, const char *name)
 /* ---- dlsym ----------------------------------------------------------- */
 
 /* Does this address belong to the genuine driver that our wrappers call? A
- * copy in another link namespace does not: its contexts are its own. */
-static bool is_genuine(const void *address)
+ * copy in another link namespace does not: its contexts are its own. The
+ * loader's answer costs a walk over all symbols of the object, so the address
+ * that our own wrappers would call is compared first. */
+static bool is_genuine(const struct hook *hook, const void *address)
 {
+    if (real_known_address(hook->entry) == address)
+        return true;
     Dl_info info;
     struct link_map *map = NULL;
     Lmid_t namespace = LM_ID_BASE;
@@ -105,7 +109,10 @@ static bool is_genuine(const void *address)
     const char *soname = elf_soname(map->l_addr, map->l_ld);
     if (!elf_same(soname, CUDA_SONAME) && !elf_same(soname, NVML_SONAME))
         return false;
-    return dlinfo(map, RTLD_DI_LMID, &namespace) == 0 && namespace == LM_ID_BASE;
+    if (dlinfo(map, RTLD_DI_LMID, &namespace) != 0 || namespace != LM_ID_BASE)
+        return false;
+    real_hold(hook->entry);
+    return true;
 }
 
 /* The next definition behind an object in the order of loading. */
@@ -160,7 +167,7 @@ static struct loader_answer past_ourselves(const struct hook *hook, const char *
     void *address = genuine_symbol(RTLD_NEXT, name);
     if (!address)
         return decided(NULL);
-    return decided(is_genuine(address) ? hook->wrapper : address);
+    return decided(is_genuine(hook, address) ? hook->wrapper : address);
 }
 
 static bool driver_is_loaded(const char *name)
@@ -188,14 +195,14 @@ struct loader_answer loader_dlsym(void *handle, const char *name, const void *ca
         void *next = next_of(caller, name);
         if (next == hook->wrapper)
             answer = past_ourselves(hook, name);
-        else if (next && is_genuine(next))
+        else if (next && is_genuine(hook, next))
             answer = decided(hook->wrapper);
     } else {
         void *address = genuine_symbol(handle, name);
         if (address == hook->wrapper)
             answer = past_ourselves(hook, name);
         else
-            answer = decided(address && is_genuine(address) ? hook->wrapper : address);
+            answer = decided(address && is_genuine(hook, address) ? hook->wrapper : address);
     }
     errno = saved;
     return answer;
@@ -212,7 +219,7 @@ struct loader_answer loader_dlvsym(void *handle, const char *name, const char *v
     int saved = errno;
     bool by_scope = handle == RTLD_DEFAULT || handle == RTLD_NEXT;
     void *address = genuine_dlvsym(by_scope ? RTLD_NEXT : handle, name, version);
-    bool genuine = address && (address == hook->wrapper || is_genuine(address));
+    bool genuine = address && (address == hook->wrapper || is_genuine(hook, address));
     errno = saved;
     if (genuine)
         return decided(hook->wrapper);

@@ -24,6 +24,11 @@ void *genuine_symbol(void *handle, const char *name);
 void *real_address(unsigned entry);
 const char *real_name(unsigned entry);
 
+/* The same without loading anything: NULL unless this library holds the
+ * entry's library already. real_hold() makes it hold one that is loaded. */
+void *real_known_address(unsigned entry);
+void real_hold(unsigned entry);
+
 /* Lets `real` call an address that the driver does not export under a name. */
 void real_adopt(unsigned entry, void *address);
 

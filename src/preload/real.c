@@ -163,6 +163,17 @@ void *real_address(unsigned entry)
     return address;
 }
 
+void *real_known_address(unsigned entry)
+{
+    void *handle = entry < N_CUDA ? cuda_handle : nvml_handle;
+    return handle ? genuine_symbol(handle, real_name(entry)) : NULL;
+}
+
+void real_hold(unsigned entry)
+{
+    handle_of(entry);
+}
+
 void real_adopt(unsigned entry, void *address)
 {
     __atomic_store_n(place_of(entry), address, __ATOMIC_RELEASE);

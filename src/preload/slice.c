@@ -248,13 +248,11 @@ static uint32_t devices_of_region(void)
 static enum slice_state attach_locked(const struct devices_list *machine)
 {
     static struct region_limits limits;
-    uint64_t epoch = 0;
-    enum grant_found found = grant_map(&grant, &epoch);
-    if (found == GRANT_BROKEN)
+    uint64_t epoch = *grant_map_epoch();
+    if (slice.has_grant && grant_map(&grant, &epoch) != GRANT_FOUND) /* mapped by slice_check() */
         return publish(SLICE_REFUSED);
     life_begin(&slice, sizeof slice);
     memset(&limits, 0, sizeof limits);
-    slice.has_grant = found == GRANT_FOUND;
     if (slice.has_grant)
         limits_of_grant(&limits);
     else
@@ -292,6 +290,7 @@ enum slice_state slice_check(void)
         enum grant_found found = grant_map(&grant, &epoch);
         slice.has_grant = found == GRANT_FOUND;
         state = publish(found == GRANT_BROKEN ? SLICE_REFUSED : SLICE_UNATTACHED);
+        atomic_store(&slice.checked, found != GRANT_BROKEN);
     }
     pthread_mutex_unlock(&lock);
     errno = saved;
@@ -300,7 +299,7 @@ enum slice_state slice_check(void)
 
 static enum slice_state attach(bool with_cuda)
 {
-    enum slice_state state = slice_check();
+    enum slice_state state = atomic_exchange(&slice.checked, 0) ? SLICE_UNATTACHED : slice_check();
     if (state != SLICE_UNATTACHED)
         return state;
     int saved = errno;

@@ -30,6 +30,7 @@ enum slice_state {
  * of a raw clone: the child is unattached again without any code running. */
 struct slice {
     _Alignas(4096) _Atomic uint32_t state; /* enum slice_state */
+    _Atomic uint32_t checked;              /* slice.c: slice_check() was here since the last try to attach */
     uint32_t generation;                   /* of fork: a child starts a new one */
     struct region region;
     int slot;

@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * See words.h. Pure; any thread.
+ */
+#include "base/words.h"
+
+#include <string.h>
+
+enum { WORD_MAX = 64 };
+
+/* Edits (insert, delete, replace, swap of neighbours counted as two) that make
+ * one word of the other. */
+static size_t distance(const char *a, const char *b)
+{
+    size_t row[WORD_MAX + 1];
+    size_t na = strlen(a), nb = strlen(b);
+    if (na > WORD_MAX || nb > WORD_MAX)
+        return WORD_MAX;
+    for (size_t j = 0; j <= nb; j++)
+        row[j] = j;
+    for (size_t i = 1; i <= na; i++) {
+        size_t diagonal = row[0];
+        row[0] = i;
+        for (size_t j = 1; j <= nb; j++) {
+            size_t replace = diagonal + (a[i - 1] != b[j - 1]);
+            diagonal = row[j];
+            row[j] = MIN(replace, MIN(row[j], row[j - 1]) + 1);
+        }
+    }
+    return row[nb];
+}
+
+const char *words_nearest(const char *word, const char *const *list)
+{
+    const char *best = NULL;
+    size_t best_distance = MAX(strlen(word) / 3, 2) + 1;
+    for (; *list; list++) {
+        size_t d = g_str_has_prefix(*list, word) && *word ? 1 : distance(word, *list);
+        if (d < best_distance) {
+            best = *list;
+            best_distance = d;
+        }
+    }
+    return best;
+}
+
+char *words_join(const char *const *list)
+{
+    GString *s = g_string_new(NULL);
+    for (size_t i = 0; list[i]; i++)
+        g_string_append_printf(s, "%s%s", i == 0 ? "" : list[i + 1] ? ", " : " and ", list[i]);
+    return g_string_free(s, FALSE);
+}

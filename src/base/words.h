@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Lists of words: the nearest one to a mistyped word, membership, joining.
+ */
+#ifndef HAMI_BASE_WORDS_H
+#define HAMI_BASE_WORDS_H
+
+#include <glib.h>
+
+/* The word of the NULL-terminated list nearest to `word`, or NULL when none is
+ * within a third of its length (at least two) of it. Borrowed from the list. */
+const char *words_nearest(const char *word, const char *const *list);
+
+/* "a", "a and b", "a, b and c". Caller frees. */
+char *words_join(const char *const *list);
+
+#endif

@@ -1,0 +1,200 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * See settings.h. Every key goes through a reader of its kind; each reader
+ * says NULL, or why the value is no use.
+ */
+#include "local/settings.h"
+
+#include <string.h>
+
+#include "base/status.h"
+#include "base/words.h"
+
+static const char *const core_policy_names[] = {"default", "force", "disable", NULL};
+
+int settings_core_policy_parse(const char *word)
+{
+    for (int i = 0; core_policy_names[i]; i++)
+        if (strcmp(word, core_policy_names[i]) == 0)
+            return i;
+    return -1;
+}
+
+const char *settings_core_policy_name(enum grant_policy policy)
+{
+    return (unsigned)policy < 3 ? core_policy_names[policy] : "unknown";
+}
+
+static const char *read_count(const char *text, void *ret)
+{
+    guint64 n;
+    if (!g_ascii_string_to_unsigned(text, 10, 1, 1000, &n, NULL))
+        return "is not a number from 1 to 1000";
+    *(uint32_t *)ret = (uint32_t)n;
+    return NULL;
+}
+
+static const char *read_ratio(const char *text, void *ret)
+{
+    return quantity_parse_ratio(text, ret);
+}
+
+static const char *read_text(const char *text, void *ret)
+{
+    g_free(*(char **)ret);
+    *(char **)ret = *text ? g_strdup(text) : NULL;
+    return NULL;
+}
+
+static const char *read_mem(const char *text, void *ret)
+{
+    return quantity_parse_mem(text, ret);
+}
+
+static const char *read_cores(const char *text, void *ret)
+{
+    if (strcmp(text, "0") == 0) {
+        *(uint32_t *)ret = 0;
+        return NULL;
+    }
+    return quantity_parse_percent(text, ret);
+}
+
+static const char *read_policy(const char *text, void *ret)
+{
+    int i = request_policy_parse(text);
+    if (i < 0)
+        return "is none of binpack, spread, numa and topology";
+    *(enum request_policy *)ret = (enum request_policy)i;
+    return NULL;
+}
+
+static const char *read_core_policy(const char *text, void *ret)
+{
+    int i = settings_core_policy_parse(text);
+    if (i < 0)
+        return "is none of default, force and disable";
+    *(enum grant_policy *)ret = (enum grant_policy)i;
+    return NULL;
+}
+
+static const char *read_duration(const char *text, void *ret)
+{
+    return quantity_parse_duration(text, ret);
+}
+
+static const char *read_yes_no(const char *text, void *ret)
+{
+    static const char *const words[] = {"no", "yes", "false", "true", "off", "on", "0", "1"};
+    for (size_t i = 0; i < G_N_ELEMENTS(words); i++)
+        if (g_ascii_strcasecmp(text, words[i]) == 0) {
+            *(bool *)ret = i % 2 == 1;
+            return NULL;
+        }
+    return "is neither yes nor no";
+}
+
+static const struct key {
+    const char *section, *name, *value;
+    const char *(*read)(const char *, void *);
+    size_t at;
+} keys[] = {
+#define CONFIG(section, key, value, how, member, meaning)                                                    \
+    {#section, #key, value, read_##how, offsetof(struct settings, member)},
+#include "config.def"
+#undef CONFIG
+};
+
+static const char *put(struct settings *s, const struct key *key, const char *text)
+{
+    return key->read(text, (char *)s + key->at);
+}
+
+/* A TOML reader's strings stand in quotes; a key file's do not. */
+static char *unquoted(char *text)
+{
+    size_t n = strlen(g_strstrip(text));
+    if (n >= 2 && (text[0] == '"' || text[0] == '\'') && text[n - 1] == text[0]) {
+        memmove(text, text + 1, n - 2);
+        text[n - 2] = '\0';
+    }
+    return text;
+}
+
+static const struct key *find_key(const char *section, const char *name)
+{
+    for (size_t i = 0; i < G_N_ELEMENTS(keys); i++)
+        if (strcmp(keys[i].section, section) == 0 && strcmp(keys[i].name, name) == 0)
+            return &keys[i];
+    return NULL;
+}
+
+static bool unknown_key(const char *path, const char *section, const char *name, GError **error)
+{
+    const char *names[G_N_ELEMENTS(keys) + 1] = {0};
+    for (size_t i = 0; i < G_N_ELEMENTS(keys); i++)
+        names[i] = keys[i].name;
+    const char *near = words_nearest(name, names);
+    g_set_error(error, STATUS_ERROR, STATUS_CONFIG, "%s: [%s] has no key \"%s\"%s%s%s", path, section, name,
+                near ? "; did you mean \"" : "", near ? near : "", near ? "\"?" : "");
+    return false;
+}
+
+static bool load_section(struct settings *s, GKeyFile *file, const char *path, const char *section,
+                         GError **error)
+{
+    g_auto(GStrv) names = g_key_file_get_keys(file, section, NULL, NULL);
+    for (char **name = names; name && *name; name++) {
+        const struct key *key = find_key(section, *name);
+        if (!key)
+            return unknown_key(path, section, *name, error);
+        g_autofree char *text = g_key_file_get_value(file, section, *name, NULL);
+        const char *why = put(s, key, unquoted(text));
+        if (why) {
+            g_set_error(error, STATUS_ERROR, STATUS_CONFIG, "%s: [%s] %s = %s %s; the default is %s", path,
+                        section, *name, text, why, *key->value ? key->value : "empty");
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool load_file(struct settings *s, const char *path, GError **error)
+{
+    g_autoptr(GKeyFile) file = g_key_file_new();
+    if (!g_key_file_load_from_file(file, path, G_KEY_FILE_NONE, error)) {
+        if (g_error_matches(*error, G_FILE_ERROR, G_FILE_ERROR_NOENT)) {
+            g_clear_error(error);
+            return true;
+        }
+        g_autofree char *why = g_strdup((*error)->message);
+        g_clear_error(error);
+        g_set_error(error, STATUS_ERROR, STATUS_CONFIG, "%s: %s", path, why);
+        return false;
+    }
+    g_auto(GStrv) sections = g_key_file_get_groups(file, NULL);
+    for (char **section = sections; *section; section++)
+        if (!load_section(s, file, path, *section, error))
+            return false;
+    return true;
+}
+
+struct settings *settings_load(const char *path, GError **error)
+{
+    g_autoptr(GError) problem = NULL;
+    struct settings *s = g_new0(struct settings, 1);
+    for (size_t i = 0; i < G_N_ELEMENTS(keys); i++)
+        put(s, &keys[i], keys[i].value);
+    if (load_file(s, path, &problem))
+        return s;
+    g_propagate_error(error, g_steal_pointer(&problem));
+    settings_free(s);
+    return NULL;
+}
+
+void settings_free(struct settings *s)
+{
+    if (s)
+        g_free(s->cordon);
+    g_free(s);
+}

@@ -1,0 +1,197 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * See cli.h.
+ */
+#include "cli/cli.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include "base/words.h"
+
+const struct verb *cli_verb(const char *name)
+{
+    for (int i = 0; verbs[i]; i++)
+        if (strcmp(verbs[i]->name, name) == 0)
+            return verbs[i];
+    return NULL;
+}
+
+bool cli_colour(int fd)
+{
+    const char *no = g_getenv("NO_COLOR"), *term = g_getenv("TERM");
+    return isatty(fd) && (!no || !*no) && g_strcmp0(term, "dumb") != 0;
+}
+
+unsigned cli_width(void)
+{
+    struct winsize size;
+    if (ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col >= 40)
+        return size.ws_col;
+    return 100;
+}
+
+/* ---- errors ------------------------------------------------------------ */
+
+static void say(const struct verb *v, const char *message)
+{
+    bool colour = cli_colour(STDERR_FILENO);
+    fprintf(stderr, "%shami%s%s:%s %s\n", colour ? "\033[31m" : "", v ? " " : "", v ? v->name : "",
+            colour ? "\033[0m" : "", message);
+}
+
+int cli_fail(const struct verb *v, const GError *error)
+{
+    say(v, error ? error->message : "failed");
+    return status_of_error(error);
+}
+
+int cli_usage(const struct verb *v, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    g_autofree char *message = g_strdup_vprintf(format, args);
+    va_end(args);
+    say(v, message);
+    return STATUS_USAGE;
+}
+
+/* ---- options ----------------------------------------------------------- */
+
+static const struct cli_option common[] = {
+    {"help", 'h', CLI_FLAG, NULL, "this text", NULL},
+    {0},
+};
+
+static int unknown_option(const struct verb *v, const char *word)
+{
+    g_autoptr(GPtrArray) names = g_ptr_array_new();
+    g_autofree char *name = g_strndup(word, strcspn(word, "="));
+    for (const struct cli_option *o = v->options; o && o->name; o++)
+        g_ptr_array_add(names, (gpointer)(uintptr_t)o->name);
+    g_ptr_array_add(names, NULL);
+    const char *near = words_nearest(name, (const char *const *)names->pdata);
+    return cli_usage(v, "unknown flag --%s%s%s; `hami %s --help` lists them", name,
+                     near ? ", did you mean --" : "", near ? near : "", v->name);
+}
+
+static const struct cli_option *find_option(const struct verb *v, const char *word)
+{
+    size_t n = strcspn(word, "=");
+    for (const struct cli_option *o = v->options; o && o->name; o++)
+        if (strlen(o->name) == n && strncmp(o->name, word, n) == 0)
+            return o;
+    return NULL;
+}
+
+static const struct cli_option *find_letter(const struct verb *v, char letter)
+{
+    for (const struct cli_option *o = v->options; o && o->name; o++)
+        if (o->letter == letter)
+            return o;
+    return NULL;
+}
+
+/* Stores an option. Returns the number of words used, or 0 when it said why not. */
+static int take(const struct verb *v, const struct cli_option *o, const char *value, const char *next)
+{
+    if (o->kind == CLI_FLAG && value) {
+        cli_usage(v, "--%s takes no value", o->name);
+        return 0;
+    }
+    if (o->kind == CLI_FLAG) {
+        *(bool *)o->target = true;
+        return 1;
+    }
+    if (o->kind == CLI_TEXT && !value && !next) {
+        cli_usage(v, "--%s needs a value: --%s %s", o->name, o->name, o->value);
+        return 0;
+    }
+    *(const char **)o->target = value ? value : o->kind == CLI_MAYBE ? "" : next;
+    return o->kind == CLI_TEXT && !value ? 2 : 1;
+}
+
+int cli_parse(const struct verb *v, int argc, char **argv, int *ret_rest)
+{
+    int i = 1, used;
+    while (i < argc && argv[i][0] == '-' && argv[i][1]) {
+        const char *word = argv[i], *value = strchr(word, '=');
+        const struct cli_option *o;
+        if (strcmp(word, "--") == 0) {
+            i++;
+            break;
+        }
+        if (strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0) {
+            cli_help(v);
+            return STATUS_OK;
+        }
+        if (word[1] == '-') {
+            o = find_option(v, word + 2);
+            if (!o)
+                return unknown_option(v, word + 2);
+            value = value ? value + 1 : NULL;
+        } else {
+            o = find_letter(v, word[1]);
+            if (!o)
+                return cli_usage(v, "unknown flag %s; `hami %s --help` lists them", word, v->name);
+            value = word[2] ? word + 2 : NULL;
+        }
+        used = take(v, o, value, i + 1 < argc ? argv[i + 1] : NULL);
+        if (!used)
+            return STATUS_USAGE;
+        i += used;
+    }
+    *ret_rest = i;
+    return -1;
+}
+
+/* ---- help -------------------------------------------------------------- */
+
+static void print_options(const struct cli_option *o)
+{
+    for (; o && o->name; o++) {
+        g_autofree char *letter = o->letter ? g_strdup_printf("-%c, ", o->letter) : g_strdup("    ");
+        g_autofree char *flag =
+            g_strdup_printf("%s--%s%s%s%s", letter, o->name, o->kind == CLI_MAYBE ? "[=" : "",
+                            o->kind == CLI_TEXT ? " " : "", o->value ? o->value : "");
+        g_autofree char *closed = g_strconcat(flag, o->kind == CLI_MAYBE ? "]" : "", NULL);
+        printf("  %-30s %s\n", closed, o->help);
+    }
+}
+
+void cli_help(const struct verb *v)
+{
+    printf("hami %s - %s\n\nUsage: hami %s [FLAGS]%s%s\n", v->name, v->summary, v->name,
+           *v->arguments ? " " : "", v->arguments);
+    if (v->text)
+        printf("\n%s\n", v->text);
+    printf("\nFlags:\n");
+    print_options(v->options);
+    print_options(common);
+    printf("\nExamples:\n");
+    g_auto(GStrv) lines = g_strsplit(v->examples, "\n", -1);
+    for (char **line = lines; *line; line++)
+        printf("  %s\n", *line);
+}
+
+int cli_print_json(json_t *value)
+{
+    int result = json_dumpf(value, stdout, JSON_INDENT(2) | JSON_REAL_PRECISION(6));
+    json_decref(value);
+    return result == 0 && fputc('\n', stdout) != EOF && fflush(stdout) == 0 ? STATUS_OK : STATUS_FAILED;
+}
+
+char *cli_duration(guint64 ms)
+{
+    guint64 s = ms / 1000;
+    if (s < 60)
+        return g_strdup_printf("%" G_GUINT64_FORMAT " s", s);
+    if (s < 3600)
+        return g_strdup_printf("%" G_GUINT64_FORMAT " min", s / 60);
+    if (s < 86400)
+        return g_strdup_printf("%" G_GUINT64_FORMAT " h %" G_GUINT64_FORMAT " min", s / 3600, s / 60 % 60);
+    return g_strdup_printf("%" G_GUINT64_FORMAT " d", s / 86400);
+}

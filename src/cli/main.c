@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The hami executable: finds the verb in the table and runs it.
+ */
+#include <locale.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/words.h"
+#include "cli/cli.h"
+#include "cli/verbs.h"
+#include "driver/driver.h"
+
+#define VERB(name) extern const struct verb verb_##name;
+VERBS
+#undef VERB
+
+const struct verb *const verbs[] = {
+#define VERB(name) &verb_##name,
+    VERBS
+#undef VERB
+        NULL,
+};
+
+static int unknown_verb(const char *word)
+{
+    const char *names[G_N_ELEMENTS(verbs)] = {0};
+    for (int i = 0; verbs[i]; i++)
+        names[i] = verbs[i]->name;
+    const char *near = words_nearest(word, names);
+    return cli_usage(NULL, "unknown verb \"%s\"%s%s%s; `hami help` lists them", word,
+                     near ? ", did you mean \"" : "", near ? near : "", near ? "\"?" : "");
+}
+
+int main(int argc, char **argv)
+{
+    const char *word = argc > 1 ? argv[1] : "help";
+    const struct verb *v;
+    int rest = 0;
+    setlocale(LC_CTYPE, "");
+    if (strcmp(word, "__driver") == 0)
+        return driver_helper_main(argc, argv);
+    if (strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0)
+        word = "help";
+    if (strcmp(word, "--version") == 0 || strcmp(word, "-V") == 0)
+        word = "version";
+    v = cli_verb(word);
+    if (!v)
+        return unknown_verb(word);
+    if (argc < 2)
+        return v->run(0, argv);
+    int status = cli_parse(v, argc - 1, argv + 1, &rest);
+    return status >= 0 ? status : v->run(argc - 1 - rest, argv + 1 + rest);
+}

@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The verbs, in the order of `hami help`. VERB(name): name.c defines
+ * `const struct verb verb_name`.
+ */
+#ifndef HAMI_CLI_VERBS_H
+#define HAMI_CLI_VERBS_H
+
+#define VERBS                                                                                                \
+    VERB(run)                                                                                                \
+    VERB(ps)                                                                                                 \
+    VERB(top)                                                                                                \
+    VERB(resize)                                                                                             \
+    VERB(stop)                                                                                               \
+    VERB(suspend)                                                                                            \
+    VERB(resume)                                                                                             \
+    VERB(wait)                                                                                               \
+    VERB(events)                                                                                             \
+    VERB(doctor)                                                                                             \
+    VERB(version)                                                                                            \
+    VERB(help)
+
+#endif

@@ -9,14 +9,12 @@
 #define VERBS                                                                                                \
     VERB(run)                                                                                                \
     VERB(ps)                                                                                                 \
-    VERB(top)                                                                                                \
     VERB(resize)                                                                                             \
     VERB(stop)                                                                                               \
     VERB(suspend)                                                                                            \
     VERB(resume)                                                                                             \
     VERB(wait)                                                                                               \
     VERB(events)                                                                                             \
-    VERB(doctor)                                                                                             \
     VERB(version)                                                                                            \
     VERB(help)
 

@@ -38,7 +38,6 @@
 #include <errno.h>
 #include <sched.h>
 #include <signal.h>
-#include <time.h>
 
 #include "region/lock.h"
 
@@ -46,6 +45,9 @@
 #define SEQ_MASK ((UINT64_C(1) << SEQ_BITS) - 1)
 #define RECLAIM_EVERY_NS 4000000
 #define relaxed memory_order_relaxed
+#define COLD __attribute__((noinline, cold))
+#define unlikely(x) __builtin_expect(!!(x), 0)
+#define HOT static inline __attribute__((always_inline))
 
 #if defined(__x86_64__)
 /* By hand: compilers want a flag for it, and ThreadSanitizer's stand-in for the
@@ -89,7 +91,7 @@ static inline void store(_Atomic uint64_t *p, uint64_t v)
     atomic_store_explicit(p, v, relaxed);
 }
 
-static void raise_to(_Atomic uint64_t *p, uint64_t v)
+COLD static void raise_to(_Atomic uint64_t *p, uint64_t v)
 {
     uint64_t old = load(p);
     while (old < v && !atomic_compare_exchange_weak(p, &old, v))
@@ -97,7 +99,7 @@ static void raise_to(_Atomic uint64_t *p, uint64_t v)
 }
 
 /* Step 2. Noted values only grow, so a helper that slept does no harm. */
-static void note_applied(const struct region *r, unsigned d, uint64_t tag)
+COLD static void note_applied(const struct region *r, unsigned d, uint64_t tag)
 {
     raise_to(&journal(r, (unsigned)(tag >> SEQ_BITS) % REGION_SLOTS, d)->applied, tag & SEQ_MASK);
 }
@@ -111,33 +113,31 @@ static inline void publish(const struct region *r, unsigned slot, unsigned d, st
     __atomic_store_n(&used->data, held > other ? held - other : 0, __ATOMIC_RELAXED);
 }
 
-/* Steps 1 to 4 for slot, whose lock the caller holds. `give` is at most held. */
-static inline bool operate(struct region *r, unsigned slot, unsigned d, uint64_t take, uint64_t give,
-                           uint64_t limit)
+/* Steps 1 to 4 for slot, whose lock the caller holds. `give` is at most held.
+ * Inlined where take, give or limit are constant: this is the hot path. */
+HOT bool operate(struct region *r, unsigned slot, unsigned d, uint64_t take, uint64_t give, uint64_t limit)
 {
     struct region_device *device = &r->ext->devices[d];
     struct region_journal *j = journal(r, slot, d);
     uint64_t next = load(&j->held) + take - give;
     uint64_t seq = (load(&j->done) + 1) & SEQ_MASK;
-    uint64_t mine = (uint64_t)slot << SEQ_BITS | seq;
     uint64_t bytes, after, tag;
     store(&j->next, next);
     atomic_store_explicit(&j->intent, seq, memory_order_release);
     do {
         tag = atomic_load_explicit(&device->word.tag, memory_order_acquire);
         bytes = atomic_load_explicit(&device->word.bytes, memory_order_acquire);
-        if (take > UINT64_MAX - bytes || (limit && take && (bytes > limit || take > limit - bytes))) {
+        if (unlikely(__builtin_add_overflow(bytes, take, &after) || (limit && take && after > limit))) {
             store(&j->intent, load(&j->done));
             return false;
         }
-        after = bytes + take;
         after = after > give ? after - give : 0;
-        if (tag >> SEQ_BITS != slot)
+        if (unlikely(tag >> SEQ_BITS != slot))
             note_applied(r, d, tag);
-    } while (!swap_word(&device->word, bytes, tag, after, mine));
+    } while (unlikely(!swap_word(&device->word, bytes, tag, after, (uint64_t)slot << SEQ_BITS | seq)));
     store(&j->held, next);
     atomic_store_explicit(&j->done, seq, memory_order_release);
-    if (after > load(&device->peak))
+    if (take && unlikely(after > load(&device->peak)))
         raise_to(&device->peak, after);
     publish(r, slot, d, j);
     return true;
@@ -160,7 +160,7 @@ static void settle(struct region *r, unsigned slot, unsigned d)
     }
 }
 
-static void give_back(struct region *r, unsigned slot, unsigned d, uint64_t n)
+HOT void give_back(struct region *r, unsigned slot, unsigned d, uint64_t n)
 {
     uint64_t held = load(&journal(r, slot, d)->held);
     n = n < held ? n : held;
@@ -182,13 +182,6 @@ void ledger_abandon(struct region *r, unsigned slot)
 
 /* ---- threads of one slot ---- */
 
-static uint64_t now_ns(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
-}
-
 static bool is_dead(uint32_t pid)
 {
     uint64_t start;
@@ -209,12 +202,12 @@ static bool take_over(struct region *r, unsigned slot, uint32_t owner)
     return true;
 }
 
-static bool slot_lock_slow(struct region *r, unsigned slot)
+COLD static bool slot_lock_slow(struct region *r, unsigned slot)
 {
     _Atomic uint32_t *lock = &r->ext->members[slot].lock;
     int saved_errno = errno;
     bool got = false;
-    uint64_t deadline = now_ns() + REGION_WAIT_NS;
+    uint64_t deadline = region_now_ns() + REGION_WAIT_NS;
     for (unsigned turn = 1; !got; turn++) {
         uint32_t owner = 0;
         got = atomic_compare_exchange_strong(lock, &owner, (uint32_t)r->self.pid);
@@ -222,7 +215,7 @@ static bool slot_lock_slow(struct region *r, unsigned slot)
             break;
         if (turn % 64 == 0)
             got = take_over(r, slot, owner);
-        if (turn % 64 == 0 && now_ns() > deadline)
+        if (turn % 64 == 0 && region_now_ns() > deadline)
             break;
         if (turn > 32)
             sched_yield();
@@ -231,7 +224,7 @@ static bool slot_lock_slow(struct region *r, unsigned slot)
     return got;
 }
 
-static void absorb_parked(struct region *r, unsigned slot, unsigned d)
+COLD static void absorb_parked(struct region *r, unsigned slot, unsigned d)
 {
     int64_t parked = atomic_exchange(&journal(r, slot, d)->parked, 0);
     if (parked > 0)
@@ -240,16 +233,14 @@ static void absorb_parked(struct region *r, unsigned slot, unsigned d)
         give_back(r, slot, d, 0 - (uint64_t)parked);
 }
 
-static inline bool slot_lock(struct region *r, unsigned slot, unsigned d)
+HOT bool slot_lock(struct region *r, unsigned slot, unsigned d)
 {
     uint32_t nobody = 0;
-    if (!__builtin_expect(atomic_compare_exchange_strong_explicit(&r->ext->members[slot].lock, &nobody,
-                                                                  (uint32_t)r->self.pid, memory_order_acquire,
-                                                                  relaxed),
-                          1) &&
-        !slot_lock_slow(r, slot))
+    bool got = atomic_compare_exchange_strong_explicit(&r->ext->members[slot].lock, &nobody,
+                                                       (uint32_t)r->self.pid, memory_order_acquire, relaxed);
+    if (unlikely(!got) && !slot_lock_slow(r, slot))
         return false;
-    if (__builtin_expect(atomic_load_explicit(&journal(r, slot, d)->parked, relaxed) != 0, 0))
+    if (unlikely(atomic_load_explicit(&journal(r, slot, d)->parked, relaxed) != 0))
         absorb_parked(r, slot, d);
     return true;
 }
@@ -288,14 +279,14 @@ bool ledger_reserve_or_reclaim(struct region *r, int slot, unsigned d, uint64_t 
         return true;
     if (!is_valid(r, slot, d) || (limit && n > limit) || r->is_private)
         return false;
-    uint64_t now = now_ns(), last = atomic_load(&r->reclaimed_ns);
+    uint64_t now = region_now_ns(), last = atomic_load(&r->reclaimed_ns);
     if (now - last < RECLAIM_EVERY_NS || !atomic_compare_exchange_strong(&r->reclaimed_ns, &last, now))
         return false;
     return region_reclaim(r) > 0 && ledger_reserve(r, slot, d, n, limit);
 }
 
-static void add_kind(struct region *r, unsigned slot, unsigned d, enum ledger_kind kind, uint64_t take,
-                     uint64_t give)
+static inline void add_kind(struct region *r, unsigned slot, unsigned d, enum ledger_kind kind, uint64_t take,
+                            uint64_t give)
 {
     struct region_journal *j = journal(r, slot, d);
     struct region_used *used = &r->base->procs[slot].used[d];
@@ -323,7 +314,7 @@ static void park(struct region *r, int slot, unsigned d, int64_t n)
     atomic_fetch_add(&journal(r, (unsigned)slot, d)->parked, n);
 }
 
-void ledger_charge_kind(struct region *r, int slot, unsigned d, enum ledger_kind kind, uint64_t n)
+HOT void charge(struct region *r, int slot, unsigned d, enum ledger_kind kind, uint64_t n)
 {
     if (!is_valid(r, slot, d) || n == 0 || n > INT64_MAX)
         return;
@@ -336,7 +327,7 @@ void ledger_charge_kind(struct region *r, int slot, unsigned d, enum ledger_kind
     slot_unlock(r, (unsigned)slot);
 }
 
-void ledger_release_kind(struct region *r, int slot, unsigned d, enum ledger_kind kind, uint64_t n)
+HOT void release(struct region *r, int slot, unsigned d, enum ledger_kind kind, uint64_t n)
 {
     if (!is_valid(r, slot, d) || n == 0 || n > INT64_MAX)
         return;
@@ -349,14 +340,24 @@ void ledger_release_kind(struct region *r, int slot, unsigned d, enum ledger_kin
     slot_unlock(r, (unsigned)slot);
 }
 
+void ledger_charge_kind(struct region *r, int slot, unsigned d, enum ledger_kind kind, uint64_t n)
+{
+    charge(r, slot, d, kind, n);
+}
+
+void ledger_release_kind(struct region *r, int slot, unsigned d, enum ledger_kind kind, uint64_t n)
+{
+    release(r, slot, d, kind, n);
+}
+
 void ledger_charge(struct region *r, int slot, unsigned d, uint64_t n)
 {
-    ledger_charge_kind(r, slot, d, LEDGER_DATA, n);
+    charge(r, slot, d, LEDGER_DATA, n);
 }
 
 void ledger_release(struct region *r, int slot, unsigned d, uint64_t n)
 {
-    ledger_release_kind(r, slot, d, LEDGER_DATA, n);
+    release(r, slot, d, LEDGER_DATA, n);
 }
 
 uint64_t ledger_used(const struct region *r, unsigned d)

@@ -25,14 +25,21 @@ int region_lock(int fd, short type, off_t byte)
  * some ten microseconds, so short sleeps that grow are enough. */
 int region_lock_wait(int fd, short type, off_t byte)
 {
-    uint64_t slept = 0;
-    for (long pause_ns = 20000;; pause_ns = pause_ns < 2000000 ? pause_ns * 2 : pause_ns) {
-        int rc = region_lock(fd, type, byte);
-        if (rc != -EAGAIN || slept >= REGION_WAIT_NS)
-            return rc;
+    int rc = region_lock(fd, type, byte);
+    uint64_t deadline = rc == -EAGAIN ? region_now_ns() + REGION_WAIT_NS : 0;
+    for (long pause_ns = 20000; rc == -EAGAIN && region_now_ns() < deadline;
+         pause_ns = pause_ns < 2000000 ? pause_ns * 2 : pause_ns) {
         nanosleep(&(struct timespec){.tv_nsec = pause_ns}, NULL);
-        slept += (uint64_t)pause_ns;
+        rc = region_lock(fd, type, byte);
     }
+    return rc;
+}
+
+uint64_t region_now_ns(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
 }
 
 bool region_lock_held(int fd, off_t byte, off_t n)

@@ -22,6 +22,7 @@
 #define HAMI_REGION_LOCK_H
 
 #include <stdbool.h>
+#include <stdint.h>
 #include <sys/stat.h>
 #include <sys/types.h>
 
@@ -39,6 +40,8 @@ int region_lock_wait(int fd, short type, off_t byte);
 
 /* True when another open file description holds a lock on any of n bytes. */
 bool region_lock_held(int fd, off_t byte, off_t n);
+
+uint64_t region_now_ns(void); /* CLOCK_MONOTONIC */
 
 int region_stat(int fd, struct stat *ret);
 

@@ -94,7 +94,7 @@ static bool read_slot(int fd, unsigned i, struct region_view *v)
         .slot = (int32_t)i, .pid = slot.pid, .hostpid = slot.hostpid, .status = slot.status};
     for (unsigned d = 0; d < REGION_DEVICES; d++) {
         p->used[d] = slot.used[d].total;
-        v->used[d] = add_capped(v->used[d], slot.used[d].total);
+        v->held[d] = add_capped(v->held[d], slot.used[d].total);
     }
     v->n_processes++;
     return true;
@@ -140,7 +140,9 @@ int region_read(const char *path, struct region_view *ret)
     if (fd < 0)
         return fd;
     memset(ret, 0, sizeof *ret);
-    bool ok = read_head(fd, ret) && read_slots(fd, ret) && (!has_ext(fd) || read_ext(fd, ret));
+    bool ok = read_head(fd, ret) && read_slots(fd, ret);
+    memcpy(ret->used, ret->held, sizeof ret->used); /* of an older writer there is nothing better */
+    ok = ok && (!has_ext(fd) || read_ext(fd, ret));
     close(fd);
     return ok ? 0 : -EPROTO;
 }

@@ -97,6 +97,8 @@ struct region_view {
     uint64_t limit[REGION_DEVICES];
     uint32_t sm_limit[REGION_DEVICES];
     uint64_t used[REGION_DEVICES]; /* bytes charged, in flight included */
+    uint64_t
+        held[REGION_DEVICES]; /* sum over the processes: differs from used for a moment, or when forged */
     uint64_t peak[REGION_DEVICES];
     uint64_t oom_count[REGION_DEVICES];
     uint64_t busy_ns[REGION_DEVICES];      /* device time charged since creation */

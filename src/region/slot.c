@@ -56,27 +56,20 @@ static bool life_is_held(const struct region *r, unsigned slot)
     return !r->is_private && region_lock_held(r->fd, REGION_LOCK_LIFE + (off_t)slot, 1);
 }
 
-static uint64_t now_ns(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
-}
-
 /* ---- one thread at a time ---- */
 
 static bool enter(struct region *r)
 {
-    uint64_t slept = 0;
     uint32_t nobody = 0;
-    while (!atomic_compare_exchange_strong(&r->busy, &nobody, 1)) {
-        if (slept >= REGION_WAIT_NS)
-            return false;
+    if (atomic_compare_exchange_strong(&r->busy, &nobody, 1))
+        return true;
+    for (uint64_t deadline = region_now_ns() + REGION_WAIT_NS; region_now_ns() < deadline;) {
         nanosleep(&(struct timespec){.tv_nsec = 50000}, NULL);
-        slept += 50000;
         nobody = 0;
+        if (atomic_compare_exchange_strong(&r->busy, &nobody, 1))
+            return true;
     }
-    return true;
+    return false;
 }
 
 static void leave(struct region *r)
@@ -229,7 +222,7 @@ static void occupy(struct region *r, unsigned i)
     atomic_store(&m->lock, 0);
     atomic_store(&m->start_ticks, r->self.start_ticks);
     atomic_store(&m->pid_ns, r->self.pid_ns);
-    atomic_store(&m->seen_ns, now_ns());
+    atomic_store(&m->seen_ns, region_now_ns());
     __atomic_store_n(&slot->hostpid, 0, __ATOMIC_RELEASE);
     __atomic_store_n(&slot->seqlock, 0, __ATOMIC_RELEASE);
     __atomic_store_n(&slot->pid, r->self.pid, __ATOMIC_RELEASE);
@@ -296,7 +289,7 @@ static int join_overflow(struct region *r)
 /* When all slots are taken, each newcomer would look at a thousand processes. */
 static bool sweep_all(struct region *r)
 {
-    uint64_t now = now_ns(), last = atomic_load(&r->ext->swept_ns);
+    uint64_t now = region_now_ns(), last = atomic_load(&r->ext->swept_ns);
     if (now - last < SWEEP_EVERY_NS || !atomic_compare_exchange_strong(&r->ext->swept_ns, &last, now))
         return false;
     return sweep(r, REGION_SLOTS, true) > 0;

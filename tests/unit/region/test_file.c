@@ -452,6 +452,7 @@ static void host_sees_what_is_used(struct scene *s, gconstpointer unused)
     g_assert_cmpuint(v->n_devices, ==, 2);
     g_assert_cmpstr(v->uuids[1], ==, "GPU-1");
     g_assert_cmpuint(v->used[0], ==, 600);
+    g_assert_cmpuint(v->held[0], ==, 600);
     g_assert_cmpuint(v->peak[0], ==, 900);
     g_assert_cmpuint(v->oom_count[0], ==, 1);
     g_assert_true(v->suspended);

@@ -285,6 +285,51 @@ static void killed_while_creating_the_file(struct scene *s, gconstpointer unused
     }
 }
 
+/* ---- the same steps as a measure ---- */
+
+static void one_pair(const struct scene *s, struct region *r)
+{
+    (void)s;
+    ledger_reserve(r, r->slot, 0, 70, SCENE_LIMIT);
+    ledger_release(r, r->slot, 0, 70);
+}
+
+static void two_pairs(const struct scene *s, struct region *r)
+{
+    one_pair(s, r);
+    one_pair(s, r);
+}
+
+static void take_and_peak(struct region *r)
+{
+    ledger_reserve(r, r->slot, 0, 5000, SCENE_LIMIT);
+    ledger_release(r, r->slot, 0, 1000);
+}
+
+static unsigned length_of(const struct scene *s, void (*step)(const struct scene *, struct region *))
+{
+    struct scenario c = {"length", take_and_peak, step, false, false};
+    unsigned low = 0, high = 4096; /* it is killed at low and gets through at high */
+    while (high - low > 1) {
+        unsigned middle = (low + high) / 2;
+        *(kill_at(s, &c, 0, middle) ? &low : &high) = middle;
+    }
+    return high;
+}
+
+static void pair_takes_at_most_320_instructions(struct scene *s, gconstpointer unused)
+{
+    (void)unused;
+    unsigned n = length_of(s, two_pairs) - length_of(s, one_pair);
+    g_test_message("reserve and release: %u instructions", n);
+    g_assert_cmpuint(n, >, 20);
+#ifdef __OPTIMIZE__
+    g_assert_cmpuint(n, <=, 320);
+#else
+    g_test_skip("built without optimisation");
+#endif
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -297,5 +342,7 @@ int main(int argc, char **argv)
     }
     g_test_add("/kill/create_at_a_sampled_instruction", struct scene, NULL, scene_setup,
                killed_while_creating_the_file, scene_teardown);
+    g_test_add("/kill/pair_takes_at_most_320_instructions", struct scene, NULL, scene_setup,
+               pair_takes_at_most_320_instructions, scene_teardown);
     return g_test_run();
 }

@@ -149,6 +149,19 @@ void sim_fence_wait(const struct sim_fence *fence)
     }
 }
 
+/* One server, or slices of one: a process's later work ends later. Several
+ * servers: by the predictions, which can only be compared within an epoch. */
+static bool ends_later(sim_ref ref, uint64_t epoch, uint64_t end_ns, const struct sim_fence *than, unsigned i)
+{
+    const struct sim_queue *q = sim_queue_at(queue_of(ref));
+    bool later = position_of(ref) > position_of(than->after[i]);
+    if (q->n_servers == 1)
+        return later;
+    if (epoch != than->epoch[i])
+        return later; /* the older prediction is worth nothing */
+    return end_ns > than->end_ns[i] || (end_ns == than->end_ns[i] && later);
+}
+
 static void join_one(struct sim_fence *into, sim_ref ref, uint64_t epoch, uint64_t end_ns)
 {
     unsigned spare = SIM_DEPENDENCIES;
@@ -156,8 +169,7 @@ static void join_one(struct sim_fence *into, sim_ref ref, uint64_t epoch, uint64
         if (into->after[i] == 0) {
             spare = i;
         } else if (queue_of(into->after[i]) == queue_of(ref)) {
-            if (end_ns > into->end_ns[i] ||
-                (end_ns == into->end_ns[i] && position_of(ref) > position_of(into->after[i]))) {
+            if (ends_later(ref, epoch, end_ns, into, i)) {
                 into->after[i] = ref;
                 into->epoch[i] = epoch;
                 into->end_ns[i] = end_ns;

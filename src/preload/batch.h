@@ -52,6 +52,7 @@ struct batch {
     uint64_t sequence; /* turn it was launched in, and since when */
     uint64_t held_ns;
     int64_t estimate_ns;
+    int64_t unsure_ns; /* by how much the estimate may be wrong */
     uint32_t launches;
     uint32_t n_parts;
     struct batch_part parts[BATCH_PARTS];

@@ -20,7 +20,20 @@
 #define POLL_MIN_NS UINT64_C(20000)
 #define POLL_MAX_NS UINT64_C(1000000)
 #define WRITE_OFF_NS UINT64_C(100000000)
-#define SURE_NS INT64_C(1200000) /* a single kernel longer than this is not predictable enough */
+#define SURE_NS INT64_C(400000) /* an end predicted better than this may be published ahead */
+
+int64_t measure_unsure_ns(const struct batch *batch)
+{
+    int64_t unsure = 0;
+    port_lock(&prices_lock);
+    for (uint32_t i = 0; i < batch->n_parts; i++) {
+        const struct batch_part *part = &batch->parts[i];
+        unsure += part->price_ns * part->count / 1000 *
+                  (int64_t)price_of(&prices, part->function, part->size)->spread_pm;
+    }
+    port_unlock(&prices_lock);
+    return unsure;
+}
 
 bool measure_is_doubtful(const struct batch *batch)
 {

@@ -19,6 +19,9 @@ uint64_t measure_next(struct card *card, uint64_t now);
 /* When everything closed so far is expected to be complete; 0 = it is. */
 uint64_t measure_busy_until(struct card *card);
 
+/* By how much the batch's estimate may be wrong. */
+int64_t measure_unsure_ns(const struct batch *batch);
+
 /* Whether that expectation is good enough to hand the device over early. */
 bool measure_is_sure(struct card *card, uint64_t now);
 

@@ -34,6 +34,14 @@ void price_learn(struct price *price, uint64_t total_ns, uint32_t launches)
     if (launches == 0)
         return;
     uint64_t each = total_ns / launches;
+    if (price->samples) {
+        uint64_t off = each > price->mean_ns ? each - price->mean_ns : price->mean_ns - each;
+        uint64_t now_pm = price->mean_ns ? off * 1000 / price->mean_ns : 1000;
+        now_pm = now_pm > 4000 ? 4000 : now_pm;
+        price->spread_pm = (uint32_t)((price->spread_pm * UINT64_C(3) + now_pm) / 4);
+    } else {
+        price->spread_pm = 1000;
+    }
     uint32_t weight = price->samples < WEIGHT_MAX ? ++price->samples : WEIGHT_MAX;
     int64_t step = ((int64_t)each - (int64_t)price->mean_ns) / (int64_t)weight;
     price->mean_ns = (uint64_t)((int64_t)price->mean_ns + step);

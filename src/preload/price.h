@@ -18,6 +18,8 @@ struct price {
     uint32_t size;    /* log2 of the number of blocks */
     uint32_t samples; /* 0 = nothing known */
     uint64_t mean_ns;
+    uint32_t spread_pm; /* how far batches were off, per mille of the estimate, averaged */
+    uint32_t pad;
 };
 
 struct prices {

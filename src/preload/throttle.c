@@ -37,6 +37,7 @@
 #define CHUNK_MIN_NS INT64_C(20000) /* below, every launch is measured by itself */
 #define GRANT_NS INT64_C(250000)    /* tokens that must be there before a grant */
 #define PIPE_NS INT64_C(2000000)    /* estimated work in flight */
+#define PIPE_BATCHES 2              /* ... however long they are */
 #define LOOK_NS (50 * MS)           /* a live change is seen within this */
 #define STUCK_NS (100 * MS)
 #define BURST_NS INT64_C(2000000)      /* tokens kept over an idle time */
@@ -87,6 +88,7 @@ static void close_one(struct lane *lane, struct card *card, struct batch *batch,
 {
     take_counts(lane, batch);
     bool recorded = batch_close(card, batch);
+    batch->unsure_ns = measure_unsure_ns(batch);
     adapt_chunk(lane, batch);
     port_lock(&card->lock);
     if (!recorded || batch->launches == 0) {
@@ -157,7 +159,8 @@ static enum verdict consider(struct request *r, const struct turn_limit *limit, 
         return WAIT_TOKENS;
     }
     int64_t wanted = r->price_ns > r->lane->chunk_ns ? r->price_ns : r->lane->chunk_ns;
-    if (inflight > 0 && next != UINT64_MAX && inflight + (wanted < CHUNK_NS ? wanted : CHUNK_NS) > PIPE_NS) {
+    if (atomic_load_explicit(&card->closed, memory_order_relaxed) >= PIPE_BATCHES && next != UINT64_MAX &&
+        inflight + (wanted < CHUNK_NS ? wanted : CHUNK_NS) > PIPE_NS) {
         *ret_due = next;
         return WAIT_ROOM;
     }

@@ -261,7 +261,9 @@ bool turn_have(struct card *card, const struct turn_limit *limit, uint64_t now, 
     if (!board_sit(&card->seat, now))
         return true;
     if (board_holds(&card->seat)) {
-        bool over = now - card->seat.held_ns >= TURN_NS && board_wanted(&card->seat, now);
+        uint64_t until = measure_busy_until(card);
+        bool over =
+            (until > now ? until : now) - card->seat.held_ns >= TURN_NS && board_wanted(&card->seat, now);
         if (over && !end_turn(card, now, ret_due))
             return false;
         if (!over)

@@ -180,6 +180,7 @@ bool board_try(struct board_seat *seat, uint64_t now, bool holder_is_dead, uint6
     }
     store(&m->seen_ns, now);
     store(&m->work_ns, now);
+    store(&m->percent, seat->percent);
     uint64_t turn = load(&seat->board->turn);
     int holder = member_of(turn);
     if (holder == seat->member && seat->sequence == turn >> 8)
@@ -275,6 +276,31 @@ bool board_alone(const struct board_seat *seat, uint64_t now, uint64_t within_ns
             return false;
     }
     return true;
+}
+
+/* Has a member before this one of the same slice been counted? */
+static bool is_counted(const struct board *board, int i, uint64_t group)
+{
+    for (int k = 0; k < i; k++)
+        if (load(&board->members[k].owner) && load(&board->members[k].group) == group)
+            return true;
+    return false;
+}
+
+uint32_t board_left_over(const struct board_seat *seat, uint64_t now, uint64_t within_ns)
+{
+    uint64_t taken = 0, unlimited = 1;
+    for (int i = 0; i < BOARD_MEMBERS; i++) {
+        const struct board_member *m = &seat->board->members[i];
+        uint64_t group = load(&m->group), percent = load(&m->percent);
+        if (i == seat->member || !load(&m->owner) || group == seat->group ||
+            !is_recent(load(&m->work_ns), now, within_ns) || is_counted(seat->board, i, group))
+            continue;
+        taken += percent < 100 ? percent : 100;
+        unlimited += percent == 0;
+    }
+    /* a little less, so that hand-overs do not come out of the shares */
+    return (uint32_t)((taken < 87 ? 97 - taken : 10) / unlimited);
 }
 
 uint32_t board_holder_pid(const struct board_seat *seat)

@@ -42,7 +42,7 @@ struct board_member {
     _Atomic uint64_t work_ns; /* last time it held or wanted the device */
     _Atomic uint64_t used_ns; /* time held, divided by weight */
     _Atomic uint64_t pid_ns;  /* inode of its pid namespace */
-    _Atomic uint64_t reserved;
+    _Atomic uint64_t percent; /* share it is limited to; 0 = not limited */
 };
 
 struct board {
@@ -65,6 +65,7 @@ struct board_seat {
     int member; /* -1 = no seat */
     uint64_t owner, group, pid_ns;
     uint32_t weight;    /* 1..400 */
+    uint32_t percent;   /* share it is limited to; 0 = not limited */
     uint64_t sequence;  /* of the turn we hold; 0 = none */
     uint64_t held_ns;   /* since when */
     uint64_t seen_turn; /* another holder's turn word, and since when we see it */
@@ -108,6 +109,10 @@ bool board_wanted(const struct board_seat *seat, uint64_t now);
 
 /* Nobody of another slice has used or wanted the device for within_ns. */
 bool board_alone(const struct board_seat *seat, uint64_t now, uint64_t within_ns);
+
+/* What the shares of the others who were active lately leave, in percent; at
+ * least 10, and divided among those without a limit. */
+uint32_t board_left_over(const struct board_seat *seat, uint64_t now, uint64_t within_ns);
 
 /* pid of the holder if it lives in our pid namespace, else 0. */
 uint32_t board_holder_pid(const struct board_seat *seat);

@@ -31,7 +31,8 @@ struct card {
     uint64_t last_sequence;      /* last turn given back */
     _Atomic uint64_t active_ns;  /* last grant */
     uint64_t active_count;
-    _Atomic uint64_t looked_ns;
+    _Atomic uint64_t looked_ns; /* at the neighbours; bit 0: there are some */
+    _Atomic uint32_t left_over; /* percent that they leave */
 };
 
 extern struct card cards[REGION_DEVICES];

@@ -215,12 +215,11 @@ static struct batch *batch_on(const struct lane *lane, CUstream stream)
 
 static struct batch *open_on(struct lane *lane, CUstream stream)
 {
-    struct batch *batch = batch_on(lane, stream);
-    if (batch || lane->n_open == LANE_STREAMS)
-        return batch;
+    if (lane->n_open == LANE_STREAMS)
+        return NULL;
     struct card *card = lane->card;
     struct meter *meter = meter_of(card, lane->context);
-    batch = meter ? batch_open(card, meter, stream) : NULL;
+    struct batch *batch = meter ? batch_open(card, meter, stream) : NULL;
     if (batch) {
         lane->open[lane->n_open++] = batch;
         turn_mark(card, batch);
@@ -281,20 +280,20 @@ static struct throttle_ticket gated(struct request *r, const void *function, uin
         lane_close(lane);
         int64_t chunk = acquire(r);
         if (chunk < 0)
-            return (struct throttle_ticket){false};
+            return (struct throttle_ticket){NULL, false};
         lane->credit_ns = chunk;
         lane->stamp = atomic_load(&lane_stamp);
     }
-    struct batch *batch = open_on(lane, stream);
+    struct batch *known = batch_on(lane, stream), *batch = known ? known : open_on(lane, stream);
     if (!batch) {
         charge_unmeasured(lane, r->price_ns ? r->price_ns : lane->credit_ns);
-        return (struct throttle_ticket){false};
+        return (struct throttle_ticket){NULL, false};
     }
     bool alone = r->price_ns == 0 || lane->credit_ns < 2 * r->price_ns || compute_capturing();
     if (r->price_ns == 0)
         batch->probe = true;
     spend(lane, function, size, stream, r->price_ns);
-    return (struct throttle_ticket){alone};
+    return (struct throttle_ticket){known ? NULL : batch, alone};
 }
 
 /* Nothing limits this process: the next launches need not even ask. */
@@ -320,7 +319,7 @@ static void settle_in(struct lane *lane, struct card *card, CUcontext context)
 
 struct throttle_ticket throttle_begin(const void *function, uint32_t size, CUstream stream)
 {
-    const struct throttle_ticket nothing = {false};
+    const struct throttle_ticket nothing = {NULL, false};
     struct lane *lane = lane_get();
     if (!lane)
         return nothing;
@@ -365,6 +364,8 @@ static void close_current(void)
 
 void throttle_end(const struct throttle_ticket *ticket)
 {
+    if (ticket->fresh) /* the kernel reached the device some time during the call */
+        ticket->fresh->first_ns += (port.now() - ticket->fresh->first_ns) / 2;
     if (ticket->close)
         close_current();
 }

@@ -18,7 +18,8 @@
 #include "preload/lane.h"
 
 struct throttle_ticket {
-    bool close; /* measure up to here at once */
+    struct batch *fresh; /* its first launch */
+    bool close;          /* measure up to here at once */
 };
 
 struct throttle_ticket throttle_begin(const void *function, uint32_t size, CUstream stream);

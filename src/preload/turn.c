@@ -167,6 +167,8 @@ static bool has_neighbours(struct card *card, uint64_t now)
         return looked & 1;
     check_board(card);
     bool alone = board_alone(&card->seat, now, NEIGHBOUR_NS);
+    atomic_store_explicit(&card->left_over, alone ? 100 : board_left_over(&card->seat, now, NEIGHBOUR_NS),
+                          memory_order_relaxed);
     atomic_store_explicit(&card->looked_ns, (now & ~UINT64_C(1)) | (alone ? 0 : 1), memory_order_relaxed);
     return !alone;
 }
@@ -181,6 +183,7 @@ struct turn_limit turn_limit_of(struct card *card, uint64_t now)
 {
     struct turn_limit limit = {.percent = limit_of((unsigned)(card - cards))};
     limit.tokens = limit.percent != 0;
+    card->seat.percent = limit.percent;
     if (!limit.tokens) {
         limit.percent = 100;
         limit.turns = card->board_is_shared && has_neighbours(card, now);
@@ -192,7 +195,9 @@ struct turn_limit turn_limit_of(struct card *card, uint64_t now)
         }
     }
     atomic_store_explicit(&card->account->cores_pct, limit.percent, memory_order_relaxed);
-    uint32_t weight = limit.percent * (slice.priority == 0 ? PRIORITY_WEIGHT : 1);
+    uint32_t percent =
+        card->seat.percent ? limit.percent : atomic_load_explicit(&card->left_over, memory_order_relaxed);
+    uint32_t weight = percent * (slice.priority == 0 ? PRIORITY_WEIGHT : 1);
     card->seat.weight = weight ? weight : 1;
     return limit;
 }

@@ -1,0 +1,731 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * See share_machine.h. The world lies in memory shared by all tenants; whoever
+ * holds the baton runs, until its clock has passed another's, or it waits.
+ */
+#include "share_machine.h"
+
+#include <fcntl.h>
+#include <glib.h>
+#include <glib/gstdio.h>
+#include <linux/futex.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "preload/board.h"
+#include "preload/compute.h"
+#include "preload/helper.h"
+#include "preload/lane.h"
+#include "preload/log.h"
+#include "preload/port.h"
+#include "preload/slice.h"
+#include "preload/throttle.h"
+#include "region/extension.h"
+
+enum { LOG_MAX = 1 << 19, EVENTS = 2048, QUEUE_DEPTH = 1024, JOBS = 4096, NOBODY = -1 };
+
+/* What calls cost the host, and how late sleepers wake. */
+#define COST_NOW 30
+#define COST_EVENT 400
+#define COST_LAUNCH 2000
+#define SPIN (20 * US)
+#define LATE_MAX (60 * US)
+
+struct interval {
+    int tenant;
+    uint64_t from, to;
+};
+
+struct job {
+    uint64_t left; /* of a kernel; 0 = a mark in the stream */
+    uint32_t stream;
+    int event;    /* NOBODY = kernel */
+    bool barrier; /* waits for the other ranks' */
+    bool counted;
+    uint64_t arrived;
+};
+
+/* A tenant's queue at the device. */
+struct queue {
+    uint64_t first, next; /* jobs are numbered; at n % JOBS */
+    struct job jobs[JOBS];
+};
+
+struct event {
+    bool recorded, done;
+    uint64_t at;
+};
+
+struct tenant {
+    _Atomic bool alive;
+    uint64_t clock;   /* its own time; while waiting: when it wakes */
+    const void *word; /* it waits on, or NULL */
+    uint64_t random;
+    uint32_t percent;
+    int pid;
+    uint64_t launches, waits, calls;
+    uint64_t barriers; /* reached */
+    struct queue queue;
+    struct event events[EVENTS];
+    uint32_t n_events;
+};
+
+struct device {
+    uint64_t at; /* simulated up to here */
+    int running; /* time-sliced: whose turn */
+    uint64_t slice_end;
+    uint32_t n_log;
+    struct interval log[LOG_MAX];
+};
+
+struct machine {
+    struct machine_setup setup;
+    _Atomic int baton;
+    int slice_fd[MACHINE_TENANTS]; /* what tells slices apart */
+    char board[MACHINE_DEVICES][GRANT_TEXT_MAX];
+    struct region_base base[MACHINE_TENANTS];
+    struct region_ext *ext[MACHINE_TENANTS];
+    struct tenant tenants[MACHINE_TENANTS];
+    struct device devices[MACHINE_DEVICES];
+};
+
+static struct machine *world;
+static int me = NOBODY;
+static const struct machine_tenant *what;
+
+/* ---- the device -------------------------------------------------------- */
+
+static void log_stretch(struct device *d, int tenant, uint64_t from, uint64_t to)
+{
+    if (from == to)
+        return;
+    if (d->n_log && d->log[d->n_log - 1].tenant == tenant && d->log[d->n_log - 1].to == from) {
+        d->log[d->n_log - 1].to = to;
+        return;
+    }
+    g_assert_cmpuint(d->n_log, <, LOG_MAX);
+    d->log[d->n_log++] = (struct interval){tenant, from, to};
+}
+
+/* Marks need no engine: they are reached when all before them is done. */
+static void pass_marks(struct tenant *t, uint64_t at)
+{
+    struct queue *q = &t->queue;
+    while (q->first < q->next) {
+        struct job *j = &q->jobs[q->first % JOBS];
+        if (j->left > 0 || j->arrived > at)
+            return;
+        if (j->event >= 0)
+            t->events[j->event] = (struct event){true, true, at > j->arrived ? at : j->arrived};
+        q->first++;
+    }
+}
+
+static struct job *head(int i, unsigned device, uint64_t at)
+{
+    struct tenant *t = &world->tenants[i];
+    if (world->setup.tenants[i].device != device || t->queue.first == t->queue.next)
+        return NULL;
+    struct job *j = &t->queue.jobs[t->queue.first % JOBS];
+    return j->arrived <= at ? j : NULL;
+}
+
+/* Whose kernel runs at d->at: first come, or the slice's owner. */
+static int choose(struct device *d, unsigned number)
+{
+    int best = NOBODY;
+    if (world->setup.slice_ns && d->running != NOBODY && d->at < d->slice_end &&
+        head(d->running, number, d->at))
+        return d->running;
+    for (int k = 1; k <= MACHINE_TENANTS; k++) {
+        int i = (d->running + k + MACHINE_TENANTS) % MACHINE_TENANTS;
+        struct job *j = head(i, number, d->at);
+        if (!j)
+            continue;
+        if (world->setup.slice_ns) {
+            best = i;
+            break;
+        }
+        if (best == NOBODY || j->arrived < head(best, number, d->at)->arrived)
+            best = i;
+    }
+    if (!world->setup.slice_ns && d->running != NOBODY && d->slice_end > d->at &&
+        head(d->running, number, d->at))
+        best = d->running; /* a kernel that began is not interrupted */
+    if (best != d->running || d->at >= d->slice_end)
+        d->slice_end = d->at + world->setup.slice_ns;
+    d->running = best;
+    return best;
+}
+
+static uint64_t next_arrival(unsigned number, uint64_t after)
+{
+    uint64_t next = UINT64_MAX;
+    for (int i = 0; i < MACHINE_TENANTS; i++) {
+        struct queue *q = &world->tenants[i].queue;
+        if (world->setup.tenants[i].device == number && q->first < q->next &&
+            q->jobs[q->first % JOBS].arrived > after && q->jobs[q->first % JOBS].arrived < next)
+            next = q->jobs[q->first % JOBS].arrived;
+    }
+    return next;
+}
+
+/* A barrier kernel runs until every rank that lives has arrived at its own. */
+static bool barrier_open(struct tenant *rank, struct job *job)
+{
+    rank->barriers += !job->counted;
+    job->counted = true;
+    for (int i = 0; i < MACHINE_TENANTS; i++) {
+        const struct tenant *t = &world->tenants[i];
+        if (world->setup.tenants[i].program == RANKS && t->alive && t->barriers < rank->barriers)
+            return false;
+    }
+    return true;
+}
+
+static void device_run(unsigned number, uint64_t until)
+{
+    struct device *d = &world->devices[number];
+    while (d->at < until) {
+        for (int i = 0; i < MACHINE_TENANTS; i++)
+            if (world->setup.tenants[i].device == number)
+                pass_marks(&world->tenants[i], d->at);
+        int i = choose(d, number);
+        uint64_t next = next_arrival(number, d->at);
+        uint64_t stop = next < until ? next : until;
+        if (i == NOBODY) {
+            d->at = stop;
+            continue;
+        }
+        struct job *j = head(i, number, d->at);
+        if (!world->setup.slice_ns) {
+            d->slice_end = UINT64_MAX;
+        } else if (d->slice_end > d->at && d->slice_end < stop) {
+            stop = d->slice_end;
+        }
+        uint64_t end = d->at + j->left < stop ? d->at + j->left : stop;
+        log_stretch(d, i, d->at, end);
+        j->left -= end - d->at;
+        d->at = end;
+        if (j->left == 0 && j->barrier && !barrier_open(&world->tenants[i], j))
+            j->left = SPIN; /* spins */
+        if (j->left == 0) {
+            if (!world->setup.slice_ns)
+                d->slice_end = 0;
+            world->tenants[i].queue.first++;
+            pass_marks(&world->tenants[i], d->at);
+        }
+    }
+}
+
+/* All devices up to a moment: ranks on several of them meet on the way. */
+static void devices_run(uint64_t until)
+{
+    if (what->program != RANKS) {
+        device_run(what->device, until);
+        return;
+    }
+    for (uint64_t at = world->devices[what->device].at; at < until;) {
+        at = at + SPIN < until ? at + SPIN : until;
+        for (unsigned d = 0; d < MACHINE_DEVICES; d++)
+            device_run(d, at);
+    }
+}
+
+/* ---- whose turn it is to run ------------------------------------------- */
+
+static void futex_word(_Atomic int *word, int operation, int value)
+{
+    syscall(SYS_futex, word, operation, value, NULL, NULL, 0);
+}
+
+static int earliest(void)
+{
+    int best = NOBODY;
+    for (int i = 0; i < MACHINE_TENANTS; i++)
+        if (world->tenants[i].alive &&
+            (best == NOBODY || world->tenants[i].clock < world->tenants[best].clock))
+            best = i;
+    return best;
+}
+
+static void pass_baton(void)
+{
+    int next = earliest();
+    if (next == me)
+        return;
+    atomic_store(&world->baton, next);
+    futex_word(&world->baton, FUTEX_WAKE, INT32_MAX);
+    if (me == NOBODY || !world->tenants[me].alive)
+        return;
+    for (int holder; (holder = atomic_load(&world->baton)) != me;)
+        futex_word(&world->baton, FUTEX_WAIT, holder);
+}
+
+static struct tenant *self(void)
+{
+    return &world->tenants[me];
+}
+
+static _Noreturn void end_of(void)
+{
+    self()->alive = false;
+    self()->queue.first = self()->queue.next; /* what a dead process had queued is dropped */
+    pass_baton();
+    _exit(0);
+}
+
+/* Time passes for this tenant; others whose time comes earlier run first. */
+static void spend(uint64_t ns)
+{
+    struct tenant *t = self();
+    t->clock += ns;
+    t->calls++;
+    uint64_t end = what->ends ? what->ends : world->setup.lasts;
+    if (what->dies && t->clock >= what->dies)
+        end_of();
+    if (what->dies_at_call && t->calls >= what->dies_at_call)
+        end_of();
+    pass_baton();
+    if (t->clock >= end)
+        end_of();
+    if (what->changes && t->clock >= what->changes)
+        t->percent = what->changes_to;
+    devices_run(t->clock);
+}
+
+static uint64_t dice(uint64_t below)
+{
+    struct tenant *t = self();
+    t->random = t->random * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
+    return below ? (t->random >> 24) % below : 0;
+}
+
+static void block(uint64_t due, const void *word)
+{
+    struct tenant *t = self();
+    uint64_t now = t->clock;
+    t->word = word;
+    t->waits++;
+    uint64_t late = (due > now ? due : now) + 5 * US + dice(LATE_MAX);
+    uint64_t end = what->ends ? what->ends : world->setup.lasts;
+    t->clock = late < end ? late : end;
+    pass_baton();
+    t->word = NULL;
+    spend(0);
+}
+
+/* ---- the port ---------------------------------------------------------- */
+
+static uint64_t port_now(void)
+{
+    spend(COST_NOW);
+    return self()->clock;
+}
+
+static void port_sleep_until(uint64_t due)
+{
+    block(due, NULL);
+}
+
+static void port_wait(_Atomic uint32_t *word, uint32_t seen, uint64_t due, bool shared)
+{
+    (void)shared;
+    spend(COST_EVENT);
+    if (*word == seen)
+        block(due, word);
+}
+
+static void port_wake(_Atomic uint32_t *word, bool shared)
+{
+    (void)shared;
+    spend(COST_EVENT);
+    for (int i = 0; i < MACHINE_TENANTS; i++) {
+        struct tenant *t = &world->tenants[i];
+        uint64_t soon = self()->clock + 10 * US + dice(40 * US);
+        if (t->alive && t->word == word && t->clock > soon)
+            t->clock = soon;
+    }
+}
+
+static bool port_is_alive(uint32_t pid)
+{
+    for (int i = 0; i < MACHINE_TENANTS; i++)
+        if (world->tenants[i].pid == (int)pid)
+            return world->tenants[i].alive;
+    return true;
+}
+
+static int port_device(void)
+{
+    return 0;
+}
+
+static CUcontext port_context(void)
+{
+    return (CUcontext)(uintptr_t)0x1000;
+}
+
+static bool port_event_create(CUevent *ret)
+{
+    spend(COST_EVENT);
+    g_assert_cmpuint(self()->n_events, <, EVENTS);
+    *ret = (CUevent)(uintptr_t)(++self()->n_events);
+    return true;
+}
+
+static struct event *event_of(CUevent event)
+{
+    return &self()->events[(uintptr_t)event - 1];
+}
+
+static void enqueue(struct job job)
+{
+    struct tenant *t = self();
+    while (t->queue.next - t->queue.first >= QUEUE_DEPTH)
+        block(t->clock + 50 * US, NULL);
+    job.arrived = t->clock;
+    t->queue.jobs[t->queue.next++ % JOBS] = job;
+}
+
+static bool port_event_record(CUevent event, CUstream stream)
+{
+    spend(COST_EVENT);
+    *event_of(event) = (struct event){.recorded = true};
+    enqueue((struct job){.stream = (uint32_t)(uintptr_t)stream, .event = (int)(uintptr_t)event - 1});
+    devices_run(self()->clock);
+    pass_marks(self(), self()->clock);
+    return true;
+}
+
+static CUresult port_event_query(CUevent event)
+{
+    spend(COST_EVENT);
+    return event_of(event)->done ? CUDA_SUCCESS : CUDA_ERROR_NOT_READY;
+}
+
+static bool port_event_between(CUevent from, CUevent to, double *ret_ns)
+{
+    spend(COST_EVENT);
+    *ret_ns = (double)event_of(to)->at - (double)event_of(from)->at;
+    return event_of(from)->done && event_of(to)->done;
+}
+
+static void port_event_destroy(CUevent event)
+{
+    (void)event;
+}
+
+static bool port_is_capturing(CUstream stream)
+{
+    (void)stream;
+    return false;
+}
+
+static CUstreamCaptureMode port_capture_mode(CUstreamCaptureMode mode)
+{
+    return mode;
+}
+
+struct port port = {
+    .now = port_now,
+    .sleep_until = port_sleep_until,
+    .wait = port_wait,
+    .wake = port_wake,
+    .is_alive = port_is_alive,
+    .device = port_device,
+    .context = port_context,
+    .event_create = port_event_create,
+    .event_record = port_event_record,
+    .event_query = port_event_query,
+    .event_between_ns = port_event_between,
+    .event_destroy = port_event_destroy,
+    .is_capturing = port_is_capturing,
+    .capture_mode = port_capture_mode,
+};
+
+/* ---- what the gate sees of the slice ----------------------------------- */
+
+struct slice slice;
+struct helper helper;
+
+enum slice_state slice_attach(void)
+{
+    return SLICE_ON;
+}
+
+uint32_t slice_cores_limit(unsigned d)
+{
+    (void)d;
+    return self()->percent;
+}
+
+void helper_wake(void) {}
+
+bool compute_capturing(void)
+{
+    return false;
+}
+
+void log_line(enum log_level level, const char *file, int line, const char *format, ...)
+{
+    (void)level, (void)file, (void)line, (void)format;
+}
+
+/* ---- programs ---------------------------------------------------------- */
+
+static uint64_t duration(unsigned us)
+{
+    uint64_t mean = us * US, span = mean * what->jitter / 100;
+    return span ? mean - span + dice(2 * span + 1) : mean;
+}
+
+static void launch(uintptr_t function, uint32_t size, unsigned stream, unsigned us, bool barrier)
+{
+    const void *f = (const void *)(function << 12);
+    CUstream s = (CUstream)(uintptr_t)(0x100 * (stream + 1));
+    self()->launches++;
+    bool free = lane_pass(f, size, s);
+    struct throttle_ticket ticket = {NULL, false};
+    if (!free)
+        ticket = throttle_begin(f, size, s);
+    spend(COST_LAUNCH);
+    enqueue((struct job){.left = duration(us), .stream = stream, .event = NOBODY, .barrier = barrier});
+    if (!free)
+        throttle_end(&ticket);
+}
+
+static void drain(void)
+{
+    throttle_before_sync();
+    while (self()->queue.first < self()->queue.next)
+        block(self()->clock + 5 * US, NULL);
+    throttle_after_sync();
+}
+
+static struct board *board_of(void)
+{
+    static struct board *board;
+    if (!board) {
+        int fd = g_open(world->board[what->device], O_RDWR | O_CLOEXEC);
+        board = mmap(NULL, BOARD_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+        g_assert_true(board != MAP_FAILED);
+    }
+    return board;
+}
+
+/* Takes the turn the moment it can and never gives it back. */
+static void greedy(struct board *board)
+{
+    struct board_seat seat = {.board = board, .member = -1, .owner = 77, .group = 78, .weight = 1};
+    for (;;) {
+        uint64_t now = port.now(), due;
+        if (board_sit(&seat, now) && board_try(&seat, now, false, &due))
+            board_renew(&seat, now, UINT64_MAX);
+        atomic_store(&board->lease_ns, UINT64_MAX);
+        block(now + 2 * MS, NULL);
+    }
+}
+
+static void scribble(struct board *board)
+{
+    _Atomic uint64_t *words = (_Atomic uint64_t *)(void *)board;
+    for (int i = 0; i < 16; i++)
+        atomic_store(&words[dice(BOARD_BYTES / 8)], dice(4) ? self()->random * 2654435761u : self()->clock);
+}
+
+static void step(unsigned n)
+{
+    switch (what->program) {
+    case FLOOD:
+        launch(1, 7, 0, what->us, false);
+        break;
+    case SYNCING:
+        launch(1, 7, 0, what->us, false);
+        drain();
+        break;
+    case BURSTY:
+        launch(1, 7, 0, what->us, false);
+        if (n % 20 == 19) {
+            drain();
+            block(self()->clock + 30 * MS, NULL);
+        }
+        break;
+    case PAIR:
+        launch(n % 2 ? 1 : 2, 7, 0, n % 2 ? what->us : what->us2, false);
+        break;
+    case SIZES:
+        launch(1, n % 2 ? 7 : 9, 0, n % 2 ? what->us : what->us2, false);
+        break;
+    case STREAMS:
+        launch(1, 7, n % 4, what->us, false);
+        break;
+    case HOSTBOUND:
+        launch(1, 7, 0, what->us, false);
+        spend(2 * what->us * US);
+        break;
+    case VANDAL:
+        launch(1, 7, 0, what->us, false);
+        scribble(board_of());
+        break;
+    case RANKS:
+        launch(1, 7, 0, what->us, false);
+        launch(2, 7, 0, what->us / 4 + 1, true);
+        break;
+    case GREEDY:
+        greedy(board_of());
+    }
+}
+
+static void run_tenant(int i)
+{
+    me = i;
+    what = &world->setup.tenants[i];
+    for (int holder; (holder = atomic_load(&world->baton)) != me;)
+        futex_word(&world->baton, FUTEX_WAIT, holder);
+    unsigned owner = what->slice ? what->slice - 1 : (unsigned)i;
+    slice.region.base = &world->base[owner];
+    slice.region.base->utilization_switch = 1;
+    slice.region.ext = world->ext[owner];
+    slice.region.fd = world->slice_fd[owner];
+    slice.slot = i;
+    slice.n_devices = 1;
+    slice.policy = what->lends ? GRANT_POLICY_DEFAULT : GRANT_POLICY_FORCE;
+    slice.priority = what->priority ? 0 : 1;
+    if (!world->setup.no_board)
+        memcpy(slice.board[0], world->board[what->device], sizeof slice.board[0]);
+    spend(1);
+    for (unsigned n = 0;; n++)
+        step(n);
+}
+
+/* ---- runs -------------------------------------------------------------- */
+
+static void *shared(size_t bytes)
+{
+    void *memory =
+        mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    g_assert_true(memory != MAP_FAILED);
+    return memory;
+}
+
+static void make_board(struct machine *m, unsigned d)
+{
+    g_autofree char *zero = g_malloc0(BOARD_BYTES);
+    g_autofree char *path = g_strdup_printf("%s/hami-share-%d-%u", g_get_tmp_dir(), (int)getpid(), d);
+    g_strlcpy(m->board[d], path, sizeof m->board[d]);
+    g_assert_true(g_file_set_contents(path, zero, BOARD_BYTES, NULL));
+}
+
+struct machine *machine_run(const struct machine_setup *setup, uint64_t seed)
+{
+    struct machine *m = shared(sizeof *m);
+    m->setup = *setup;
+    world = m;
+    for (unsigned d = 0; d < MACHINE_DEVICES; d++) {
+        make_board(m, d);
+        m->devices[d].running = NOBODY;
+    }
+    atomic_store(&m->baton, NOBODY);
+    for (int i = 0; i < MACHINE_TENANTS; i++) {
+        const struct machine_tenant *t = &setup->tenants[i];
+        m->ext[i] = shared(sizeof *m->ext[i]);
+        m->slice_fd[i] = memfd_create("slice", MFD_CLOEXEC);
+        if (!t->us)
+            continue;
+        m->tenants[i].clock = S + t->starts + (uint64_t)i * 7 * US; /* time 0 means "never" in many places */
+        m->tenants[i].percent = t->percent;
+        m->tenants[i].random = seed * 1000003 + (uint64_t)i * 7919 + 1;
+        m->tenants[i].alive = true;
+    }
+    fflush(NULL);
+    for (int i = 0; i < MACHINE_TENANTS; i++) {
+        if (!m->tenants[i].alive)
+            continue;
+        pid_t pid = fork();
+        if (pid == 0)
+            run_tenant(i);
+        m->tenants[i].pid = pid;
+    }
+    pass_baton();
+    for (int i = 0; i < MACHINE_TENANTS; i++) {
+        int status;
+        if (m->tenants[i].pid == 0)
+            continue;
+        g_assert_cmpint(waitpid(m->tenants[i].pid, &status, 0), ==, m->tenants[i].pid);
+        g_assert_cmpint(status, ==, 0);
+    }
+    for (unsigned d = 0; d < MACHINE_DEVICES; d++)
+        g_unlink(m->board[d]);
+    return m;
+}
+
+void machine_free(struct machine *machine)
+{
+    for (int i = 0; i < MACHINE_TENANTS; i++) {
+        close(machine->slice_fd[i]);
+        munmap(machine->ext[i], sizeof *machine->ext[i]);
+    }
+    munmap(machine, sizeof *machine);
+}
+
+static uint64_t used(const struct machine *m, unsigned tenant, uint64_t from, uint64_t to)
+{
+    const struct device *d = &m->devices[m->setup.tenants[tenant].device];
+    uint64_t sum = 0;
+    for (uint32_t i = 0; i < d->n_log; i++) {
+        const struct interval *v = &d->log[i];
+        uint64_t a = v->from > from ? v->from : from, b = v->to < to ? v->to : to;
+        if (v->tenant == (int)tenant && a < b)
+            sum += b - a;
+    }
+    return sum;
+}
+
+double machine_share(const struct machine *machine, unsigned tenant, uint64_t from, uint64_t to)
+{
+    return 100.0 * (double)used(machine, tenant, from, to) / (double)(to - from);
+}
+
+double machine_mae(const struct machine *machine, unsigned tenant, double percent, uint64_t from, uint64_t to,
+                   uint64_t window)
+{
+    double sum = 0;
+    unsigned n = 0;
+    for (uint64_t t = from; t + window <= to; t += window, n++) {
+        double off = machine_share(machine, tenant, t, t + window) - percent;
+        sum += off < 0 ? -off : off;
+    }
+    return n ? sum / n : 0;
+}
+
+uint64_t machine_longest_pause(const struct machine *machine, unsigned tenant, uint64_t from, uint64_t to)
+{
+    const struct device *d = &machine->devices[machine->setup.tenants[tenant].device];
+    uint64_t longest = 0, last = from;
+    for (uint32_t i = 0; i < d->n_log; i++) {
+        const struct interval *v = &d->log[i];
+        if (v->tenant != (int)tenant || v->to < from || v->from > to)
+            continue;
+        if (v->from > last && v->from - last > longest)
+            longest = v->from - last;
+        last = v->to;
+    }
+    return to > last && to - last > longest ? to - last : longest;
+}
+
+uint64_t machine_launches(const struct machine *machine, unsigned tenant)
+{
+    return machine->tenants[tenant].launches;
+}
+
+uint64_t machine_waits(const struct machine *machine, unsigned tenant)
+{
+    return machine->tenants[tenant].waits;
+}

@@ -1,0 +1,122 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Shares of the device, asserted exactly: the real gate against a machine in
+ * virtual time (share_machine.h). Every run is determined by its seed, which is
+ * printed; HAMI_TEST_SEED repeats one.
+ */
+#include "share_machine.h"
+
+#include <glib.h>
+#include <stdlib.h>
+
+static uint64_t seed = 20;
+
+struct row {
+    const char *name;
+    struct machine_setup setup;
+    double bias_pp;   /* largest difference of a share; 0 = not looked at */
+    double mae_pp;    /* over 100 ms, above the floor */
+    double ratio_pct; /* largest error of neighbours' ratio; 0 = not looked at */
+};
+
+#define ONE(q, d, j, p)                                                                                      \
+    {                                                                                                        \
+        .lasts = 4 * S, .tenants = { {.percent = q, .us = d, .jitter = j, .program = p} }                    \
+    }
+#define LONG(q, d, j, p)                                                                                     \
+    {                                                                                                        \
+        .lasts = 21 * S, .tenants = { {.percent = q, .us = d, .jitter = j, .program = p} }                   \
+    }
+#define TWO(qa, da, ja, qb, db, jb)                                                                          \
+    {                                                                                                        \
+        .lasts = 6 * S, .tenants = {                                                                         \
+            {.percent = qa, .us = da, .jitter = ja},                                                         \
+            {.percent = qb, .us = db, .jitter = jb}                                                          \
+        }                                                                                                    \
+    }
+#define THREE(da, ja, db, jb, dc, jc)                                                                        \
+    {                                                                                                        \
+        .lasts = 6 * S, .tenants = {                                                                         \
+            {.percent = 20, .us = da, .jitter = ja},                                                         \
+            {.percent = 30, .us = db, .jitter = jb},                                                         \
+            {.percent = 40, .us = dc, .jitter = jc}                                                          \
+        }                                                                                                    \
+    }
+
+static const struct row rows[] = {
+    {"alone/20us_q5", ONE(5, 20, 0, FLOOD), 0.5, 1, 0},
+    {"alone/20us_q50", ONE(50, 20, 0, FLOOD), 0.5, 1, 0},
+    {"alone/20us_q90", ONE(90, 20, 0, FLOOD), 0.5, 1, 0},
+    {"alone/100us_q10", ONE(10, 100, 0, FLOOD), 0.5, 1, 0},
+    {"alone/300us_q25", ONE(25, 300, 0, FLOOD), 0.5, 1, 0},
+    {"alone/300us_q50", ONE(50, 300, 0, FLOOD), 0.5, 1, 0},
+    {"alone/300us_q90", ONE(90, 300, 0, FLOOD), 0.5, 1, 0},
+    {"alone/1500us_q30", ONE(30, 1500, 0, FLOOD), 0.5, 1, 0},
+    {"alone/1500us_q70", ONE(70, 1500, 0, FLOOD), 0.5, 1, 0},
+    {"alone/10ms_q50", LONG(50, 10000, 0, FLOOD), 0.5, 1, 0},
+    {"alone/40ms_q50", LONG(50, 40000, 0, FLOOD), 0.7, 1, 0},
+    {"alone/20us_random_q50", ONE(50, 20, 90, FLOOD), 0.5, 1, 0},
+    {"alone/300us_random_q50", ONE(50, 300, 90, FLOOD), 0.5, 1, 0},
+    {"alone/1500us_random_q30", ONE(30, 1500, 90, FLOOD), 0.5, 1, 0},
+    {"alone/10ms_random_q50", LONG(50, 10000, 90, FLOOD), 0.7, 2, 0},
+    {"alone/sync_100us_q30", ONE(30, 100, 0, SYNCING), 0.5, 1, 0},
+    {"alone/sync_1500us_random_q50", ONE(50, 1500, 90, SYNCING), 0.5, 1, 0},
+    {"alone/four_streams_q50", ONE(50, 300, 30, STREAMS), 0.5, 1, 0},
+    {"alone/host_bound_q20", ONE(20, 100, 0, HOSTBOUND), 0.5, 1, 0},
+    {"two/fixed_300us", TWO(30, 300, 0, 70, 300, 0), 0, 0, 2},
+    {"two/fixed_100us_and_5ms", TWO(30, 100, 0, 70, 5000, 0), 0, 0, 2.5},
+    {"two/fixed_20us", TWO(30, 20, 0, 70, 20, 0), 0, 0, 2},
+    {"two/half_each_1500us", TWO(50, 1500, 0, 50, 1500, 0), 0, 0, 2},
+    {"two/random_300us", TWO(30, 300, 90, 70, 300, 90), 0, 0, 5},
+    {"two/random_1500us", TWO(30, 1500, 90, 70, 1500, 90), 0, 0, 5},
+    {"two/with_room_left", TWO(20, 300, 90, 50, 1500, 30), 0.5, 0, 2},
+    {"three/fixed", THREE(300, 0, 300, 0, 300, 0), 0.5, 2, 2},
+    {"three/random", THREE(300, 90, 1500, 90, 100, 90), 0.7, 2, 5},
+    {"three/long_and_short", THREE(20, 0, 10000, 0, 300, 0), 1.5, 0, 5},
+};
+
+static double floor_of(const struct machine_tenant *t)
+{
+    double d_ms = t->us / 1000.0 * (100 + t->jitter) / 100;
+    return d_ms * (100 - t->percent) / 200;
+}
+
+static void check_row(const void *data)
+{
+    const struct row *row = data;
+    struct machine *m = machine_run(&row->setup, seed);
+    uint64_t from = S + S / 2, to = S + row->setup.lasts - S / 2;
+    double before = 0;
+    g_test_message("seed %" G_GUINT64_FORMAT, seed);
+    to = from + (row->setup.lasts - 3 * S / 2) / (100 * MS) * (100 * MS);
+    if (to > row->setup.lasts)
+        to = row->setup.lasts - (row->setup.lasts - from) % (100 * MS);
+    for (unsigned i = 0; i < MACHINE_TENANTS && row->setup.tenants[i].us; i++) {
+        const struct machine_tenant *t = &row->setup.tenants[i];
+        double share = machine_share(m, i, from, to), mae = machine_mae(m, i, t->percent, from, to, 100 * MS);
+        double got = share / t->percent;
+        g_test_message("%u%%: got %.2f, MAE %.2f above %.2f, %" G_GUINT64_FORMAT " launches", t->percent,
+                       share, mae, floor_of(t), machine_launches(m, i));
+        if (row->bias_pp > 0)
+            g_assert_cmpfloat(ABS(share - t->percent), <=, row->bias_pp);
+        if (row->mae_pp > 0)
+            g_assert_cmpfloat(mae, <=, floor_of(t) + row->mae_pp);
+        if (row->ratio_pct > 0 && i > 0)
+            g_assert_cmpfloat(ABS(before / got - 1) * 100, <=, row->ratio_pct);
+        before = got;
+    }
+    machine_free(m);
+}
+
+int main(int argc, char **argv)
+{
+    g_test_init(&argc, &argv, NULL);
+    const char *given = g_getenv("HAMI_TEST_SEED");
+    if (given)
+        seed = strtoull(given, NULL, 10);
+    for (gsize i = 0; i < G_N_ELEMENTS(rows); i++) {
+        g_autofree char *path = g_strdup_printf("/share/%s", rows[i].name);
+        g_test_add_data_func(path, &rows[i], check_row);
+    }
+    return g_test_run();
+}

@@ -18,6 +18,8 @@ void sim_event_set(struct sim_event *e, const struct sim_fence *fence)
     if (e->fence.floor_ns < now)
         e->fence.floor_ns = now;
     e->recorded = true;
+    if (e->shared != NULL)
+        sim_event_publish(e);
 }
 
 void sim_event_place(struct sim_event *e, struct sim_stream *s)
@@ -34,6 +36,8 @@ void sim_event_place(struct sim_event *e, struct sim_stream *s)
 void sim_event_join(struct sim_event *e, struct sim_stream *s)
 {
     struct sim_fence fence = s->done;
+    if (e->shared != NULL)
+        sim_event_refresh(e);
     if (!e->recorded)
         return;
     sim_fence_join(&fence, &e->fence);
@@ -68,6 +72,8 @@ CUresult cuEventDestroy_v2(CUevent handle)
     pthread_mutex_lock(&sim_driver_lock);
     free(e->capture_after);
     e->capture_after = NULL;
+    if (e->shared != NULL)
+        sim_event_unshare(e);
     sim_object_free(e);
     pthread_mutex_unlock(&sim_driver_lock);
     return CUDA_SUCCESS;
@@ -182,6 +188,8 @@ static CUresult look(CUevent handle, struct sim_fence *ret, bool *ret_pending)
     if (r == CUDA_SUCCESS)
         r = sim_device_health(e->ctx->device);
     pthread_mutex_lock(&sim_driver_lock);
+    if (e->shared != NULL)
+        sim_event_refresh(e);
     *ret = e->fence;
     *ret_pending = e->waiting > 0;
     pthread_mutex_unlock(&sim_driver_lock);

@@ -16,7 +16,7 @@
 #define SIM_SHARE_PAGE 4096ULL
 #define SIM_SHARE_HOLDERS 64
 
-enum sim_share_kind { SIM_SHARE_VMM = 1, SIM_SHARE_IPC, SIM_SHARE_POOL };
+enum sim_share_kind { SIM_SHARE_VMM = 1, SIM_SHARE_IPC, SIM_SHARE_POOL, SIM_SHARE_EVENT };
 
 /* The page behind the bytes. */
 struct sim_share {

@@ -50,28 +50,35 @@ static bool exchange(struct sim_arena *a, struct sim_block *b, enum sim_share_ki
     return true;
 }
 
-bool sim_share_export(struct sim_arena *a, struct sim_block *b, enum sim_share_kind kind,
-                      struct sim_share_token *ret)
+bool sim_share_token_of(const struct sim_bytes *bytes, enum sim_share_kind kind, struct sim_share_token *ret)
 {
     struct stat st;
-    struct sim_block *whole = b->region->unit_shift == SIM_CHUNK_SHIFT ? b : b->region->owner;
-    if ((!whole->bytes && !exchange(a, whole, kind)) || fstat(whole->bytes->fd, &st) != 0)
+    if (fstat(bytes->fd, &st) != 0)
         return false;
     *ret = (struct sim_share_token){
         .magic = SIM_SHARE_MAGIC,
         .pid = (int32_t)getpid(),
-        .fd = whole->bytes->fd,
+        .fd = bytes->fd,
         .inode = (uint64_t)st.st_ino,
-        .offset = b->base - whole->base,
-        .size = b->size,
         .kind = (uint32_t)kind,
     };
     return true;
 }
 
+bool sim_share_export(struct sim_arena *a, struct sim_block *b, enum sim_share_kind kind,
+                      struct sim_share_token *ret)
+{
+    struct sim_block *whole = b->region->unit_shift == SIM_CHUNK_SHIFT ? b : b->region->owner;
+    if ((!whole->bytes && !exchange(a, whole, kind)) || !sim_share_token_of(whole->bytes, kind, ret))
+        return false;
+    ret->offset = b->base - whole->base;
+    ret->size = b->size;
+    return true;
+}
+
 /* ---- importing ---- */
 
-static struct sim_bytes *fetch(const struct sim_share_token *t)
+struct sim_bytes *sim_share_fetch(const struct sim_share_token *t)
 {
     char path[64];
     struct stat st;
@@ -117,7 +124,7 @@ static CUresult open_locked(const struct sim_share_token *t, struct sim_context 
             return CUDA_SUCCESS;
         }
     }
-    struct sim_bytes *bytes = fetch(t);
+    struct sim_bytes *bytes = sim_share_fetch(t);
     struct opened *o = bytes ? calloc(1, sizeof *o) : NULL;
     CUresult rc = o ? place(bytes, ctx, o) : CUDA_ERROR_MAP_FAILED;
     if (rc != CUDA_SUCCESS) {

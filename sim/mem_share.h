@@ -20,6 +20,10 @@ _Static_assert(sizeof(struct sim_share_token) <= 64, "an IPC handle has 64 bytes
 /* The arena's lock held. The chunk of a small block is shared as a whole. */
 bool sim_share_export(struct sim_arena *arena, struct sim_block *block, enum sim_share_kind kind,
                       struct sim_share_token *ret);
+/* What another process needs to find shared bytes, and those bytes; NULL when
+ * they are gone. */
+bool sim_share_token_of(const struct sim_bytes *bytes, enum sim_share_kind kind, struct sim_share_token *ret);
+struct sim_bytes *sim_share_fetch(const struct sim_share_token *token);
 /* Opening the same block again counts, and answers the same address. */
 CUresult sim_share_open(const struct sim_share_token *token, struct sim_context *ctx, CUdeviceptr *ret);
 bool sim_share_close(CUdeviceptr address);

@@ -23,6 +23,13 @@ void sim_memory_synchronized(void);
 CUdeviceptr sim_memory_global(struct sim_context *ctx, size_t bytes);
 void sim_memory_global_free(CUdeviceptr address);
 
+/* ---- events shared between processes: e->shared is set, driver lock held ---- */
+
+struct sim_event;
+void sim_event_publish(const struct sim_event *e); /* after its place has changed */
+void sim_event_refresh(struct sim_event *e);       /* before its place is used */
+void sim_event_unshare(struct sim_event *e);
+
 /* ---- graph nodes ---- */
 
 /* Checks what a copy or set node would do in ctx (NULL: the current one). */

@@ -19,6 +19,7 @@
 #include "core.h"
 #include "state.h"
 
+struct sim_bytes;
 struct sim_capture;
 struct sim_deferred;
 struct sim_event;
@@ -199,6 +200,7 @@ struct sim_event {
     bool recorded;
     uint32_t waiting; /* records that are still behind a host function */
     struct sim_fence fence;
+    struct sim_bytes *shared;   /* with other processes (mem_ipc_event.c) */
     uint64_t capture_id;        /* recorded in that capture; 0: in none */
     CUgraphNode *capture_after; /* nodes it stands for */
     size_t n_capture_after;

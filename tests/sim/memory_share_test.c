@@ -95,6 +95,64 @@ static void forged_handles_are_refused(void)
     g_rand_free(rand);
 }
 
+/* ---- events ---- */
+
+enum { SETS = 40, AT_LEAST_US = 400000 }; /* 40 sets of 8 GiB take 0.44 s on this card */
+
+struct promise {
+    CUipcEventHandle handle;
+    gint64 not_before_us;
+};
+
+static void waiter(void)
+{
+    struct promise promise;
+    CUevent e;
+    CUstream s;
+    CUdeviceptr p;
+    machine_start();
+    assert_ok(cuStreamCreate(&s, CU_STREAM_NON_BLOCKING));
+    assert_ok(cuMemAlloc_v2(&p, 64));
+    machine_receive(3, &promise, sizeof promise);
+    assert_ok(cuIpcOpenEventHandle(&e, promise.handle));
+    assert_ok(cuStreamWaitEvent(s, e, 0));
+    assert_ok(cuMemsetD8Async(p, 1, 64, s));
+    assert_ok(cuEventSynchronize(e));
+    g_assert_cmpint(g_get_monotonic_time(), >=, promise.not_before_us);
+    assert_ok(cuEventQuery(e));
+    assert_ok(cuStreamSynchronize(s));
+    assert_ok(cuEventDestroy_v2(e));
+}
+
+static void an_event_is_waited_for_in_another_process(void)
+{
+    int fd;
+    struct promise promise;
+    CUevent e, own;
+    CUstream s;
+    CUdeviceptr p;
+    GPid child = machine_child("waiter", &fd);
+    assert_ok(cuStreamCreate(&s, CU_STREAM_NON_BLOCKING));
+    assert_ok(cuEventCreate(&own, CU_EVENT_DISABLE_TIMING));
+    g_assert_cmpint(cuIpcGetEventHandle(&promise.handle, own), ==, CUDA_ERROR_INVALID_HANDLE);
+    assert_ok(cuEventCreate(&e, CU_EVENT_INTERPROCESS | CU_EVENT_DISABLE_TIMING));
+    assert_ok(cuIpcGetEventHandle(&promise.handle, e));
+    CUevent twin;
+    g_assert_cmpint(cuIpcOpenEventHandle(&twin, promise.handle), ==, CUDA_ERROR_INVALID_CONTEXT);
+    assert_ok(cuMemAlloc_v2(&p, 8ULL << 30));
+    promise.not_before_us = g_get_monotonic_time() + AT_LEAST_US;
+    for (unsigned i = 0; i < SETS; i++)
+        assert_ok(cuMemsetD8Async(p, 1, 8ULL << 30, s));
+    assert_ok(cuEventRecord(e, s)); /* after the handle was made */
+    machine_send(fd, &promise, sizeof promise, -1);
+    machine_join(child);
+    close(fd);
+    assert_ok(cuEventQuery(e));
+    assert_ok(cuEventDestroy_v2(e));
+    assert_ok(cuMemFree_v2(p));
+    assert_ok(cuStreamDestroy_v2(s));
+}
+
 /* ---- graphs ---- */
 
 static guint64 graph_figure(CUgraphMem_attribute a)
@@ -185,12 +243,16 @@ static void allocation_in_a_capture_is_refused_unless_relaxed(void)
 
 int main(int argc, char **argv)
 {
-    machine_init(&argc, &argv, "2xa100-40g,null_model=true,real_bytes_max=64MiB");
+    machine_init(&argc, &argv, "2xa100-40g,real_bytes_max=64MiB");
     if (g_strcmp0(machine_child_name(), "importer") == 0)
         return importer(), 0;
+    if (g_strcmp0(machine_child_name(), "waiter") == 0)
+        return waiter(), 0;
     machine_start();
     g_test_add_func("/ipc/memory_is_seen_by_another_process", memory_is_seen_by_another_process);
     g_test_add_func("/ipc/forged_handles_are_refused", forged_handles_are_refused);
+    g_test_add_func("/ipc/an_event_is_waited_for_in_another_process",
+                    an_event_is_waited_for_in_another_process);
     g_test_add_func("/graph/graphs_keep_their_memory_until_trimmed", graphs_keep_their_memory_until_trimmed);
     g_test_add_func("/graph/captured_copies_run_at_every_launch", captured_copies_run_at_every_launch);
     g_test_add_func("/graph/allocation_in_a_capture_is_refused_unless_relaxed",

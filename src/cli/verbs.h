@@ -9,6 +9,7 @@
 #define VERBS                                                                                                \
     VERB(run)                                                                                                \
     VERB(ps)                                                                                                 \
+    VERB(top)                                                                                                \
     VERB(resize)                                                                                             \
     VERB(stop)                                                                                               \
     VERB(suspend)                                                                                            \

@@ -1,0 +1,164 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * hami top: cards and slices, live.
+ */
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <termios.h>
+#include <unistd.h>
+
+#include "cli/cli.h"
+#include "cli/top_draw.h"
+
+static bool once, as_json;
+static const char *simulated, *interval;
+
+static const struct cli_option options[] = {
+    {"once", '1', CLI_FLAG, NULL, "print once and end", &once},
+    {"json", 0, CLI_FLAG, NULL, "as JSON (with --once: one object, else one a line)", &as_json},
+    {"interval", 'i', CLI_TEXT, "TIME", "between two looks (default 1s)", &interval},
+    {"sim", 0, CLI_TEXT, "PROFILE", "look at this simulated machine's cards as well", &simulated},
+    {0},
+};
+
+static volatile sig_atomic_t ended;
+
+static void on_end(int signal)
+{
+    (void)signal;
+    ended = 1;
+}
+
+/* Asks the driver once, so that cards without a slice are shown. A host
+ * without a driver still shows what the ledger knows. */
+static bool look_for_cards(struct broker *b, GError **error)
+{
+    g_autofree struct driver_inventory *inventory = g_new0(struct driver_inventory, 1);
+    if (!simulated) {
+        broker_discover(b, NULL, NULL, inventory, NULL);
+        return true;
+    }
+    g_autofree char *machine = broker_machine(simulated);
+    g_autofree char *state = broker_sim_state(machine);
+    return broker_discover(b, machine, state, inventory, error);
+}
+
+static json_t *frame_json(GArray *cards, GPtrArray *before, GPtrArray *now)
+{
+    json_t *card_list = json_array(), *slice_list = json_array();
+    for (guint i = 0; i < cards->len; i++)
+        json_array_append_new(card_list, view_card_json(&g_array_index(cards, struct view_card, i)));
+    for (guint i = 0; i < now->len; i++) {
+        const struct view_slice *v = g_ptr_array_index(now, i);
+        json_array_append_new(slice_list, view_json(view_find(before, v->slice.id), v));
+    }
+    return json_pack("{s:I, s:o, s:o}", "time_ms", (json_int_t)(g_get_real_time() / 1000), "cards", card_list,
+                     "slices", slice_list);
+}
+
+static bool show(struct broker *b, GPtrArray *before, GPtrArray *now, bool live, GError **error)
+{
+    g_autoptr(GArray) cards = view_cards(b, before, now, error);
+    if (!cards)
+        return false;
+    if (as_json && once)
+        return cli_print_json(frame_json(cards, before, now)) == STATUS_OK;
+    if (as_json) {
+        json_t *frame = frame_json(cards, before, now);
+        json_dumpf(frame, stdout, JSON_COMPACT);
+        json_decref(frame);
+        putchar('\n');
+    } else {
+        g_autoptr(GString) text = g_string_new(live ? "\033[H" : NULL);
+        top_draw(text, cards, before, now, cli_width(), cli_colour(STDOUT_FILENO), live);
+        fputs(text->str, stdout);
+    }
+    return fflush(stdout) == 0;
+}
+
+/* True when it is time for the next look; false when the user wants to end. */
+static bool pause_until_next(uint64_t interval_ms, bool live)
+{
+    struct pollfd p = {.fd = live ? STDIN_FILENO : -1, .events = POLLIN};
+    char key = 0;
+    if (poll(&p, 1, (int)MIN(interval_ms, (uint64_t)G_MAXINT)) > 0 && read(STDIN_FILENO, &key, 1) == 1 &&
+        (key == 'q' || key == 'Q'))
+        return false;
+    return !ended;
+}
+
+static bool loop(struct broker *b, uint64_t interval_ms, bool live, GError **error)
+{
+    g_autoptr(GPtrArray) before = view_slices(b, true, error);
+    bool more = before != NULL;
+    while (more) {
+        if (!pause_until_next(once ? MIN(interval_ms, 300) : interval_ms, live))
+            return true;
+        g_autoptr(GPtrArray) now = NULL;
+        if (!broker_settle(b, error) || !(now = view_slices(b, true, error)) ||
+            !show(b, before, now, live, error))
+            return *error == NULL;
+        g_ptr_array_unref(before);
+        before = g_steal_pointer(&now);
+        more = !once;
+    }
+    return before != NULL;
+}
+
+static bool run_live(struct broker *b, uint64_t interval_ms, GError **error)
+{
+    struct sigaction action = {.sa_handler = on_end};
+    struct termios before, raw;
+    bool terminal = tcgetattr(STDIN_FILENO, &before) == 0;
+    sigaction(SIGINT, &action, NULL);
+    sigaction(SIGTERM, &action, NULL);
+    if (terminal) {
+        raw = before;
+        raw.c_lflag &= ~(tcflag_t)(ICANON | ECHO);
+        tcsetattr(STDIN_FILENO, TCSANOW, &raw);
+    }
+    fputs("\033[?1049h\033[?25l\033[2J", stdout);
+    bool done = loop(b, interval_ms, true, error);
+    fputs("\033[?25h\033[?1049l", stdout);
+    fflush(stdout);
+    if (terminal)
+        tcsetattr(STDIN_FILENO, TCSANOW, &before);
+    return done;
+}
+
+static int run(int argc, char **argv)
+{
+    const struct verb *v = cli_verb("top");
+    g_autoptr(GError) error = NULL;
+    uint64_t interval_ms = 1000;
+    (void)argv;
+    if (argc > 0)
+        return cli_usage(v, "takes no argument");
+    const char *why = interval ? quantity_parse_duration(interval, &interval_ms) : NULL;
+    if (why || interval_ms < 50)
+        return cli_usage(v, "--interval %s: %s; for example --interval 500ms", interval,
+                         why ? why : "is shorter than 50ms");
+    g_autoptr(Broker) b = broker_open(&error);
+    if (!b || !look_for_cards(b, &error))
+        return cli_fail(v, error);
+    bool live = !once && !as_json && isatty(STDOUT_FILENO);
+    once |= !live && !as_json;
+    bool done = live ? run_live(b, interval_ms, &error) : loop(b, interval_ms, false, &error);
+    return done ? STATUS_OK : cli_fail(v, error);
+}
+
+const struct verb verb_top = {
+    .name = "top",
+    .arguments = "",
+    .summary = "cards and slices with their use, live",
+    .text =
+        "Bars show what is used of what is granted; of a card, # is used and + granted to slices. THROTTLED\n"
+        "is the part of the time in which launches waited for their share. Press q to end. Without a\n"
+        "terminal it prints once.",
+    .examples = "hami top\nhami top --once\nhami top --once --json | jq '.slices[].shares'\nhami top --json "
+                "--interval 500ms",
+    .options = options,
+    .run = run,
+};

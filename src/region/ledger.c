@@ -44,6 +44,7 @@
 #define SEQ_BITS 54
 #define SEQ_MASK ((UINT64_C(1) << SEQ_BITS) - 1)
 #define RECLAIM_EVERY_NS 4000000
+#define SEARCH_EVERY_NS 100000000
 #define relaxed memory_order_relaxed
 #define COLD __attribute__((noinline, cold))
 #define unlikely(x) __builtin_expect(!!(x), 0)
@@ -273,16 +274,26 @@ bool ledger_reserve(struct region *r, int slot, unsigned d, uint64_t n, uint64_t
     return taken;
 }
 
+/* True once per period, for one thread. */
+static bool is_due(_Atomic uint64_t *last_ns, uint64_t now, uint64_t period_ns)
+{
+    uint64_t last = atomic_load(last_ns);
+    return now - last >= period_ns && atomic_compare_exchange_strong(last_ns, &last, now);
+}
+
 bool ledger_reserve_or_reclaim(struct region *r, int slot, unsigned d, uint64_t n, uint64_t limit)
 {
     if (ledger_reserve(r, slot, d, n, limit))
         return true;
     if (!is_valid(r, slot, d) || (limit && n > limit) || r->is_private)
         return false;
-    uint64_t now = region_now_ns(), last = atomic_load(&r->reclaimed_ns);
-    if (now - last < RECLAIM_EVERY_NS || !atomic_compare_exchange_strong(&r->reclaimed_ns, &last, now))
+    uint64_t now = region_now_ns();
+    if (!is_due(&r->reclaimed_ns, now, RECLAIM_EVERY_NS))
         return false;
-    return region_reclaim(r) > 0 && ledger_reserve(r, slot, d, n, limit);
+    int freed = region_reclaim_quick(r);
+    if (!freed && is_due(&r->searched_ns, now, SEARCH_EVERY_NS))
+        freed = region_reclaim(r);
+    return freed > 0 && ledger_reserve(r, slot, d, n, limit);
 }
 
 static inline void add_kind(struct region *r, unsigned slot, unsigned d, enum ledger_kind kind, uint64_t take,

@@ -183,16 +183,26 @@ static int sweep(struct region *r, unsigned n, bool thorough)
     return freed;
 }
 
-int region_reclaim(struct region *r)
+static int reclaim(struct region *r, bool thorough)
 {
     int saved_errno = errno;
     if (!r->ext || r->is_private || !enter(r))
         return 0;
-    int freed = sweep(r, REGION_SLOTS, true);
+    int freed = sweep(r, REGION_SLOTS, thorough);
     lower_proc_num(r); /* in case somebody died between freeing and lowering */
     leave(r);
     errno = saved_errno;
     return freed;
+}
+
+int region_reclaim(struct region *r)
+{
+    return reclaim(r, true);
+}
+
+int region_reclaim_quick(struct region *r)
+{
+    return reclaim(r, false);
 }
 
 /* ---- claiming ---- */

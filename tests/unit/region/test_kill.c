@@ -3,7 +3,8 @@
  * Killed at every instruction: a child is stepped N instructions into an
  * operation and killed there, for N = 1, 2, ... until it gets through. After
  * each kill another process must go on at once, the sum must be exact, and
- * reclaiming must leave nothing of the dead.
+ * reclaiming must leave nothing of the dead. In a third round the other process
+ * operates while the child stands still, and the child goes on a little.
  *
  * Short operations are stepped without a gap. Long ones (they read /proc or
  * create the file) are sampled: run to a random system call, then step a random
@@ -170,21 +171,41 @@ static bool advance(pid_t pid, enum __ptrace_request request)
     return true;
 }
 
-/* Runs a fresh child over n_calls entries and returns of system calls and
- * n_steps instructions into the operation and kills it there. False when it
- * got through before. */
-static bool kill_at(const struct scene *s, const struct scenario *c, unsigned n_calls, unsigned n_steps)
+static void operate_beside(struct region *r)
+{
+    g_assert_true(ledger_reserve(r, r->slot, 0, 10, SCENE_LIMIT));
+    ledger_release(r, r->slot, 0, 10);
+}
+
+/* Where the child is killed: so many entries and returns of system calls and
+ * then instructions into the operation. When `beside` is set, that process
+ * makes operations of its own there, and the child goes on for `more`. */
+struct point {
+    unsigned calls, steps, more;
+    struct region *beside;
+};
+
+static bool advance_by(pid_t pid, enum __ptrace_request request, unsigned n)
+{
+    for (unsigned i = 0; i < n; i++)
+        if (!advance(pid, request))
+            return false;
+    return true;
+}
+
+/* Runs a fresh child to the point and kills it. False when it got through. */
+static bool kill_at(const struct scene *s, const struct scenario *c, struct point at)
 {
     int status;
     pid_t pid = scene_fork(child_body, &(struct child){s, c});
     g_assert_cmpint(waitpid(pid, &status, 0), ==, pid);
     g_assert_true(WIFSTOPPED(status));
-    for (unsigned i = 0; i < n_calls; i++)
-        if (!advance(pid, PTRACE_SYSCALL))
-            return false;
-    for (unsigned i = 0; i < n_steps; i++)
-        if (!advance(pid, PTRACE_SINGLESTEP))
-            return false;
+    if (!advance_by(pid, PTRACE_SYSCALL, at.calls) || !advance_by(pid, PTRACE_SINGLESTEP, at.steps))
+        return false;
+    if (at.beside)
+        operate_beside(at.beside);
+    if (!advance_by(pid, PTRACE_SINGLESTEP, at.more))
+        return false;
     scene_kill(pid);
     return true;
 }
@@ -201,10 +222,8 @@ static uint64_t held_sum(const struct region *r, unsigned d)
  * whatever tag the dead one has left in the word. */
 static void check_survivor(struct region *r, bool late)
 {
-    if (late) {
-        g_assert_true(ledger_reserve(r, r->slot, 0, 10, SCENE_LIMIT));
-        ledger_release(r, r->slot, 0, 10);
-    }
+    if (late)
+        operate_beside(r);
     region_reclaim(r);
     g_assert_cmpuint(ledger_used(r, 0), ==, OTHERS);
     g_assert_cmpuint(ledger_used(r, 1), ==, 0);
@@ -219,21 +238,29 @@ static void check_survivor(struct region *r, bool late)
 
 static unsigned every_instruction(const struct scene *s, const struct scenario *c, struct region *r)
 {
-    unsigned n = 1;
-    for (;; n++)
+    struct scene_random random = {scene_seed()};
+    for (unsigned n = 1;; n++) {
         for (int late = 0; late < 2; late++) {
-            if (!kill_at(s, c, 0, n))
+            if (!kill_at(s, c, (struct point){.steps = n}))
                 return n;
             check_survivor(r, late);
         }
+        kill_at(s, c, (struct point){.steps = n, .more = scene_random(&random) % 80, .beside = r});
+        check_survivor(r, scene_random(&random) % 2);
+    }
 }
 
 static unsigned count_calls(const struct scene *s, const struct scenario *c)
 {
     unsigned n = 0;
-    while (kill_at(s, c, n, 0))
+    while (kill_at(s, c, (struct point){.calls = n}))
         n++;
     return n;
+}
+
+static struct point random_point(struct scene_random *random, unsigned n_calls)
+{
+    return (struct point){.calls = scene_random(random) % n_calls, .steps = scene_random(random) % STEPS};
 }
 
 static unsigned sampled_instructions(const struct scene *s, const struct scenario *c, struct region *r)
@@ -242,7 +269,7 @@ static unsigned sampled_instructions(const struct scene *s, const struct scenari
     unsigned n_calls = count_calls(s, c), kills = 0;
     region_reclaim(r);
     for (unsigned i = 0; i < SAMPLES; i++) {
-        if (!kill_at(s, c, scene_random(&random) % n_calls, scene_random(&random) % STEPS))
+        if (!kill_at(s, c, random_point(&random, n_calls)))
             continue;
         check_survivor(r, scene_random(&random) % 2);
         kills++;
@@ -270,12 +297,12 @@ static void killed_while_creating_the_file(struct scene *s, gconstpointer unused
     static const struct scenario create = {"create", nothing, step_open, true, true};
     struct scene_random random = {scene_seed()};
     unsigned n_calls = 0;
-    for (; kill_at(s, &create, n_calls, 0); n_calls++)
+    for (; kill_at(s, &create, (struct point){.calls = n_calls}); n_calls++)
         unlink(s->path);
     for (unsigned i = 0; i < SAMPLES; i++) {
         struct region r;
         unlink(s->path);
-        kill_at(s, &create, scene_random(&random) % n_calls, scene_random(&random) % STEPS);
+        kill_at(s, &create, random_point(&random, n_calls));
         scene_join(s, &r);
         g_assert_cmpuint(r.base->limit[0], ==, SCENE_LIMIT);
         g_assert_cmpint(r.base->initialized_flag, ==, REGION_MAGIC);
@@ -312,7 +339,7 @@ static unsigned length_of(const struct scene *s, void (*step)(const struct scene
     unsigned low = 0, high = 4096; /* it is killed at low and gets through at high */
     while (high - low > 1) {
         unsigned middle = (low + high) / 2;
-        *(kill_at(s, &c, 0, middle) ? &low : &high) = middle;
+        *(kill_at(s, &c, (struct point){.steps = middle}) ? &low : &high) = middle;
     }
     return high;
 }

@@ -4,6 +4,18 @@
  */
 #include "fault.h"
 
+#include <limits.h>
+#include <linux/futex.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+/* Wakes whoever waits in nvmlEventSetWait. */
+static void tell_nvml(void)
+{
+    atomic_fetch_add(&sim_state->event_turn, 1);
+    syscall(SYS_futex, &sim_state->event_turn, FUTEX_WAKE, INT_MAX, NULL, NULL, 0);
+}
+
 static struct sim_fault_state *fault(unsigned device)
 {
     return &sim_state->devices[device % SIM_DEVICES].fault;
@@ -12,6 +24,7 @@ static struct sim_fault_state *fault(unsigned device)
 void sim_fault_lose(unsigned device, bool lost)
 {
     atomic_store(&fault(device)->lost, lost);
+    tell_nvml();
 }
 
 void sim_fault_slow_copies(unsigned device, uint32_t per_mille)
@@ -47,6 +60,7 @@ uint32_t sim_fault_xid(unsigned device, uint64_t code)
     f->xids[number % SIM_XIDS].time_ns = sim_now();
     atomic_store(&f->xid_next, number + 1);
     sim_unlock();
+    tell_nvml();
     return number + 1;
 }
 

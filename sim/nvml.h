@@ -37,6 +37,13 @@ bool sim_nvml_versioned(const void *structure, unsigned version);
 
 bool sim_nvml_mig(const struct sim_device_profile *d); /* MIG is on and has slices */
 
+/* Hands out one number of a card. */
+nvmlReturn_t sim_nvml_number(nvmlDevice_t device, unsigned *ret,
+                             unsigned (*of)(const struct sim_nvml_device *d));
+
+bool sim_nvml_parse_pci(const char *text, unsigned id[4]); /* domain, bus, device, function */
+void sim_nvml_fill_pci(const struct sim_device_profile *d, nvmlPciInfo_t *ret);
+
 /* ---- time and load (nvml_usage.c) ---- */
 
 uint64_t sim_nvml_epoch_us(uint64_t simulated_ns); /* a moment of the machine as NVML stamps it */
@@ -44,5 +51,16 @@ uint64_t sim_nvml_epoch_us(uint64_t simulated_ns); /* a moment of the machine as
 uint64_t sim_nvml_window(uint64_t *ret_end);
 unsigned sim_nvml_load_pct(const struct sim_nvml_device *d); /* of the last window */
 unsigned sim_nvml_copy_pct(const struct sim_nvml_device *d);
+
+/* ---- sensors (nvml_sensors.c) ---- */
+
+unsigned sim_nvml_power_mw(const struct sim_nvml_device *d);
+unsigned sim_nvml_temperature_c(const struct sim_nvml_device *d);
+uint64_t sim_nvml_energy_mj(const struct sim_nvml_device *d);
+uint64_t sim_nvml_age_ns(void); /* of the machine */
+
+/* ---- links (nvml_topology.c) ---- */
+
+unsigned sim_nvml_link_count(unsigned index);
 
 #endif

@@ -118,7 +118,7 @@ nvmlReturn_t nvmlDeviceGetHandleByUUIDV(const nvmlUUID_t *uuid, nvmlDevice_t *de
     return find(has_uuid, uuid->value.str, device);
 }
 
-static bool parse_pci(const char *text, unsigned id[4])
+bool sim_nvml_parse_pci(const char *text, unsigned id[4])
 {
     id[3] = 0;
     if (sscanf(text, "%x:%x:%x.%x", &id[0], &id[1], &id[2], &id[3]) >= 3)
@@ -131,7 +131,7 @@ static bool has_pci(const struct sim_device_profile *d, unsigned index, unsigned
 {
     unsigned want[4], have[4];
     (void)index;
-    return part == 0 && parse_pci(text, want) && parse_pci(d->pci_bus_id, have) &&
+    return part == 0 && sim_nvml_parse_pci(text, want) && sim_nvml_parse_pci(d->pci_bus_id, have) &&
            memcmp(want, have, sizeof(want)) == 0;
 }
 
@@ -211,9 +211,8 @@ nvmlReturn_t nvmlDeviceGetVbiosVersion(nvmlDevice_t device, char *version, unsig
     return r != NVML_SUCCESS ? r : sim_nvml_text("00.00.00.00.00", version, length);
 }
 
-/* Entries that hand out one number of a card. */
-static nvmlReturn_t number(nvmlDevice_t device, unsigned *ret,
-                           unsigned (*of)(const struct sim_nvml_device *d))
+nvmlReturn_t sim_nvml_number(nvmlDevice_t device, unsigned *ret,
+                             unsigned (*of)(const struct sim_nvml_device *d))
 {
     struct sim_nvml_device d;
     nvmlReturn_t r = sim_nvml_card(device, &d);
@@ -243,24 +242,24 @@ nvmlReturn_t nvmlDeviceGetIndex(nvmlDevice_t device, unsigned int *index)
 
 nvmlReturn_t nvmlDeviceGetMinorNumber(nvmlDevice_t device, unsigned int *minor)
 {
-    return number(device, minor, index_of);
+    return sim_nvml_number(device, minor, index_of);
 }
 
 nvmlReturn_t nvmlDeviceGetModuleId(nvmlDevice_t device, unsigned int *id)
 {
-    return number(device, id, index_of);
+    return sim_nvml_number(device, id, index_of);
 }
 
 static unsigned board_of(const struct sim_nvml_device *d)
 {
     unsigned id[4] = {0, 0, 0, 0};
-    parse_pci(d->profile->pci_bus_id, id);
+    sim_nvml_parse_pci(d->profile->pci_bus_id, id);
     return id[0] << 16 | id[1] << 8;
 }
 
 nvmlReturn_t nvmlDeviceGetBoardId(nvmlDevice_t device, unsigned int *id)
 {
-    return number(device, id, board_of);
+    return sim_nvml_number(device, id, board_of);
 }
 
 static unsigned zero_of(const struct sim_nvml_device *d)
@@ -271,7 +270,7 @@ static unsigned zero_of(const struct sim_nvml_device *d)
 
 nvmlReturn_t nvmlDeviceGetMultiGpuBoard(nvmlDevice_t device, unsigned int *bool_multi)
 {
-    return number(device, bool_multi, zero_of);
+    return sim_nvml_number(device, bool_multi, zero_of);
 }
 
 static unsigned bus_width_of(const struct sim_nvml_device *d)
@@ -281,7 +280,7 @@ static unsigned bus_width_of(const struct sim_nvml_device *d)
 
 nvmlReturn_t nvmlDeviceGetMemoryBusWidth(nvmlDevice_t device, unsigned int *bits)
 {
-    return number(device, bits, bus_width_of);
+    return sim_nvml_number(device, bits, bus_width_of);
 }
 
 static unsigned numa_of(const struct sim_nvml_device *d)
@@ -291,7 +290,7 @@ static unsigned numa_of(const struct sim_nvml_device *d)
 
 nvmlReturn_t nvmlDeviceGetNumaNodeId(nvmlDevice_t device, unsigned int *node)
 {
-    return number(device, node, numa_of);
+    return sim_nvml_number(device, node, numa_of);
 }
 
 static unsigned cores_of(const struct sim_nvml_device *d)
@@ -304,7 +303,7 @@ static unsigned cores_of(const struct sim_nvml_device *d)
 
 nvmlReturn_t nvmlDeviceGetNumGpuCores(nvmlDevice_t device, unsigned int *cores)
 {
-    return number(device, cores, cores_of);
+    return sim_nvml_number(device, cores, cores_of);
 }
 
 static unsigned architecture_of(const struct sim_nvml_device *d)
@@ -324,7 +323,7 @@ static unsigned architecture_of(const struct sim_nvml_device *d)
 
 nvmlReturn_t nvmlDeviceGetArchitecture(nvmlDevice_t device, nvmlDeviceArchitecture_t *architecture)
 {
-    return number(device, architecture, architecture_of);
+    return sim_nvml_number(device, architecture, architecture_of);
 }
 
 nvmlReturn_t nvmlDeviceGetBrand(nvmlDevice_t device, nvmlBrandType_t *brand)
@@ -353,10 +352,10 @@ nvmlReturn_t nvmlDeviceGetCudaComputeCapability(nvmlDevice_t device, int *major,
 
 /* ---- PCI ---- */
 
-static void fill_pci(const struct sim_device_profile *d, nvmlPciInfo_t *ret)
+void sim_nvml_fill_pci(const struct sim_device_profile *d, nvmlPciInfo_t *ret)
 {
     unsigned id[4] = {0, 0, 0, 0};
-    parse_pci(d->pci_bus_id, id);
+    sim_nvml_parse_pci(d->pci_bus_id, id);
     memset(ret, 0, sizeof(*ret));
     snprintf(ret->busId, sizeof(ret->busId), "%s", d->pci_bus_id);
     snprintf(ret->busIdLegacy, sizeof(ret->busIdLegacy), "%04X:%02X:%02X.%X", id[0] & 0xffff, id[1] & 0xff,
@@ -378,7 +377,7 @@ static nvmlReturn_t give_pci(nvmlDevice_t device, nvmlPciInfo_t *pci, size_t siz
         r = NVML_ERROR_INVALID_ARGUMENT;
     if (r != NVML_SUCCESS)
         return r;
-    fill_pci(d.profile, &full);
+    sim_nvml_fill_pci(d.profile, &full);
     memcpy((void *)pci, &full, size);
     return r;
 }
@@ -414,7 +413,7 @@ nvmlReturn_t nvmlDeviceGetPciInfoExt(nvmlDevice_t device, nvmlPciInfoExt_t *pci)
         return r;
     if (!sim_nvml_versioned(pci, SIM_NVML_VERSION(nvmlPciInfoExt_v1_t, 1)))
         return NVML_ERROR_ARGUMENT_VERSION_MISMATCH;
-    fill_pci(d.profile, &full);
+    sim_nvml_fill_pci(d.profile, &full);
     pci->domain = full.domain;
     pci->bus = full.bus;
     pci->device = full.device;

@@ -22,7 +22,7 @@
 #include "sim.h"
 
 #define SIM_MAGIC 0x31736d6973696d68ULL
-#define SIM_STATE_VERSION 1u
+#define SIM_STATE_VERSION 2u
 #define SIM_LOG_TOTAL (1u << 19) /* intervals kept, over all devices */
 #define SIM_CGROUPS 1024u
 #define SIM_MEMORY_LIMITS 256u
@@ -87,6 +87,7 @@ struct sim_device_state {
     uint64_t busy_ns[SIM_PARTS];
     uint32_t first_queue; /* (compute, copy) of part 0 or of every MIG slice */
     uint32_t n_queues;
+    _Atomic uint32_t accounting; /* NVML keeps account of its processes */
     struct sim_fault_state fault;
     struct sim_log log;
 };
@@ -101,6 +102,7 @@ struct sim_state {
     pthread_mutex_t lock;
     _Atomic uint64_t virtual_ns;
     _Atomic uint32_t virtual_turn; /* futex: changes when virtual time does */
+    _Atomic uint32_t event_turn;   /* futex: changes when there is an event for NVML */
     _Atomic uint32_t halted;       /* virtual time moves only by hand */
     uint64_t reaped_ns;
     uint64_t boot_ns;

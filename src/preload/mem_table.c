@@ -64,12 +64,14 @@ void mem_unlock(_Atomic uint32_t *lock)
     lock_drop(lock);
 }
 
-/* Addresses are multiples of 256 and more; the product's upper half mixes all
- * bits. The shard comes from its low bits, the position from its high ones. */
+/* Addresses are multiples of 256 and more, often in equal steps: two rounds of
+ * multiply and fold, or the steps gather in some places. The shard comes from
+ * the low bits, the position from those above. */
 static inline uint64_t hash(uint64_t key)
 {
-    uint64_t h = key * 0x9E3779B97F4A7C15u;
-    return h ^ (h >> 32);
+    uint64_t h = key * UINT64_C(0x9E3779B97F4A7C15);
+    h = (h ^ h >> 32) * UINT64_C(0xD6E8FEB86659FD93);
+    return h ^ h >> 32;
 }
 
 static inline struct mem_shard *shard_of(struct mem_table *t, uint64_t h)

@@ -248,9 +248,10 @@ static void time_of(const struct sim_copy_job *j, struct sim_work *ret)
     uint64_t bytes = j->width * j->height * j->depth;
     bool across = (!j->is_set && j->src_host != j->dst_host) || j->peer != j->device;
     unsigned machine = (unsigned)sim_device(j->device);
+    bool untimed = sim_machine()->null_model || (j->src_host && j->dst_host && !j->is_set);
     *ret = (struct sim_work){
         .engine = SIM_ENGINE_COPY,
-        .duration_ns = j->src_host && j->dst_host && !j->is_set ? 0 : sim_copy_ns(machine, bytes, across),
+        .duration_ns = untimed ? 0 : sim_copy_ns(machine, bytes, across),
         .effect = effect,
     };
     if (!ret->duration_ns)

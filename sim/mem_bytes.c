@@ -66,10 +66,11 @@ static struct sim_block *bank_take(uint64_t size)
     return b;
 }
 
-static void bank_put(struct sim_block *b)
+static void bank_put(struct sim_block *b, bool mapped)
 {
     pthread_mutex_lock(&bank_lock);
-    fallocate(bank_fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)b->base, (off_t)b->span);
+    if (mapped)
+        fallocate(bank_fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)b->base, (off_t)b->span);
     sim_space_put(&bank, b);
     pthread_mutex_unlock(&bank_lock);
 }
@@ -91,10 +92,11 @@ struct sim_bytes *sim_bytes_new(uint64_t size, bool real)
 
 /* ---- mapping ---- */
 
-bool sim_bytes_map(const struct sim_bytes *bytes, uint64_t offset, uint64_t address, uint64_t length)
+bool sim_bytes_map(struct sim_bytes *bytes, uint64_t offset, uint64_t address, uint64_t length)
 {
     if (!bytes->real)
         return true;
+    bytes->mapped = true;
     int fd = bytes->fd >= 0 ? bytes->fd : bank_fd;
     uint64_t at = offset + (bytes->fd >= 0 ? 0 : bytes->bank->base);
     void *p = mmap((void *)(uintptr_t)address, length, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, fd,
@@ -152,7 +154,7 @@ bool sim_bytes_share(struct sim_bytes *bytes, const struct sim_share *what, uint
     share->real = bytes->real;
     share->owner = (int32_t)getpid();
     if (bytes->bank)
-        bank_put(bytes->bank);
+        bank_put(bytes->bank, bytes->mapped);
     bytes->bank = NULL;
     bytes->share = share;
     bytes->fd = fd;
@@ -213,7 +215,7 @@ bool sim_bytes_held(const struct sim_bytes *bytes)
 void sim_bytes_free(struct sim_bytes *bytes)
 {
     if (bytes->bank)
-        bank_put(bytes->bank);
+        bank_put(bytes->bank, bytes->mapped);
     if (bytes->share) {
         if (bytes->holder >= 0)
             __atomic_store_n(&bytes->share->holders[bytes->holder], 0, __ATOMIC_RELEASE);

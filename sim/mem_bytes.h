@@ -37,6 +37,7 @@ struct sim_bytes {
     bool real;
     int fd;                  /* -1: in the bank, or only counted */
     struct sim_block *bank;  /* its place there */
+    bool mapped;             /* ever: there may be pages to drop */
     struct sim_share *share; /* mapped page of a file of its own */
     int holder;              /* our index in share->holders, -1 as the owner */
 };
@@ -56,7 +57,7 @@ bool sim_bytes_held(const struct sim_bytes *bytes);
 void sim_bytes_free(struct sim_bytes *bytes);
 
 /* Maps [offset, offset + length) at an address inside an arena. */
-bool sim_bytes_map(const struct sim_bytes *bytes, uint64_t offset, uint64_t address, uint64_t length);
+bool sim_bytes_map(struct sim_bytes *bytes, uint64_t offset, uint64_t address, uint64_t length);
 /* Makes the addresses reserved space again; usable: anonymous bytes instead. */
 void sim_bytes_unmap(uint64_t address, uint64_t length, bool usable);
 

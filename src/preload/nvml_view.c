@@ -21,6 +21,7 @@
 #include "preload/identity.h"
 #include "preload/memory.h"
 #include "preload/real.h"
+#include "region/ledger.h"
 
 enum slice_state nvml_view(void)
 {
@@ -49,13 +50,23 @@ static int slots_used(void)
     return n < 0 ? 0 : n > REGION_SLOTS ? REGION_SLOTS : n;
 }
 
+static bool holds_memory(int slot)
+{
+    for (unsigned d = 0; d < slice.n_devices; d++)
+        if (ledger_held(&slice.region, slot, d))
+            return true;
+    return false;
+}
+
+/* A slot whose host pid nobody could tell is meant by its own pid: where NVML
+ * knows this pid namespace it lists that, and only who holds memory is listed. */
 int nvml_view_slot(unsigned pid)
 {
     for (int i = 0; i < slots_used(); i++) {
         const struct region_slot *s = &slots()[i];
-        if (__atomic_load_n(&s->status, __ATOMIC_RELAXED) == REGION_SLOT_FREE || !s->pid || !s->hostpid)
+        if (__atomic_load_n(&s->status, __ATOMIC_RELAXED) == REGION_SLOT_FREE || !s->pid)
             continue;
-        if ((unsigned)s->hostpid == pid)
+        if (s->hostpid ? (unsigned)s->hostpid == pid : (unsigned)s->pid == pid && holds_memory(i))
             return i;
     }
     return -1;
@@ -70,7 +81,7 @@ unsigned nvml_view_host_pid(unsigned pid)
 {
     for (int i = 0; i < slots_used(); i++)
         if (slots()[i].status != REGION_SLOT_FREE && (unsigned)slots()[i].pid == pid)
-            return (unsigned)slots()[i].hostpid;
+            return (unsigned)(slots()[i].hostpid ? slots()[i].hostpid : slots()[i].pid);
     return 0;
 }
 

@@ -45,7 +45,7 @@ uint64_t region_now_ns(void)
 bool region_lock_held(int fd, off_t byte, off_t n)
 {
     struct flock fl;
-    return lock_call(fd, F_OFD_GETLK, F_WRLCK, byte, n, &fl) == 0 && fl.l_type != F_UNLCK;
+    return lock_call(fd, F_OFD_GETLK, F_WRLCK, byte, n, &fl) < 0 || fl.l_type != F_UNLCK;
 }
 
 int region_stat(int fd, struct stat *ret)

@@ -38,7 +38,8 @@ int region_lock(int fd, short type, off_t byte);
 /* As region_lock, waiting up to REGION_WAIT_NS. */
 int region_lock_wait(int fd, short type, off_t byte);
 
-/* True when another open file description holds a lock on any of n bytes. */
+/* True when another open file description holds a lock on any of n bytes, or
+ * when it cannot be told: nobody is declared dead for want of an answer. */
 bool region_lock_held(int fd, off_t byte, off_t n);
 
 uint64_t region_now_ns(void); /* CLOCK_MONOTONIC */

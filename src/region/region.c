@@ -305,6 +305,8 @@ int region_open(struct region *r, const char *path, const struct region_limits *
     }
     region_identity_self(&r->self);
     int rc = region_stat(r->fd, &st);
+    r->device = rc == 0 ? st.st_dev : 0;
+    r->inode = rc == 0 ? st.st_ino : 0;
     if (rc == 0 && !S_ISREG(st.st_mode))
         rc = -EINVAL;
     if (rc == 0 && !open_quick(r, initial, st.st_size))
@@ -330,12 +332,18 @@ int region_open_private(struct region *r, const struct region_limits *initial)
     return rc;
 }
 
+bool region_owns_fd(const struct region *r)
+{
+    struct stat st;
+    return r->fd >= 0 && region_stat(r->fd, &st) == 0 && st.st_dev == r->device && st.st_ino == r->inode;
+}
+
 void region_close(struct region *r)
 {
     int saved_errno = errno;
     if (r->base)
         munmap(r->base, (size_t)REGION_FILE_BYTES);
-    if (r->fd >= 0)
+    if (region_owns_fd(r))
         close(r->fd);
     *r = (struct region){.fd = -1, .slot = -1};
     errno = saved_errno;

@@ -26,6 +26,8 @@ struct region {
     struct region_base *base;
     struct region_ext *ext;
     int fd;           /* -1 when private */
+    uint64_t device;  /* of the file, with inode: a daemon may have closed fd and */
+    uint64_t inode;   /* opened another file in its place */
     bool is_private;  /* anonymous: the file could not be used */
     _Atomic int slot; /* of this process, -1 = none */
     struct region_identity self;
@@ -67,6 +69,11 @@ enum region_source {
 int region_open(struct region *r, const char *path, const struct region_limits *initial);
 int region_open_private(struct region *r, const struct region_limits *initial);
 void region_close(struct region *r);
+
+/* False when the program has closed our descriptor. Limits and ledger go on
+ * working, and the slot stays ours because the mapping keeps its lock; only
+ * claiming, releasing and reclaiming are off, and our death ends the slot. */
+bool region_owns_fd(const struct region *r);
 
 /* Claims the lowest free slot for the calling process. Slots never move. When
  * 1023 are taken, all further processes share slot 1023: their sum stays

@@ -186,9 +186,12 @@ static int sweep(struct region *r, unsigned n, bool thorough)
 static int reclaim(struct region *r, bool thorough)
 {
     int saved_errno = errno;
-    if (!r->ext || r->is_private || !enter(r))
+    int freed = 0;
+    if (!r->ext || !region_owns_fd(r) || !enter(r)) {
+        errno = saved_errno;
         return 0;
-    int freed = sweep(r, REGION_SLOTS, thorough);
+    }
+    freed = sweep(r, REGION_SLOTS, thorough);
     lower_proc_num(r); /* in case somebody died between freeing and lowering */
     leave(r);
     errno = saved_errno;
@@ -323,12 +326,11 @@ static int claim(struct region *r)
 int region_slot_claim(struct region *r)
 {
     int saved_errno = errno;
-    if (!r->ext)
-        return -EBADF;
-    if (!enter(r))
-        return -EAGAIN;
-    int slot = claim(r);
-    leave(r);
+    int slot = !r->ext || !(r->is_private || region_owns_fd(r)) ? -EBADF : !enter(r) ? -EAGAIN : 0;
+    if (slot == 0) {
+        slot = claim(r);
+        leave(r);
+    }
     errno = saved_errno;
     return slot;
 }
@@ -352,9 +354,13 @@ static void release(struct region *r, unsigned i)
 void region_slot_release(struct region *r, int slot)
 {
     int saved_errno = errno;
-    if (!r->ext || slot < 0 || slot != r->slot || getpid() != r->self.pid || !enter(r))
+    if (!r->ext || slot < 0 || slot != r->slot || getpid() != r->self.pid)
         return;
-    if (region_slot_intact(r))
+    if (!enter(r)) {
+        errno = saved_errno;
+        return;
+    }
+    if (region_slot_intact(r) && (r->is_private || region_owns_fd(r)))
         release(r, (unsigned)slot);
     leave(r);
     errno = saved_errno;

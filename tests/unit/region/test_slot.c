@@ -254,6 +254,47 @@ static void daemon_that_closed_all_files_is_alive(struct scene *s, gconstpointer
     scene_flag_free(h.held);
 }
 
+/* A daemon's descriptors are other files now; what it asks them must neither
+ * declare its neighbours dead nor touch those files. */
+static int look_through_other_files(struct region *r)
+{
+    char text[] = "/tmp/hami-region-other-XXXXXX";
+    int last = r->fd, fd;
+    for (fd = 3; fd <= last; fd++)
+        close(fd);
+    int other = mkstemp(text);
+    unlink(text);
+    while (other >= 0 && other < last)
+        other = dup(other);
+    if (other != last || region_owns_fd(r))
+        return 1;
+    if (region_reclaim(r) != 0 || region_reclaim_quick(r) != 0)
+        return 2;
+    ledger_reserve_or_reclaim(r, r->slot, 0, SCENE_LIMIT, SCENE_LIMIT);
+    region_slot_release(r, r->slot);
+    if (!ledger_reserve(r, r->slot, 0, 5, SCENE_LIMIT))
+        return 3; /* the account goes on working */
+    region_close(r);
+    return write(last, "x", 1) == 1 ? 0 : 4;
+}
+
+static void daemon_whose_descriptor_is_another_file_harms_nobody(struct scene *s, gconstpointer unused)
+{
+    (void)unused;
+    struct holder h = holder_of(s, 1000);
+    struct region r;
+    scene_join(s, &r);
+    ledger_reserve(&r, r.slot, 0, 500, SCENE_LIMIT);
+    h.then = look_through_other_files;
+    g_assert_cmpint(scene_wait(start(&h)), ==, 0);
+    g_assert_true(region_slot_intact(&r));
+    g_assert_cmpuint(ledger_held(&r, r.slot, 0), ==, 500);
+    region_reclaim(&r);
+    g_assert_cmpuint(ledger_used(&r, 0), ==, 500);
+    region_close(&r);
+    scene_flag_free(h.held);
+}
+
 /* ---- other pid namespaces ---- */
 
 static int hold_in_namespace(void *arg)
@@ -524,6 +565,7 @@ int main(int argc, char **argv)
     TEST(process_whose_first_thread_left_is_alive);
     TEST(reused_pid_is_not_taken_for_the_dead);
     TEST(daemon_that_closed_all_files_is_alive);
+    TEST(daemon_whose_descriptor_is_another_file_harms_nobody);
     TEST(nested_pid_namespace_is_judged_by_its_lock);
     TEST(forks_child_leaves_its_parents_slot_alone);
     TEST(parents_slot_is_reclaimed_though_a_child_kept_its_descriptor);

@@ -4,6 +4,7 @@
  */
 #include "mem_pool.h"
 
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -176,15 +177,15 @@ CUresult sim_pool_free(struct sim_arena *a, struct sim_block *b)
     sim_space_put(&p->spaces[b->real], b);
     if (p->doomed)
         sim_pool_trim(p, 0);
-    __atomic_store_n(&something_freed, true, __ATOMIC_RELAXED);
+    atomic_store_explicit(&something_freed, true, memory_order_relaxed);
     return CUDA_SUCCESS;
 }
 
 void sim_memory_synchronized(void)
 {
-    if (!__atomic_load_n(&something_freed, __ATOMIC_RELAXED))
+    if (!atomic_load_explicit(&something_freed, memory_order_relaxed))
         return;
-    __atomic_store_n(&something_freed, false, __ATOMIC_RELAXED);
+    atomic_store_explicit(&something_freed, false, memory_order_relaxed);
     pthread_mutex_lock(&pools_lock);
     for (struct sim_pool *p = pools; p; p = p->next) {
         if (p->imported)

@@ -118,7 +118,7 @@ CUresult cuCtxWaitEvent(CUcontext handle, CUevent event)
 
 /* ---- profiler: there is none, so it can always be switched ---- */
 
-CUresult cuProfilerInitialize(const char *config, const char *output, int mode)
+CUresult cuProfilerInitialize(const char *config, const char *output, CUoutput_mode mode)
 {
     (void)config, (void)output, (void)mode;
     return sim_initialized() ? CUDA_SUCCESS : CUDA_ERROR_NOT_INITIALIZED;

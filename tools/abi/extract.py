@@ -28,7 +28,7 @@ STUBS = {
                      "typedef VdpStatus VdpGetProcAddress(VdpDevice, VdpFuncId, void **);",
 }
 CUDA_SOURCE = ("#include <GL/gl.h>\n#include <EGL/egl.h>\n#include <EGL/eglext.h>\n#include <vdpau/vdpau.h>\n"
-               "#include <cuda.h>\n#include <cudaGL.h>\n#include <cudaEGL.h>\n#include <cudaVDPAU.h>\n")
+               "#include <cuda.h>\n#include <cudaGL.h>\n#include <cudaEGL.h>\n#include <cudaVDPAU.h>\n#include <cudaProfiler.h>\n")
 CUDA_FLAGS = ["-D__CUDA_API_VERSION_INTERNAL"]
 FOREIGN = {"size_t", "wchar_t", "int8_t", "int16_t", "int32_t", "int64_t", "uint8_t", "uint16_t", "uint32_t", "uint64_t", "max_align_t"}
 

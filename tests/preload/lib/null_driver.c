@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The least driver that a program can allocate from: one card, no time, no
+ * memory behind the addresses. Light enough for callgrind, whose address space
+ * is too small for the simulated driver.
+ */
+#include <string.h>
+
+#include "abi/cuda_api.h"
+
+static CUcontext current;
+static uint64_t free_bytes = UINT64_C(16) << 30;
+
+CUresult cuInit(unsigned int flags)
+{
+    (void)flags;
+    return CUDA_SUCCESS;
+}
+
+CUresult cuDriverGetVersion(int *ret)
+{
+    *ret = 13000;
+    return CUDA_SUCCESS;
+}
+
+CUresult cuDeviceGetCount(int *ret)
+{
+    *ret = 1;
+    return CUDA_SUCCESS;
+}
+
+CUresult cuDeviceGet(CUdevice *ret, int ordinal)
+{
+    *ret = ordinal;
+    return ordinal == 0 ? CUDA_SUCCESS : CUDA_ERROR_INVALID_DEVICE;
+}
+
+CUresult cuDeviceGetUuid_v2(CUuuid *ret, CUdevice device)
+{
+    (void)device;
+    memset(ret, 7, sizeof *ret);
+    return CUDA_SUCCESS;
+}
+
+CUresult cuDevicePrimaryCtxRetain(CUcontext *ret, CUdevice device)
+{
+    (void)device;
+    *ret = (CUcontext)(uintptr_t)4096;
+    return CUDA_SUCCESS;
+}
+
+CUresult cuCtxSetCurrent(CUcontext ctx)
+{
+    current = ctx;
+    return CUDA_SUCCESS;
+}
+
+CUresult cuCtxGetCurrent(CUcontext *ret)
+{
+    *ret = current;
+    return CUDA_SUCCESS;
+}
+
+CUresult cuCtxGetDevice(CUdevice *ret)
+{
+    *ret = 0;
+    return current ? CUDA_SUCCESS : CUDA_ERROR_INVALID_CONTEXT;
+}
+
+/* The address freed last is given out first, as real allocators do. */
+static CUdeviceptr next = UINT64_C(0x7f0000000000), last;
+
+CUresult cuMemAlloc_v2(CUdeviceptr *ret, size_t n)
+{
+    (void)n;
+    *ret = last ? last : (next += 512);
+    last = 0;
+    return CUDA_SUCCESS;
+}
+
+CUresult cuMemFree_v2(CUdeviceptr ptr)
+{
+    last = ptr;
+    return CUDA_SUCCESS;
+}
+
+CUresult cuMemGetInfo_v2(size_t *ret_free, size_t *ret_total)
+{
+    *ret_free = free_bytes;
+    *ret_total = UINT64_C(16) << 30;
+    return CUDA_SUCCESS;
+}

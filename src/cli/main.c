@@ -32,6 +32,17 @@ static int unknown_verb(const char *word)
                      near ? ", did you mean \"" : "", near ? near : "", near ? "\"?" : "");
 }
 
+/* For the shells' completion: the verbs, or a verb's flags. */
+static int complete(const char *word)
+{
+    const struct verb *v = word ? cli_verb(word) : NULL;
+    for (int i = 0; !word && verbs[i]; i++)
+        puts(verbs[i]->name);
+    for (const struct cli_option *o = v ? v->options : NULL; o && o->name; o++)
+        printf("--%s%s\n", o->name, o->kind == CLI_TEXT ? "=" : "");
+    return STATUS_OK;
+}
+
 int main(int argc, char **argv)
 {
     const char *word = argc > 1 ? argv[1] : "help";
@@ -40,6 +51,8 @@ int main(int argc, char **argv)
     setlocale(LC_CTYPE, "");
     if (strcmp(word, "__driver") == 0)
         return driver_helper_main(argc, argv);
+    if (strcmp(word, "__complete") == 0)
+        return complete(argc > 2 ? argv[2] : NULL);
     if (strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0)
         word = "help";
     if (strcmp(word, "--version") == 0 || strcmp(word, "-V") == 0)

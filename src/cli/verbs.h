@@ -16,6 +16,7 @@
     VERB(resume)                                                                                             \
     VERB(wait)                                                                                               \
     VERB(events)                                                                                             \
+    VERB(doctor)                                                                                             \
     VERB(version)                                                                                            \
     VERB(help)
 

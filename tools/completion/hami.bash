@@ -1,0 +1,35 @@
+# SPDX-License-Identifier: Apache-2.0
+# Completion of hami for bash.
+_hami() {
+    local cur=${COMP_WORDS[COMP_CWORD]} verb=${COMP_WORDS[1]} i
+    if [ "$COMP_CWORD" -eq 1 ]; then
+        mapfile -t COMPREPLY < <(compgen -W "$(hami __complete 2>/dev/null)" -- "$cur")
+        return
+    fi
+    # Behind the command of `hami run` its own completion is due.
+    if [ "$verb" = run ]; then
+        for ((i = 2; i < COMP_CWORD; i++)); do
+            if [ "${COMP_WORDS[i]}" = -- ]; then
+                if declare -F _command_offset >/dev/null; then _command_offset $((i + 1)); fi
+                return
+            fi
+        done
+    fi
+    case ${COMP_WORDS[COMP_CWORD - 1]} in
+    --policy) mapfile -t COMPREPLY < <(compgen -W "binpack spread numa topology" -- "$cur") ;;
+    --core-policy) mapfile -t COMPREPLY < <(compgen -W "default force disable" -- "$cur") ;;
+    --sim) mapfile -t COMPREPLY < <(compgen -f -W "t4 2xa100-40g 8xh200 gb10 a100-mig" -- "$cur") ;;
+    *)
+        local words
+        words=$(hami __complete "$verb" 2>/dev/null)
+        case $verb in
+        resize | stop | suspend | resume | wait | events | doctor)
+            words+=" $(hami ps 2>/dev/null | awk 'NR > 1 {print $1; if ($2 != "-") print $2}')"
+            ;;
+        help) words=$(hami __complete 2>/dev/null) ;;
+        esac
+        mapfile -t COMPREPLY < <(compgen -W "$words --help" -- "$cur")
+        ;;
+    esac
+}
+complete -o default -F _hami hami

@@ -2,6 +2,7 @@
  *
  * Where limits come from, and that they cannot be lost on the way.
  */
+#include <dlfcn.h>
 #include <fcntl.h>
 #include <glib/gstdio.h>
 #include <inttypes.h>
@@ -158,13 +159,6 @@ static void limit_written_into_the_region_counts_at_once(void)
     kit_free(kit);
 }
 
-/* Without NVML only a process that sees all cards can tell their order. */
-static bool has_nvml(void)
-{
-    g_autofree char *path = g_build_filename(g_getenv("HAMI_BUILD"), "sim", "libnvidia-ml.so.1", NULL);
-    return g_file_test(path, G_FILE_TEST_EXISTS);
-}
-
 static void limits_follow_the_card_not_the_ordinal(void)
 {
     static const struct {
@@ -175,7 +169,7 @@ static void limits_follow_the_card_not_the_ordinal(void)
                 {NULL, "PCI_BUS_ID", "0 1024\n0 2048\n"},
                 {NULL, "FASTEST_FIRST", "0 1024\n0 2048\n"}};
     for (gsize i = 0; i < G_N_ELEMENTS(rows); i++) {
-        for (unsigned first_sees_all = !has_nvml(); first_sees_all < 2; first_sees_all++) {
+        for (unsigned first_sees_all = 0; first_sees_all < 2; first_sees_all++) {
             struct kit *kit = kit_new(two_cards);
             kit_env(kit, "CUDA_DEVICE_MEMORY_LIMIT_0", "1G");
             kit_env(kit, "CUDA_DEVICE_MEMORY_LIMIT_1", "2G");
@@ -197,8 +191,6 @@ static void limits_follow_uuids_and_their_prefixes(void)
         struct kit *kit = kit_new(two_cards);
         kit_env(kit, "CUDA_DEVICE_MEMORY_LIMIT_0", "1G");
         kit_env(kit, "CUDA_DEVICE_MEMORY_LIMIT_1", "2G");
-        if (!has_nvml())
-            g_free(kit_run(kit, "nothing", NULL));
         kit_env(kit, "CUDA_VISIBLE_DEVICES", "%.*s", prefix ? 12 : 64, kit_uuid(kit, 1));
         assert_totals(kit, "0 2048\n");
         kit_free(kit);
@@ -456,22 +448,131 @@ static void log_level_and_its_nonsense_do_no_harm(void)
     }
 }
 
+/* The library by /etc/ld.so.preload and the driver in the system's folder, as
+ * in a container; then a program that is setuid to nobody, and the same plain. */
+static const char enter_container[] =
+    "set -e; d=$1; build=$2; self=$3; mode=$4; mkdir -p $d/ns; mount -t tmpfs none $d/ns; "
+    "mkdir $d/ns/u $d/ns/w $d/ns/m; "
+    "mount -t overlay overlay -o lowerdir=/,upperdir=$d/ns/u,workdir=$d/ns/w $d/ns/m; "
+    "mount --rbind /proc $d/ns/m/proc; mount --rbind /dev $d/ns/m/dev; mount --bind $d $d/ns/m$d; "
+    "l=$(dirname $(ldd /bin/true | grep -o '/[^ ]*libc.so.6')); "
+    "cp -L $build/libvgpu.so $d/ns/m/$l/; cp -L $build/sim/libcuda.so.1 $d/ns/m/$l/; "
+    "cp $self $d/ns/m/program; chown 65534 $d/ns/m/program; chmod $mode $d/ns/m/program; "
+    "echo $l/libvgpu.so > $d/ns/m/etc/ld.so.preload; exec chroot $d/ns/m /program --child totals";
+
 static void setuid_programs_are_passed_through(void)
 {
-    if (getuid() != 0) {
-        g_test_skip("needs root to make a setuid program");
+    if (!may_unshare("-m"))
         return;
+    for (int setuid = 0; setuid < 2; setuid++) {
+        struct kit *kit = kit_new(two_cards);
+        g_autofree char *self = g_file_read_link("/proc/self/exe", NULL), *out = NULL;
+        kit_env(kit, "CUDA_DEVICE_MEMORY_LIMIT", "3G");
+        kit_no_preload(kit);
+        kit_env(kit, "LD_LIBRARY_PATH", NULL);
+        g_assert_cmpint(g_chmod(kit_dir(kit), 0777), ==, 0);
+        const char *const argv[] = {"unshare",
+                                    "-m",
+                                    "sh",
+                                    "-c",
+                                    enter_container,
+                                    "sh",
+                                    kit_dir(kit),
+                                    g_getenv("HAMI_BUILD"),
+                                    self,
+                                    setuid ? "4755" : "0755",
+                                    NULL};
+        g_assert_cmpint(kit_finish(kit_start_program(kit, argv), &out, NULL), ==, 0);
+        g_assert_cmpstr(out, ==, setuid ? "0 40960\n0 40960\n" : "0 3072\n0 3072\n");
+        g_assert_true(g_file_test(kit_region(kit), G_FILE_TEST_EXISTS) == !setuid);
+        kit_free(kit);
     }
+}
+
+/* ---- the driver comes, goes and has many cards ---- */
+
+static void more_cards_than_a_region_counts_do_no_harm(void)
+{
     struct kit *kit = kit_new(NULL);
-    g_autofree char *self = g_file_read_link("/proc/self/exe", NULL), *copy = kit_path(kit, "setuid-copy");
-    g_autofree char *command =
-        g_strdup_printf("cp %s %s && chown 65534 %s && chmod 4755 %s", self, copy, copy, copy);
-    g_assert_cmpint(system(command), ==, 0);
-    g_assert_cmpint(g_chmod(kit_dir(kit), 0755), ==, 0);
-    const char *const argv[] = {copy, "--child", "nothing", NULL};
-    struct kit_process *p = kit_start_program(kit, argv);
-    kit_finish(p, NULL, NULL); /* ld.so drops LD_PRELOAD and LD_LIBRARY_PATH of such a program */
-    g_assert_false(g_file_test(kit_region(kit), G_FILE_TEST_EXISTS));
+    g_autofree char *driver =
+        g_build_filename(g_getenv("HAMI_BUILD"), "tests/preload/libold_driver.so", NULL);
+    g_autofree char *link = kit_path(kit, "libcuda.so.1");
+    g_assert_cmpint(symlink(driver, link), ==, 0);
+    kit_env(kit, "LD_LIBRARY_PATH", "%s", kit_dir(kit));
+    kit_env(kit, "OLD_DRIVER_CARDS", "40");
+    kit_env(kit, "CUDA_DEVICE_MEMORY_LIMIT", "1G");
+    g_free(kit_run(kit, "nothing", NULL));
+    static struct region_view view;
+    g_assert_cmpint(region_read(kit_region(kit), &view), ==, 0);
+    g_assert_cmpuint(view.n_devices, ==, REGION_DEVICES);
+    g_assert_cmpuint(view.limit[REGION_DEVICES - 1], ==, GIB);
+    kit_free(kit);
+}
+
+/* The driver is not ready at first (no such profile), and ready later. */
+static int init_late(int argc, char **argv)
+{
+    (void)argc, (void)argv;
+    g_autofree char *profile = g_strdup(g_getenv("HAMI_SIM"));
+    g_setenv("HAMI_SIM", "no-such-profile", TRUE);
+    for (int i = 0; i < 3; i++)
+        if (kit_cuda()->cuInit(0) == CUDA_SUCCESS)
+            return 1;
+    g_setenv("HAMI_SIM", profile, TRUE);
+    return totals(0, NULL);
+}
+
+static void init_that_fails_and_later_succeeds_attaches_then(void)
+{
+    struct kit *kit = kit_new(NULL);
+    kit_env(kit, "CUDA_DEVICE_MEMORY_LIMIT", "3G");
+    struct kit_process *p = kit_start(kit, "init_late", NULL);
+    g_autofree char *out = NULL;
+    g_assert_cmpint(kit_finish(p, &out, NULL), ==, 0);
+    g_assert_cmpstr(out, ==, "0 3072\n");
+    kit_free(kit);
+}
+
+static int unload(int argc, char **argv)
+{
+    (void)argc, (void)argv;
+    for (int i = 0; i < 5; i++) {
+        void *driver = dlopen("libcuda.so.1", RTLD_NOW);
+        CUresult (*init)(unsigned) = (CUresult(*)(unsigned))dlsym(driver, "cuInit");
+        if (!init || init(0) != CUDA_SUCCESS || dlclose(driver) != 0)
+            return 1;
+    }
+    return totals(0, NULL);
+}
+
+static void driver_may_be_closed_and_opened_again(void)
+{
+    struct kit *kit = kit_new(NULL);
+    kit_env(kit, "CUDA_DEVICE_MEMORY_LIMIT", "3G");
+    g_autofree char *out = kit_run(kit, "unload", NULL);
+    g_assert_cmpstr(out, ==, "0 3072\n");
+    kit_free(kit);
+}
+
+static int reset_loop(int argc, char **argv)
+{
+    (void)argc, (void)argv;
+    const struct real_cuda *cu = kit_cuda();
+    for (int i = 0; i < 20; i++) {
+        CUdeviceptr p;
+        kit_context(0);
+        if (cu->cuMemAlloc_v2(&p, 1500 * MIB) != CUDA_SUCCESS ||
+            cu->cuDevicePrimaryCtxReset_v2(0) != CUDA_SUCCESS)
+            return 1;
+    }
+    return 0;
+}
+
+static void device_resets_give_everything_back(void)
+{
+    struct kit *kit = kit_new(NULL);
+    kit_env(kit, "CUDA_DEVICE_MEMORY_LIMIT", "2G");
+    g_free(kit_run(kit, "reset_loop", NULL));
     kit_free(kit);
 }
 
@@ -480,6 +581,9 @@ static const struct kit_body bodies[] = {
     {"allocate", allocate},
     {"allocate_on_demand", allocate_on_demand},
     {"nothing", nothing},
+    {"init_late", init_late},
+    {"unload", unload},
+    {"reset_loop", reset_loop},
     {0},
 };
 
@@ -510,5 +614,9 @@ int main(int argc, char **argv)
     TEST(unusable_region_file_means_local_enforcement_and_one_line);
     TEST(log_level_and_its_nonsense_do_no_harm);
     TEST(setuid_programs_are_passed_through);
+    TEST(more_cards_than_a_region_counts_do_no_harm);
+    TEST(init_that_fails_and_later_succeeds_attaches_then);
+    TEST(driver_may_be_closed_and_opened_again);
+    TEST(device_resets_give_everything_back);
     return g_test_run();
 }

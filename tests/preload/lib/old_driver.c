@@ -1,11 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * A driver that is older than most of what libvgpu.so wraps: one card and a
- * handful of entries.
+ * A driver that is older than most of what libvgpu.so wraps: one card, or
+ * OLD_DRIVER_CARDS of them, and a handful of entries.
  */
+#include <stdlib.h>
 #include <string.h>
 
 #include "abi/cuda_api.h"
+
+static int cards(void)
+{
+    const char *text = getenv("OLD_DRIVER_CARDS");
+    return text ? atoi(text) : 1;
+}
 
 CUresult cuInit(unsigned int flags)
 {
@@ -15,20 +22,19 @@ CUresult cuInit(unsigned int flags)
 
 CUresult cuDeviceGetCount(int *count)
 {
-    *count = 1;
+    *count = cards();
     return CUDA_SUCCESS;
 }
 
 CUresult cuDeviceGet(CUdevice *device, int ordinal)
 {
     *device = ordinal;
-    return ordinal == 0 ? CUDA_SUCCESS : CUDA_ERROR_INVALID_DEVICE;
+    return ordinal >= 0 && ordinal < cards() ? CUDA_SUCCESS : CUDA_ERROR_INVALID_DEVICE;
 }
 
 CUresult cuDeviceGetUuid(CUuuid *uuid, CUdevice device)
 {
-    (void)device;
-    memset(uuid, 0x42, sizeof *uuid);
+    memset(uuid, 0x42 + device, sizeof *uuid);
     return CUDA_SUCCESS;
 }
 

@@ -16,9 +16,9 @@
  *   2. Wake-ups are computed: the moment the tokens suffice, the expected end
  *      of the oldest batch, the end of a lease.
  *   3. No lock is held while the driver is called or while waiting.
- *   4. While a capture is open anywhere in the process, driver calls of ours
- *      are made in relaxed mode, and launches into a capture are not gated:
- *      they do not run.
+ *   4. Driver calls of ours are made in relaxed capture mode, whether or not a
+ *      capture is open: another thread may begin one while we wait. Launches
+ *      into a capture are not gated: they do not run.
  *   5. The result and the arguments of the user's call are not looked at.
  */
 #include "preload/throttle.h"
@@ -336,30 +336,24 @@ struct throttle_ticket throttle_begin(const void *function, uint32_t size, CUstr
         let_go(lane, now);
         return nothing;
     }
-    bool capturing = compute_capturing();
-    if (capturing && port.is_capturing(stream))
+    CUstreamCaptureMode mode = port.capture_mode(CU_STREAM_CAPTURE_MODE_RELAXED);
+    if (compute_capturing() && port.is_capturing(stream)) {
+        port.capture_mode(mode);
         return nothing;
-    CUstreamCaptureMode mode = CU_STREAM_CAPTURE_MODE_RELAXED;
-    if (capturing)
-        mode = port.capture_mode(mode);
+    }
     atomic_store_explicit(&cards_gated, true, memory_order_relaxed);
     settle_in(lane, card, port.context());
     struct request request = {.lane = lane, .card = card};
     struct throttle_ticket ticket = gated(&request, function, size, stream);
-    if (capturing)
-        port.capture_mode(mode);
+    port.capture_mode(mode);
     return ticket;
 }
 
 static void close_current(void)
 {
-    bool capturing = compute_capturing();
-    CUstreamCaptureMode mode = CU_STREAM_CAPTURE_MODE_RELAXED;
-    if (capturing)
-        mode = port.capture_mode(mode);
+    CUstreamCaptureMode mode = port.capture_mode(CU_STREAM_CAPTURE_MODE_RELAXED);
     lane_close(lane_tls.lane);
-    if (capturing)
-        port.capture_mode(mode);
+    port.capture_mode(mode);
 }
 
 void throttle_end(const struct throttle_ticket *ticket)
@@ -382,18 +376,14 @@ void throttle_after_sync(void)
 {
     if (!throttle_pending())
         return;
-    bool capturing = compute_capturing();
-    CUstreamCaptureMode mode = CU_STREAM_CAPTURE_MODE_RELAXED;
-    if (capturing)
-        mode = port.capture_mode(mode);
+    CUstreamCaptureMode mode = port.capture_mode(CU_STREAM_CAPTURE_MODE_RELAXED);
     for (int d = 0; d < REGION_DEVICES; d++)
         if (cards[d].ready &&
             (atomic_load_explicit(&cards[d].closed, memory_order_relaxed) || cards[d].seat.sequence)) {
             measure_finished(&cards[d]);
             turn_idle(&cards[d]);
         }
-    if (capturing)
-        port.capture_mode(mode);
+    port.capture_mode(mode);
 }
 
 void throttle_forget(const void *function)

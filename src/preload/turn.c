@@ -104,8 +104,8 @@ static void setup(struct card *card, unsigned d)
         board = map_file(slice.board[d], &card->board_fd);
         card->board_is_shared = board != NULL;
         if (!board)
-            log_warn("turn board %s cannot be used: %s; shares beside other tenants are less exact",
-                     slice.board[d], strerror(errno));
+            log_error("turn board %s cannot be used: %s; shares beside other tenants are less exact",
+                      slice.board[d], strerror(errno));
     }
     seat_init(card, board ? board : own_board(d));
     errno = saved;
@@ -344,6 +344,9 @@ void turn_note_launches(struct card *card, int32_t launches, uint64_t now)
 
 void compute_tick(uint64_t now)
 {
+    if (!atomic_load_explicit(&cards_gated, memory_order_relaxed))
+        return;
+    CUstreamCaptureMode mode = port.capture_mode(CU_STREAM_CAPTURE_MODE_RELAXED);
     for (int d = 0; d < REGION_DEVICES; d++) {
         struct card *card = &cards[d];
         if (!__atomic_load_n(&card->ready, __ATOMIC_ACQUIRE))
@@ -358,6 +361,7 @@ void compute_tick(uint64_t now)
             give_back(card, now, now);
         }
     }
+    port.capture_mode(mode);
 }
 
 void compute_context_switched(void)

@@ -111,7 +111,7 @@ size_t sim_inspect_processes(unsigned device, struct sim_process_view *ret, size
 {
     size_t got = 0;
     sim_lock();
-    sim_reap(1000000);
+    sim_reap(0); /* whoever has ended is not listed any more */
     for (uint32_t i = 0; i < sim_state->n_processes && got < n; i++) {
         const struct sim_process *p = &sim_state->processes[i];
         if (p->used == 0 || (p->contexts[device] == 0 && p->mem_bytes[device] == 0))
@@ -134,7 +134,7 @@ uint64_t sim_inspect_mem_used(unsigned device, unsigned part)
 {
     uint64_t sum = 0;
     sim_lock();
-    sim_reap(1000000);
+    sim_reap(0);
     for (unsigned i = 0; i < SIM_PARTS; i++)
         if (part == UINT32_MAX || part == i)
             sum += sim_state->devices[device].mem_used[i];

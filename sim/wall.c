@@ -83,7 +83,7 @@ bool sim_wall_of_caller(unsigned device, struct sim_wall_view *ret)
         return false;
     sim_own_cgroup(cgroup, sizeof(cgroup));
     sim_lock();
-    sim_reap(1000000);
+    sim_reap(0);
     const struct sim_memory_limit *l = tightest(device, cgroup, &room);
     if (l != NULL)
         *ret = (struct sim_wall_view){l->soft_bytes, l->hard_bytes, used_below(device, l->cgroup)};
@@ -101,14 +101,6 @@ static struct sim_memory_limit *find(unsigned device, const char *name)
     return NULL;
 }
 
-static struct sim_memory_limit *find_free(void)
-{
-    for (uint32_t i = 0; i < SIM_MEMORY_LIMITS; i++)
-        if (sim_state->memory_limits[i].used == 0)
-            return &sim_state->memory_limits[i];
-    return NULL;
-}
-
 /* Where the tree is mounted here the group has to exist; elsewhere nobody can tell. */
 static bool cgroup_exists(const char *name)
 {
@@ -122,6 +114,18 @@ static bool cgroup_exists(const char *name)
         return access(path, F_OK) == 0;
     }
     return true;
+}
+
+/* A free entry; one whose group has been removed will do. */
+static struct sim_memory_limit *find_free(void)
+{
+    for (uint32_t i = 0; i < SIM_MEMORY_LIMITS; i++)
+        if (sim_state->memory_limits[i].used == 0)
+            return &sim_state->memory_limits[i];
+    for (uint32_t i = 0; i < SIM_MEMORY_LIMITS; i++)
+        if (!cgroup_exists(sim_state->memory_limits[i].cgroup))
+            return &sim_state->memory_limits[i];
+    return NULL;
 }
 
 enum sim_wall_result sim_wall_set(unsigned device, const char *name, uint64_t soft_bytes, uint64_t hard_bytes)
@@ -159,7 +163,7 @@ void sim_wall_get(unsigned device, const char *name, struct sim_wall_view *ret)
     char plain[256];
     plain_name(name, plain, sizeof(plain));
     sim_lock();
-    sim_reap(1000000);
+    sim_reap(0);
     const struct sim_memory_limit *l = find(device, plain);
     ret->soft_bytes = l != NULL ? l->soft_bytes : 0;
     ret->hard_bytes = l != NULL ? l->hard_bytes : UINT64_MAX;

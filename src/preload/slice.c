@@ -220,23 +220,32 @@ static void limits_of_config(struct region_limits *limits, const struct devices_
     slice.oversubscribe = config.oversubscribe;
 }
 
+/* Opens and joins; nothing is left behind on failure. */
+static int join_region(const char *path, const struct region_limits *limits)
+{
+    int result = path ? region_open(&slice.region, path, limits) : region_open_private(&slice.region, limits);
+    if (result < 0)
+        return result;
+    result = region_slot_claim(&slice.region);
+    if (result < 0)
+        region_close(&slice.region);
+    else
+        slice.slot = result;
+    return result < 0 ? result : 0;
+}
+
 static bool open_region(const char *path, const struct region_limits *limits)
 {
-    int result = region_open(&slice.region, path, limits);
+    int result = join_region(path, limits);
     if (result < 0) {
         log_error(
             "region %s cannot be used: %s; limits hold for this process alone (is its directory writable?)",
             path, strerror(-result));
-        result = region_open_private(&slice.region, limits);
+        result = join_region(NULL, limits);
     }
-    if (result < 0) {
+    if (result < 0)
         log_error("no memory for the slice's account: %s; no device memory will be given", strerror(-result));
-        return false;
-    }
-    slice.slot = region_slot_claim(&slice.region);
-    if (slice.slot < 0 || slice.slot >= REGION_SLOTS)
-        slice.slot = REGION_SLOTS - 1;
-    return true;
+    return result == 0;
 }
 
 static uint32_t devices_of_region(void)

@@ -6,6 +6,7 @@
 #include "copy_job.h"
 
 #include "abi/cuda_api.h"
+#include "objects.h"
 
 /* cuMemcpyHtoD and friends: one row of bytes between two addresses. */
 static CUresult linear(CUmemorytype dst_type, uint64_t dst, CUmemorytype src_type, uint64_t src,
@@ -162,8 +163,7 @@ CUresult cuMemcpyAsync_ptsz(CUdeviceptr dst, CUdeviceptr src, size_t bytes, CUst
 
 bool sim_context_is(CUcontext handle)
 {
-    const uint32_t *tag = (const uint32_t *)(const void *)handle;
-    return tag && *tag == SIM_TAG_CONTEXT;
+    return sim_object_is(handle, SIM_TAG_CONTEXT);
 }
 
 static CUresult peer(CUdeviceptr dst, CUcontext dst_ctx, CUdeviceptr src, CUcontext src_ctx, size_t bytes,

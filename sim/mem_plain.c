@@ -91,7 +91,7 @@ CUresult cuMemAllocPitch_v2(CUdeviceptr *dptr, size_t *ret_pitch, size_t width, 
 static bool freed_by_mem_free(const struct sim_block *b)
 {
     return b->kind == SIM_MEM_PLAIN || b->kind == SIM_MEM_MANAGED || b->kind == SIM_MEM_POOLED ||
-           b->kind == SIM_MEM_GRAPH;
+           b->kind == SIM_MEM_GRAPH || b->kind == SIM_MEM_EXTERNAL;
 }
 
 CUresult cuMemFree_v2(CUdeviceptr dptr)
@@ -112,7 +112,7 @@ CUresult cuMemFree_v2(CUdeviceptr dptr)
     struct sim_block *b = sim_arena_find(a, dptr);
     if (!b || b->base != dptr || !freed_by_mem_free(b)) {
         rc = CUDA_ERROR_INVALID_VALUE;
-    } else if (b->kind == SIM_MEM_PLAIN) {
+    } else if (b->kind == SIM_MEM_PLAIN || b->kind == SIM_MEM_EXTERNAL) {
         sim_arena_free_locked(a, b);
     } else if (b->kind == SIM_MEM_MANAGED) {
         sim_managed_gone(a, b);

@@ -46,11 +46,23 @@ static CUresult launch(CUfunction handle, const struct shape *shape, CUstream st
     return sim_submit(s, &work);
 }
 
+/* Out of line, so that the null model's way through an entry has no frame to build. */
+static __attribute__((noinline)) CUresult launch_shape(CUfunction f, unsigned gx, unsigned gy, unsigned gz,
+                                                       unsigned bx, unsigned by, unsigned bz, unsigned shared,
+                                                       CUstream stream, bool per_thread, void **parameters,
+                                                       void **extra)
+{
+    return launch(f, &(struct shape){{gx, gy, gz}, {bx, by, bz}, shared}, stream, per_thread, parameters,
+                  extra);
+}
+
 /* Enough of the checks to be honest, and nothing that costs. */
 static inline bool null_launch(CUfunction f, CUstream stream)
 {
-    return atomic_load_explicit(&sim_null_model, memory_order_relaxed) && sim_function_of(f) != NULL &&
-           !sim_any_capture && (uintptr_t)stream <= 2;
+    return atomic_load_explicit(&sim_null_model, memory_order_relaxed) &&
+           atomic_load_explicit(&sim_any_capture, memory_order_relaxed) == 0 &&
+           ((uintptr_t)stream <= 2 || sim_object_is_live(stream, SIM_TAG_STREAM)) &&
+           sim_object_is_live(f, SIM_TAG_FUNCTION);
 }
 
 CUresult cuLaunchKernel(CUfunction f, unsigned int gx, unsigned int gy, unsigned int gz, unsigned int bx,
@@ -59,7 +71,7 @@ CUresult cuLaunchKernel(CUfunction f, unsigned int gx, unsigned int gy, unsigned
 {
     if (null_launch(f, stream) && (gx != 0 && bx != 0))
         return CUDA_SUCCESS;
-    return launch(f, &(struct shape){{gx, gy, gz}, {bx, by, bz}, shared}, stream, false, parameters, extra);
+    return launch_shape(f, gx, gy, gz, bx, by, bz, shared, stream, false, parameters, extra);
 }
 
 CUresult cuLaunchKernel_ptsz(CUfunction f, unsigned int gx, unsigned int gy, unsigned int gz, unsigned int bx,
@@ -68,7 +80,7 @@ CUresult cuLaunchKernel_ptsz(CUfunction f, unsigned int gx, unsigned int gy, uns
 {
     if (null_launch(f, stream) && (gx != 0 && bx != 0))
         return CUDA_SUCCESS;
-    return launch(f, &(struct shape){{gx, gy, gz}, {bx, by, bz}, shared}, stream, true, parameters, extra);
+    return launch_shape(f, gx, gy, gz, bx, by, bz, shared, stream, true, parameters, extra);
 }
 
 CUresult cuLaunchCooperativeKernel(CUfunction f, unsigned int gx, unsigned int gy, unsigned int gz,
@@ -77,7 +89,7 @@ CUresult cuLaunchCooperativeKernel(CUfunction f, unsigned int gx, unsigned int g
 {
     if (null_launch(f, stream) && (gx != 0 && bx != 0))
         return CUDA_SUCCESS;
-    return launch(f, &(struct shape){{gx, gy, gz}, {bx, by, bz}, shared}, stream, false, parameters, NULL);
+    return launch_shape(f, gx, gy, gz, bx, by, bz, shared, stream, false, parameters, NULL);
 }
 
 CUresult cuLaunchCooperativeKernel_ptsz(CUfunction f, unsigned int gx, unsigned int gy, unsigned int gz,
@@ -86,7 +98,7 @@ CUresult cuLaunchCooperativeKernel_ptsz(CUfunction f, unsigned int gx, unsigned 
 {
     if (null_launch(f, stream) && (gx != 0 && bx != 0))
         return CUDA_SUCCESS;
-    return launch(f, &(struct shape){{gx, gy, gz}, {bx, by, bz}, shared}, stream, true, parameters, NULL);
+    return launch_shape(f, gx, gy, gz, bx, by, bz, shared, stream, true, parameters, NULL);
 }
 
 static CUresult launch_config(const CUlaunchConfig *c, CUfunction f, void **parameters, void **extra,

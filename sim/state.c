@@ -176,6 +176,7 @@ static int create(int fd, const char *profile_name, const char *key, char *err, 
     lay_out(s, profile);
     s->magic = SIM_MAGIC;
     s->version = SIM_STATE_VERSION;
+    s->layout = SIM_LAYOUT;
     s->size = size;
     snprintf(s->key, sizeof(s->key), "%s", key);
     s->profile = *profile;
@@ -208,8 +209,8 @@ static struct sim_state *map_existing(int fd, char *err, size_t err_size)
         snprintf(err, err_size, "%s: cannot map the state file: %s", state_path, strerror(errno));
         return NULL;
     }
-    if (s->magic != SIM_MAGIC || s->version != SIM_STATE_VERSION || s->size != (uint64_t)st.st_size ||
-        atomic_load_explicit(&s->ready, memory_order_acquire) != 1) {
+    if (s->magic != SIM_MAGIC || s->version != SIM_STATE_VERSION || s->layout != SIM_LAYOUT ||
+        s->size != (uint64_t)st.st_size || atomic_load_explicit(&s->ready, memory_order_acquire) != 1) {
         snprintf(err, err_size, "%s: not a state file of this version: remove it", state_path);
         munmap(s, (size_t)st.st_size);
         return NULL;
@@ -217,51 +218,79 @@ static struct sim_state *map_existing(int fd, char *err, size_t err_size)
     return s;
 }
 
-static bool anybody_alive(const struct sim_state *s)
+/* Whoever is attached holds a record lock on the file, whatever its layout. */
+static bool anybody_attached(int fd)
 {
-    for (uint32_t i = 0; i < s->n_processes && i < SIM_PROCESSES; i++)
-        if (s->processes[i].used != 0 && sim_process_alive(&s->processes[i]))
-            return true;
-    return false;
+    struct flock l = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+    return fcntl(fd, F_GETLK, &l) != 0 || l.l_type != F_UNLCK;
 }
 
-/* Creation lock held: NULL when the file has to be made (again). */
-static struct sim_state *usable(int fd, const char *key, char *err, size_t err_size)
+enum verdict { USE, MAKE, REPLACE, REFUSE };
+
+/* Creation lock held: what to do with the file that is there. */
+static enum verdict examine(int fd, const char *key, struct sim_state **ret, char *err, size_t err_size)
 {
     struct stat st;
     if (fstat(fd, &st) != 0 || st.st_size == 0)
-        return NULL;
+        return MAKE;
     struct sim_state *s = map_existing(fd, err, err_size);
-    if (s == NULL || strcmp(s->key, key) == 0)
-        return s;
-    if (anybody_alive(s)) {
-        snprintf(err, err_size, "%s: in use by another machine (%s): set HAMI_SIM_STATE", state_path, s->key);
-        munmap(s, s->size);
-        return NULL;
+    if (s != NULL && strcmp(s->key, key) == 0) {
+        *ret = s;
+        return USE;
     }
-    munmap(s, s->size);
-    err[0] = '\0';
-    return NULL;
+    if (s != NULL) {
+        snprintf(err, err_size, "%s: in use by another machine (%.100s): set HAMI_SIM_STATE", state_path,
+                 s->key);
+        munmap(s, s->size);
+    }
+    return anybody_attached(fd) ? REFUSE : REPLACE;
 }
 
+/* Opens the path with its creation lock held, and sees that it is still the
+ * file of that name: another process may have replaced it meanwhile. */
+static int open_locked(char *err, size_t err_size)
+{
+    for (;;) {
+        struct stat here, there;
+        int fd = open(state_path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
+        if (fd < 0) {
+            snprintf(err, err_size, "%s: cannot open the state file: %s", state_path, strerror(errno));
+            return -1;
+        }
+        while (flock(fd, LOCK_EX) != 0 && errno == EINTR)
+            ;
+        if (fstat(fd, &here) == 0 && stat(state_path, &there) == 0 && here.st_ino == there.st_ino &&
+            here.st_dev == there.st_dev) {
+            /* a tenant may be another user than who created the machine */
+            if ((here.st_mode & 0777) != 0666 && here.st_uid == geteuid() && fchmod(fd, 0666) != 0)
+                err[0] = '\0';
+            return fd;
+        }
+        close(fd);
+    }
+}
+
+/* A stale file is replaced, not rewritten: who only looks may have it mapped. */
 static int open_machine(char *err, size_t err_size)
 {
     char profile[256], key[160];
     if (chosen_machine(profile, state_path, sizeof(state_path), err, err_size) != 0)
         return -1;
     profile_key(profile, key, sizeof(key));
-    int fd = open(state_path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
-    if (fd < 0) {
-        snprintf(err, err_size, "%s: cannot open the state file: %s", state_path, strerror(errno));
-        return -1;
-    }
-    if (fchmod(fd, 0666) != 0)
-        err[0] = '\0'; /* another user's file: its mode is that user's business */
-    while (flock(fd, LOCK_EX) != 0 && errno == EINTR)
-        ;
-    err[0] = '\0';
-    struct sim_state *s = usable(fd, key, err, err_size);
-    if (s == NULL && err[0] == '\0' && create(fd, profile, key, err, err_size) == 0)
+    struct sim_state *s = NULL;
+    int fd;
+    enum verdict v;
+    do {
+        fd = open_locked(err, err_size);
+        if (fd < 0)
+            return -1;
+        v = examine(fd, key, &s, err, err_size);
+        if (v == REPLACE && unlink(state_path) == 0)
+            close(fd);
+        else if (v == REPLACE)
+            v = REFUSE;
+    } while (v == REPLACE);
+    if (v == MAKE && create(fd, profile, key, err, err_size) == 0)
         s = map_existing(fd, err, err_size);
     flock(fd, LOCK_UN);
     if (s == NULL) {
@@ -365,8 +394,11 @@ static uint64_t start_time_of(int pid)
 
 static uint64_t pid_namespace(void)
 {
+    static _Atomic uint64_t known; /* a process cannot change its own */
     struct stat st;
-    return stat("/proc/self/ns/pid", &st) == 0 ? (uint64_t)st.st_ino : 0;
+    if (known == 0 && stat("/proc/self/ns/pid", &st) == 0)
+        known = (uint64_t)st.st_ino;
+    return known;
 }
 
 /* A record lock on the slot's own byte beyond the data tells other pid
@@ -381,10 +413,7 @@ static struct flock slot_lock(const struct sim_process *p, short type)
 
 bool sim_process_alive(const struct sim_process *p)
 {
-    static _Atomic uint64_t own_namespace;
-    if (own_namespace == 0)
-        own_namespace = pid_namespace();
-    if (p->pid_namespace == own_namespace)
+    if (p->pid_namespace == pid_namespace())
         return (kill(p->pid, 0) == 0 || errno == EPERM) && start_time_of(p->pid) == p->start_time;
     struct flock l = slot_lock(p, F_WRLCK);
     return fcntl(state_fd, F_GETLK, &l) != 0 || l.l_type != F_UNLCK;

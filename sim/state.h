@@ -97,7 +97,8 @@ struct sim_state {
     uint32_t version;
     _Atomic uint32_t ready;
     uint64_t size;
-    char key[160]; /* what HAMI_SIM named: name, or path, size and time of the file */
+    uint64_t layout; /* SIM_LAYOUT of the build that made it */
+    char key[160];   /* what HAMI_SIM named: name, or path, size and time of the file */
     struct sim_profile profile;
     pthread_mutex_t lock;
     _Atomic uint64_t virtual_ns;
@@ -115,6 +116,9 @@ struct sim_state {
     struct sim_process processes[SIM_PROCESSES];
     char cgroups[SIM_CGROUPS][256];
 };
+
+/* Two builds with different structures do not share a file. */
+#define SIM_LAYOUT (sizeof(struct sim_state) * 65536 + sizeof(struct sim_queue))
 
 extern struct sim_process *sim_self; /* this process's slot; NULL while it has none */
 extern struct sim_state *sim_state;  /* NULL before sim_state_open() */

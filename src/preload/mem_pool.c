@@ -112,6 +112,16 @@ static bool charged_kind(const struct mem_pool *p)
     return kind == MEM_POOL_DEVICE || kind == MEM_POOL_GRAPH;
 }
 
+static uint64_t charged(struct mem_pool *p)
+{
+    uint64_t bytes;
+
+    mem_lock(&p->lock);
+    bytes = p->charged;
+    mem_unlock(&p->lock);
+    return bytes;
+}
+
 static bool read_reserved(const struct mem_pool *p, uint64_t *ret)
 {
     CUstreamCaptureMode mode = mem_quiet_begin();
@@ -191,12 +201,17 @@ static bool follow(struct mem_pool *p, uint64_t reserved, bool may_refuse, bool 
     return false;
 }
 
+/* A pool that reserves more than lives in it may give that back at any later
+ * synchronisation, so it stays unsettled. */
 void mem_pool_settle(struct mem_pool *p)
 {
     bool refused = false;
 
     atomic_store_explicit(&p->dirty, 0, memory_order_relaxed);
-    if (charged_kind(p) && !follow(p, 0, false, &refused))
+    if (!charged_kind(p))
+        return;
+    if (!follow(p, 0, false, &refused) ||
+        (p->handle && charged(p) > round_up(atomic_load_explicit(&p->live, memory_order_relaxed))))
         mem_pool_touch(p);
 }
 
@@ -366,16 +381,6 @@ void mem_pools_settle(void)
     for (uint32_t i = 0; i < n; i++)
         if (atomic_load_explicit(&pools[i].dirty, memory_order_relaxed))
             mem_pool_settle(&pools[i]);
-}
-
-static uint64_t charged(struct mem_pool *p)
-{
-    uint64_t bytes;
-
-    mem_lock(&p->lock);
-    bytes = p->charged;
-    mem_unlock(&p->lock);
-    return bytes;
 }
 
 /* Only a pool without allocations under way: they may count on what it has to

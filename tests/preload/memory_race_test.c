@@ -18,6 +18,7 @@
 #define MIB (UINT64_C(1) << 20)
 #define RACERS 8
 #define LIMIT (100 * MIB)
+#define PAGE (2 * (int)MIB)
 
 static const char card[] = "name: card\n"
                            "driver: 580.65.06\n"
@@ -68,10 +69,14 @@ static void judge(struct course *c)
     }
 }
 
-/* Sizes to the byte, so that sums come close to the limit in every way. */
-static uint64_t size_of(GRand *rand)
+/* Sizes to the byte, so that sums come close to the limit in every way; or in
+ * pages, of which the driver rounds up nothing. */
+static uint64_t size_of(GRand *rand, bool pages)
 {
-    return (uint64_t)g_rand_int_range(rand, 1, g_rand_boolean(rand) ? (int)(20 * MIB) : (int)(60 * MIB));
+    int most = (int)((g_rand_boolean(rand) ? 20 : 60) * MIB);
+
+    return pages ? (uint64_t)g_rand_int_range(rand, 1, most / PAGE + 1) * PAGE
+                 : (uint64_t)g_rand_int_range(rand, 1, most);
 }
 
 static int race(int argc, char **argv)
@@ -79,12 +84,13 @@ static int race(int argc, char **argv)
     const struct real_cuda *cu = kit_cuda();
     struct course *c = course_map(argv[0], false);
     unsigned me = (unsigned)atoi(argv[1]), rounds = (unsigned)atoi(argv[3]);
+    bool pages = strcmp(argv[4], "pages") == 0;
     GRand *rand = g_rand_new_with_seed((guint32)strtoul(argv[2], NULL, 10) + me);
 
     (void)argc;
     kit_context(0);
     for (unsigned round = 0; round < rounds; round++) {
-        uint64_t n = size_of(rand);
+        uint64_t n = size_of(rand, pages);
         CUdeviceptr p = 0;
         CUresult r;
 
@@ -104,7 +110,7 @@ static int race(int argc, char **argv)
     return 0;
 }
 
-static void eight_processes_never_exceed_the_limit_together(void)
+static void race_all(const char *sizes)
 {
     const char *seed_text = g_getenv("HAMI_TEST_SEED"), *rounds_text = g_getenv("HAMI_TEST_RACES");
     g_autofree char *seed = seed_text ? g_strdup(seed_text) : g_strdup_printf("%u", g_random_int() >> 1);
@@ -122,7 +128,7 @@ static void eight_processes_never_exceed_the_limit_together(void)
     kit_env(kit, "CUDA_DEVICE_MEMORY_LIMIT", "100m");
     for (unsigned i = 0; i < RACERS; i++) {
         g_autofree char *me = g_strdup_printf("%u", i);
-        racers[i] = kit_start(kit, "race", path, me, seed, rounds, NULL);
+        racers[i] = kit_start(kit, "race", path, me, seed, rounds, sizes, NULL);
     }
     for (unsigned i = 0; i < RACERS; i++)
         g_assert_cmpint(kit_finish(racers[i], NULL, NULL), ==, 0);
@@ -130,12 +136,23 @@ static void eight_processes_never_exceed_the_limit_together(void)
                    " of %" G_GUINT64_FORMAT " bytes held",
                    rounds, c->refusals, c->most, LIMIT);
     g_assert_cmpuint(c->overcommits, ==, 0);
-    g_assert_cmpuint(c->spurious, ==, 0);
+    if (strcmp(sizes, "pages") == 0) /* else what the driver rounds up takes its part, too */
+        g_assert_cmpuint(c->spurious, ==, 0);
     g_assert_cmpuint(c->wrong_codes, ==, 0);
     g_assert_cmpuint(c->refusals, >, 0);
-    g_assert_cmpuint(c->most, >, LIMIT / 10 * 9);
+    g_assert_cmpuint(c->most, >, LIMIT / 4 * 3);
     munmap(c, sizeof *c);
     kit_free(kit);
+}
+
+static void eight_processes_never_exceed_the_limit_by_a_byte(void)
+{
+    race_all("bytes");
+}
+
+static void nobody_is_refused_what_there_is_room_for(void)
+{
+    race_all("pages");
 }
 
 static const struct kit_body bodies[] = {{"race", race}, {0}};
@@ -145,7 +162,9 @@ int main(int argc, char **argv)
     if (kit_is_child(argc, argv))
         return kit_child(argc, argv, bodies);
     g_test_init(&argc, &argv, NULL);
-    g_test_add_func("/memory_race/eight_processes_never_exceed_the_limit_together",
-                    eight_processes_never_exceed_the_limit_together);
+    g_test_add_func("/memory_race/eight_processes_never_exceed_the_limit_by_a_byte",
+                    eight_processes_never_exceed_the_limit_by_a_byte);
+    g_test_add_func("/memory_race/nobody_is_refused_what_there_is_room_for",
+                    nobody_is_refused_what_there_is_room_for);
     return g_test_run();
 }

@@ -235,7 +235,7 @@ static void pools_belong_to_their_device_wherever_they_are_used(void)
            "second sees 0 992\n"
            "free first's here 0 992\n"
            "reset high 0 960\n"
-           "synchronize 0 960\n" /* the free was ordered in the other device's stream */
+           "synchronize 0 1024\n"
            "trim 0 1024\n"
            "free second's here 0 1024\n"
            "destroy 0 1024\n"

@@ -5,34 +5,34 @@
  * driver's answer is the user's.
  *
  * Invariants:
- *   1. Arguments are only read where the driver would read them too: a NULL
+ *   1. The way of a launch that need not ask has no stack frame: both it and
+ *      the way of one that must ask end in a jump with the caller's arguments
+ *      in place.
+ *   2. Arguments are only read where the driver would read them too: a NULL
  *      configuration is left to the driver to refuse.
- *   2. A stream argument of a per-thread entry that means "default" is named by
+ *   3. A stream argument of a per-thread entry that means "default" is named by
  *      the handle that means the thread's own stream everywhere.
- *   3. The product of grid dimensions is computed in 64 bits; whatever it is,
+ *   4. The product of grid dimensions is computed in 64 bits; whatever it is,
  *      only its logarithm is used.
  */
 #include "preload/graph.h"
 #include "preload/hook.h"
 #include "preload/lane.h"
-#include "preload/memory.h"
 #include "preload/real.h"
 #include "preload/slice.h"
 #include "preload/throttle.h"
+#include "region/extension.h"
 
 // NOLINTNEXTLINE(performance-no-int-to-ptr): the driver's own constant
 #define PER_THREAD ((CUstream)2)
 
-#define GATED(function, size, stream, call)                                                                  \
-    do {                                                                                                     \
-        slice_gate();                                                                                        \
-        if (likely(lane_pass((function), (size), (stream))))                                                 \
-            return call;                                                                                     \
-        struct throttle_ticket ticket_ = throttle_begin((function), (size), (stream));                       \
-        CUresult result_ = call;                                                                             \
-        throttle_end(&ticket_);                                                                              \
-        return result_;                                                                                      \
-    } while (0)
+/* The host lets launches through: what slice_gate() would find, without a call. */
+static inline bool gate_is_open(void)
+{
+    const struct region_base *base = slice.region.base;
+    return likely(base) && likely(__atomic_load_n(&base->recent_kernel, __ATOMIC_RELAXED) >= 0) &&
+           likely(atomic_load_explicit(&slice.region.ext->suspended, memory_order_relaxed) == 0);
+}
 
 static inline uint32_t grid_size(unsigned x, unsigned y, unsigned z)
 {
@@ -44,88 +44,78 @@ static inline CUstream own_stream(CUstream stream)
     return stream ? stream : PER_THREAD;
 }
 
-HOOK CUresult cuLaunchKernel(CUfunction f, unsigned gx, unsigned gy, unsigned gz, unsigned bx, unsigned by,
-                             unsigned bz, unsigned shared, CUstream stream, void **params, void **extra)
+/* LAUNCH(entry, (parameters), (arguments), function, size, stream): the hook
+ * and, apart from it, the slower way with the gate. */
+#define LAUNCH(entry, parameters, arguments, function, size, stream)                                         \
+    __attribute__((noinline)) static CUresult asking_##entry parameters                                      \
+    {                                                                                                        \
+        slice_gate();                                                                                        \
+        struct throttle_ticket ticket = throttle_begin((function), (size), (stream));                        \
+        CUresult result = real.entry arguments;                                                              \
+        throttle_end(&ticket);                                                                               \
+        return result;                                                                                       \
+    }                                                                                                        \
+    HOOK CUresult entry parameters                                                                           \
+    {                                                                                                        \
+        if (likely(gate_is_open() && lane_pass((function), (size), (stream))))                               \
+            return real.entry arguments;                                                                     \
+        return asking_##entry arguments;                                                                     \
+    }
+
+#define GRID_PARAMETERS                                                                                      \
+    CUfunction f, unsigned gx, unsigned gy, unsigned gz, unsigned bx, unsigned by, unsigned bz,              \
+        unsigned shared, CUstream stream, void **params
+#define GRID_ARGUMENTS f, gx, gy, gz, bx, by, bz, shared, stream, params
+
+LAUNCH(cuLaunchKernel, (GRID_PARAMETERS, void **extra), (GRID_ARGUMENTS, extra), f, grid_size(gx, gy, gz),
+       stream)
+LAUNCH(cuLaunchKernel_ptsz, (GRID_PARAMETERS, void **extra), (GRID_ARGUMENTS, extra), f,
+       grid_size(gx, gy, gz), own_stream(stream))
+LAUNCH(cuLaunchCooperativeKernel, (GRID_PARAMETERS), (GRID_ARGUMENTS), f, grid_size(gx, gy, gz), stream)
+LAUNCH(cuLaunchCooperativeKernel_ptsz, (GRID_PARAMETERS), (GRID_ARGUMENTS), f, grid_size(gx, gy, gz),
+       own_stream(stream))
+LAUNCH(cuLaunch, (CUfunction f), (f), f, 0, NULL)
+LAUNCH(cuLaunchGrid, (CUfunction f, int width, int height), (f, width, height), f,
+       grid_size((unsigned)width, (unsigned)height, 1), NULL)
+LAUNCH(cuLaunchGridAsync, (CUfunction f, int width, int height, CUstream stream), (f, width, height, stream),
+       f, grid_size((unsigned)width, (unsigned)height, 1), stream)
+
+/* A NULL configuration has no grid and no stream; the driver says so. */
+static inline uint32_t config_size(const CUlaunchConfig *config)
 {
-    GATED(f, grid_size(gx, gy, gz), stream,
-          real.cuLaunchKernel(f, gx, gy, gz, bx, by, bz, shared, stream, params, extra));
+    return config ? grid_size(config->gridDimX, config->gridDimY, config->gridDimZ) : 0;
 }
 
-HOOK CUresult cuLaunchKernel_ptsz(CUfunction f, unsigned gx, unsigned gy, unsigned gz, unsigned bx,
-                                  unsigned by, unsigned bz, unsigned shared, CUstream stream, void **params,
-                                  void **extra)
+static inline CUstream config_stream(const CUlaunchConfig *config)
 {
-    GATED(f, grid_size(gx, gy, gz), own_stream(stream),
-          real.cuLaunchKernel_ptsz(f, gx, gy, gz, bx, by, bz, shared, stream, params, extra));
+    return config ? config->hStream : NULL;
 }
 
-HOOK CUresult cuLaunchKernelEx(const CUlaunchConfig *config, CUfunction f, void **params, void **extra)
-{
-    if (unlikely(!config))
-        return real.cuLaunchKernelEx(config, f, params, extra);
-    GATED(f, grid_size(config->gridDimX, config->gridDimY, config->gridDimZ), config->hStream,
-          real.cuLaunchKernelEx(config, f, params, extra));
-}
-
-HOOK CUresult cuLaunchKernelEx_ptsz(const CUlaunchConfig *config, CUfunction f, void **params, void **extra)
-{
-    if (unlikely(!config))
-        return real.cuLaunchKernelEx_ptsz(config, f, params, extra);
-    GATED(f, grid_size(config->gridDimX, config->gridDimY, config->gridDimZ), own_stream(config->hStream),
-          real.cuLaunchKernelEx_ptsz(config, f, params, extra));
-}
-
-HOOK CUresult cuLaunchCooperativeKernel(CUfunction f, unsigned gx, unsigned gy, unsigned gz, unsigned bx,
-                                        unsigned by, unsigned bz, unsigned shared, CUstream stream,
-                                        void **params)
-{
-    GATED(f, grid_size(gx, gy, gz), stream,
-          real.cuLaunchCooperativeKernel(f, gx, gy, gz, bx, by, bz, shared, stream, params));
-}
-
-HOOK CUresult cuLaunchCooperativeKernel_ptsz(CUfunction f, unsigned gx, unsigned gy, unsigned gz, unsigned bx,
-                                             unsigned by, unsigned bz, unsigned shared, CUstream stream,
-                                             void **params)
-{
-    GATED(f, grid_size(gx, gy, gz), own_stream(stream),
-          real.cuLaunchCooperativeKernel_ptsz(f, gx, gy, gz, bx, by, bz, shared, stream, params));
-}
+#define CONFIG_PARAMETERS const CUlaunchConfig *config, CUfunction f, void **params, void **extra
+LAUNCH(cuLaunchKernelEx, (CONFIG_PARAMETERS), (config, f, params, extra), f, config_size(config),
+       config_stream(config))
+LAUNCH(cuLaunchKernelEx_ptsz, (CONFIG_PARAMETERS), (config, f, params, extra), f, config_size(config),
+       own_stream(config_stream(config)))
 
 /* One call for several devices: it starts together, so it is gated once, as a
  * launch of its first part. */
-HOOK CUresult cuLaunchCooperativeKernelMultiDevice(CUDA_LAUNCH_PARAMS *list, unsigned n, unsigned flags)
-{
-    if (unlikely(!list || n == 0))
-        return real.cuLaunchCooperativeKernelMultiDevice(list, n, flags);
-    GATED(list->function, grid_size(list->gridDimX, list->gridDimY, list->gridDimZ), list->hStream,
-          real.cuLaunchCooperativeKernelMultiDevice(list, n, flags));
-}
+LAUNCH(cuLaunchCooperativeKernelMultiDevice, (CUDA_LAUNCH_PARAMS * list, unsigned n, unsigned flags),
+       (list, n, flags), list &&n ? list->function : NULL,
+       list &&n ? grid_size(list->gridDimX, list->gridDimY, list->gridDimZ) : 0,
+       list &&n ? list->hStream : NULL)
 
-HOOK CUresult cuLaunch(CUfunction f)
+/* Graphs are launched rarely and do much: here a frame does not matter. */
+static CUresult graph_launch(CUgraphExec exec, CUstream stream, CUstream named,
+                             CUresult (*launch)(CUgraphExec, CUstream))
 {
-    GATED(f, 0, NULL, real.cuLaunch(f));
-}
-
-HOOK CUresult cuLaunchGrid(CUfunction f, int width, int height)
-{
-    GATED(f, grid_size((unsigned)width, (unsigned)height, 1), NULL, real.cuLaunchGrid(f, width, height));
-}
-
-HOOK CUresult cuLaunchGridAsync(CUfunction f, int width, int height, CUstream stream)
-{
-    GATED(f, grid_size((unsigned)width, (unsigned)height, 1), stream,
-          real.cuLaunchGridAsync(f, width, height, stream));
-}
-
-/* The memory that the graph's nodes allocate is reserved first. */
-static CUresult graph_launch(CUresult (*launch)(CUgraphExec, CUstream), CUgraphExec exec, CUstream stream)
-{
-    struct memory_graph memory;
-    CUresult result = memory_graph_begin(exec, &memory);
-    if (unlikely(result != CUDA_SUCCESS))
-        return result;
-    result = launch(exec, stream);
-    memory_graph_end(&memory, result);
+    slice_gate();
+    bool passes = lane_pass(exec, 0, named);
+    struct throttle_ticket ticket = {NULL, false};
+    if (!passes)
+        ticket = throttle_begin(exec, 0, named);
+    CUresult result = launch(exec, stream);
+    if (!passes)
+        throttle_end(&ticket);
     if (result == CUDA_SUCCESS)
         graph_memory_changed();
     return result;
@@ -133,10 +123,10 @@ static CUresult graph_launch(CUresult (*launch)(CUgraphExec, CUstream), CUgraphE
 
 HOOK CUresult cuGraphLaunch(CUgraphExec exec, CUstream stream)
 {
-    GATED(exec, 0, stream, graph_launch(real.cuGraphLaunch, exec, stream));
+    return graph_launch(exec, stream, stream, real.cuGraphLaunch);
 }
 
 HOOK CUresult cuGraphLaunch_ptsz(CUgraphExec exec, CUstream stream)
 {
-    GATED(exec, 0, own_stream(stream), graph_launch(real.cuGraphLaunch_ptsz, exec, stream));
+    return graph_launch(exec, stream, own_stream(stream), real.cuGraphLaunch_ptsz);
 }

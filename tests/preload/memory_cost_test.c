@@ -1,19 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * What the library may cost, counted in instructions under callgrind: exact,
- * and the same on every machine. The counts of two runs of different length
- * are subtracted, so that start and end cancel out; so is the bare driver's.
+ * What memory calls may cost, counted in instructions; see cost.h.
  */
-#include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
-#include <unistd.h>
 
-#include "support.h"
+#include "cost.h"
 
 #define MIB (UINT64_C(1) << 20)
-#define SHORT 500
-#define LONG 2500
 
 /* ---- bodies ---- */
 
@@ -57,41 +50,7 @@ static int queries(int argc, char **argv)
     return 0;
 }
 
-/* ---- counting ---- */
-
-static uint64_t total_of(const char *path)
-{
-    g_autofree char *text = NULL;
-    const char *line;
-
-    g_assert_true(g_file_get_contents(path, &text, NULL, NULL));
-    line = strstr(text, "\nsummary: ");
-    if (!line)
-        line = strstr(text, "\ntotals: ");
-    g_assert_nonnull(line);
-    return g_ascii_strtoull(strchr(line, ':') + 1, NULL, 10);
-}
-
-static uint64_t run_counted(struct kit *kit, const char *body, unsigned n)
-{
-    g_autofree char *valgrind = g_find_program_in_path("valgrind");
-    g_autofree char *self = g_file_read_link("/proc/self/exe", NULL), *count = g_strdup_printf("%u", n);
-    g_autofree char *path = kit_path(kit, "callgrind"),
-                    *out = g_strdup_printf("--callgrind-out-file=%s", path);
-    const char *argv[] = {valgrind, "--tool=callgrind", "-q", out, self, "--child", body, count, NULL};
-    g_autofree char *err = NULL;
-    int status = kit_finish(kit_start_program(kit, argv), NULL, &err);
-
-    if (status != 0)
-        g_test_message("%s", err);
-    g_assert_cmpint(status, ==, 0);
-    return total_of(path);
-}
-
-static double instructions(struct kit *kit, const char *body)
-{
-    return (double)(run_counted(kit, body, LONG) - run_counted(kit, body, SHORT)) / (LONG - SHORT);
-}
+/* ---- the gates ---- */
 
 struct gate {
     const char *body;
@@ -102,25 +61,16 @@ struct gate {
 static void costs_no_more_than(gconstpointer data)
 {
     const struct gate *gate = data;
-    g_autofree char *valgrind = g_find_program_in_path("valgrind");
-    g_autofree char *driver = NULL, *link = NULL;
-    struct kit *kit;
+    struct kit *kit = cost_kit_new();
     double with, without = 0;
 
-    if (!valgrind) {
-        g_test_skip("valgrind is not installed: instructions cannot be counted");
+    if (!kit)
         return;
-    }
-    kit = kit_new(NULL);
-    driver = g_build_filename(g_getenv("HAMI_BUILD"), "tests/preload/libnull_driver.so", NULL);
-    link = kit_path(kit, "libcuda.so.1");
-    g_assert_cmpint(symlink(driver, link), ==, 0);
-    kit_env(kit, "LD_LIBRARY_PATH", "%s", kit_dir(kit));
     kit_env(kit, "CUDA_DEVICE_MEMORY_LIMIT", "1G");
-    with = instructions(kit, gate->body);
+    with = cost_instructions(kit, gate->body);
     if (gate->against_driver) {
         kit_no_preload(kit);
-        without = instructions(kit, gate->body);
+        without = cost_instructions(kit, gate->body);
     }
     g_test_message("%s: %.1f instructions added, at most %.0f allowed", gate->body, with - without,
                    gate->most);

@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * See cost.h.
+ */
+#include "cost.h"
+
+#include <string.h>
+#include <unistd.h>
+
+#define SHORT 500
+#define LONG 2500
+
+struct kit *cost_kit_new(void)
+{
+    g_autofree char *valgrind = g_find_program_in_path("valgrind");
+    if (!valgrind) {
+        g_test_skip("valgrind is not installed: instructions cannot be counted");
+        return NULL;
+    }
+    struct kit *kit = kit_new(NULL);
+    g_autofree char *driver =
+        g_build_filename(g_getenv("HAMI_BUILD"), "tests/preload/libnull_driver.so", NULL);
+    g_autofree char *link = kit_path(kit, "libcuda.so.1");
+    g_assert_cmpint(symlink(driver, link), ==, 0);
+    kit_env(kit, "LD_LIBRARY_PATH", "%s", kit_dir(kit));
+    return kit;
+}
+
+static uint64_t total_of(const char *path)
+{
+    g_autofree char *text = NULL;
+    g_assert_true(g_file_get_contents(path, &text, NULL, NULL));
+    const char *line = strstr(text, "\nsummary: ");
+    if (!line)
+        line = strstr(text, "\ntotals: ");
+    g_assert_nonnull(line);
+    return g_ascii_strtoull(strchr(line, ':') + 1, NULL, 10);
+}
+
+static uint64_t run_counted(struct kit *kit, const char *body, unsigned n)
+{
+    g_autofree char *valgrind = g_find_program_in_path("valgrind");
+    g_autofree char *self = g_file_read_link("/proc/self/exe", NULL), *count = g_strdup_printf("%u", n);
+    g_autofree char *path = kit_path(kit, "callgrind");
+    g_autofree char *out = g_strdup_printf("--callgrind-out-file=%s", path);
+    const char *argv[] = {valgrind, "--tool=callgrind", "-q", out, self, "--child", body, count, NULL};
+    g_autofree char *err = NULL;
+    int status = kit_finish(kit_start_program(kit, argv), NULL, &err);
+    if (status != 0)
+        g_test_message("%s", err);
+    g_assert_cmpint(status, ==, 0);
+    return total_of(path);
+}
+
+double cost_instructions(struct kit *kit, const char *body)
+{
+    return (double)(run_counted(kit, body, LONG) - run_counted(kit, body, SHORT)) / (LONG - SHORT);
+}

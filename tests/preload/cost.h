@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Counting instructions under callgrind: exact, and the same on every machine.
+ * The counts of two runs of different length are subtracted, so that start and
+ * end cancel out.
+ */
+#ifndef HAMI_TESTS_PRELOAD_COST_H
+#define HAMI_TESTS_PRELOAD_COST_H
+
+#include "support.h"
+
+/* A kit over the null driver; NULL, with the test skipped, without valgrind. */
+struct kit *cost_kit_new(void);
+
+/* Instructions per unit of a body whose first argument is how many. */
+double cost_instructions(struct kit *kit, const char *body);
+
+#endif

@@ -1,0 +1,257 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The throttle's pure parts: tokens, charged stretches, prices and the turn
+ * board, against plain models and with hostile content. The seed is printed;
+ * HAMI_TEST_SEED repeats a run.
+ */
+#include <glib.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "preload/board.h"
+#include "preload/bucket.h"
+#include "preload/busy.h"
+#include "preload/price.h"
+
+#define MS UINT64_C(1000000)
+#define S UINT64_C(1000000000)
+
+static uint32_t seed = 7;
+
+static GRand *dice(void)
+{
+    g_test_message("seed %u", seed);
+    return g_rand_new_with_seed(seed);
+}
+
+static uint64_t any_word(GRand *rand)
+{
+    uint64_t word = (uint64_t)g_rand_int(rand) << 32 | g_rand_int(rand);
+    return word >> g_rand_int_range(rand, 0, 64);
+}
+
+/* ---- tokens ---- */
+
+static void tokens_grow_by_percent_of_time_up_to_the_cap(void)
+{
+    struct region_compute a = {0};
+    bucket_refill(&a, 30, S, 2 * (int64_t)MS);
+    g_assert_cmpint(bucket_balance(&a), ==, 0); /* time before the first look is not granted */
+    bucket_refill(&a, 30, S + MS, 2 * (int64_t)MS);
+    g_assert_cmpint(bucket_balance(&a), ==, 300000);
+    bucket_refill(&a, 30, S + MS, 2 * (int64_t)MS);
+    g_assert_cmpint(bucket_balance(&a), ==, 300000);
+    bucket_refill(&a, 30, 2 * S, 2 * (int64_t)MS);
+    g_assert_cmpint(bucket_balance(&a), ==, 2 * (int64_t)MS);
+}
+
+static void what_is_above_the_cap_is_kept_and_debt_is_paid_first(void)
+{
+    struct region_compute a = {.tokens_ns = 5 * (int64_t)MS, .refilled_ns = S};
+    bucket_refill(&a, 50, S + MS, 2 * (int64_t)MS);
+    g_assert_cmpint(bucket_balance(&a), ==, 5 * (int64_t)MS);
+    bucket_charge(&a, 45 * MS);
+    g_assert_cmpint(bucket_balance(&a), ==, -40 * (int64_t)MS);
+    g_assert_cmpuint(bucket_wait_ns(40 * (int64_t)MS, 50), ==, 80 * MS);
+    bucket_refill(&a, 50, S + 81 * MS, 2 * (int64_t)MS);
+    g_assert_cmpint(bucket_balance(&a), ==, 0);
+    bucket_charge(&a, MS);
+    bucket_forgive(&a);
+    g_assert_cmpint(bucket_balance(&a), ==, 0);
+}
+
+static void hostile_tokens_stay_in_bounds(void)
+{
+    g_autoptr(GRand) rand = dice();
+    for (int i = 0; i < 20000; i++) {
+        struct region_compute a = {.tokens_ns = (int64_t)any_word(rand) * (i % 2 ? 1 : -1),
+                                   .refilled_ns = any_word(rand)};
+        bucket_refill(&a, g_rand_int(rand), S + any_word(rand) % S, 2 * (int64_t)MS);
+        bucket_charge(&a, any_word(rand));
+        bucket_refill(&a, 50, 3 * S, 2 * (int64_t)MS);
+        g_assert_cmpint(bucket_balance(&a), >=, -BUCKET_DEBT_MAX_NS);
+        g_assert_cmpuint(bucket_wait_ns((int64_t)any_word(rand), g_rand_int(rand) % 101), <=, 200 * 60 * S);
+    }
+}
+
+/* ---- charged stretches ---- */
+
+static void every_nanosecond_is_charged_once(void)
+{
+    g_autoptr(GRand) rand = dice();
+    for (int round = 0; round < 300; round++) {
+        struct busy busy = {0};
+        bool model[400] = {false};
+        for (int i = 0; i < 14; i++) { /* fewer than it remembers: nothing is joined */
+            uint64_t from = (uint64_t)g_rand_int_range(rand, 0, 380), fresh = 0;
+            uint64_t to = from + (uint64_t)g_rand_int_range(rand, 0, 20);
+            for (uint64_t t = from; t < to; t++) {
+                fresh += !model[t];
+                model[t] = true;
+            }
+            g_assert_cmpuint(busy_add(&busy, from, to), ==, fresh);
+        }
+    }
+}
+
+static void many_stretches_never_overflow_and_stay_sorted(void)
+{
+    g_autoptr(GRand) rand = dice();
+    struct busy busy = {0};
+    for (int i = 0; i < 50000; i++) {
+        uint64_t from = any_word(rand), to = from + any_word(rand) % 1000;
+        g_assert_cmpuint(busy_add(&busy, from, to), <=, 1000);
+        g_assert_cmpuint(busy.n, <=, BUSY_STRETCHES);
+        for (uint32_t k = 1; k < busy.n; k++)
+            g_assert_cmpuint(busy.at[k - 1].to, <, busy.at[k].from);
+    }
+}
+
+/* ---- prices ---- */
+
+static void price_is_the_mean_and_forgets_on_request(void)
+{
+    struct prices *prices = g_new0(struct prices, 1);
+    const void *f = (const void *)(uintptr_t)0x1000, *g = (const void *)(uintptr_t)0x2000;
+    price_learn(price_of(prices, f, 7), 3000, 10);
+    g_assert_cmpuint(price_of(prices, f, 7)->mean_ns, ==, 300);
+    g_assert_cmpuint(price_of(prices, f, 9)->samples, ==, 0);
+    g_assert_cmpuint(price_of(prices, g, 7)->samples, ==, 0);
+    for (int i = 0; i < 100; i++)
+        price_learn(price_of(prices, f, 7), i % 2 ? 100 : 500, 1);
+    g_assert_cmpuint(price_of(prices, f, 7)->mean_ns, >, 200);
+    g_assert_cmpuint(price_of(prices, f, 7)->mean_ns, <, 400);
+    price_forget(prices, f);
+    g_assert_cmpuint(price_of(prices, f, 7)->samples, ==, 0);
+    g_free(prices);
+}
+
+static void full_price_table_still_answers(void)
+{
+    struct prices *prices = g_new0(struct prices, 1);
+    for (uintptr_t i = 1; i < 10 * PRICE_ENTRIES; i++) {
+        struct price *p = price_of(prices, (const void *)(i << 6), (uint32_t)(i % 32));
+        price_learn(p, i, 1);
+        g_assert_true(price_of(prices, (const void *)(i << 6), (uint32_t)(i % 32)) == p);
+    }
+    g_free(prices);
+}
+
+/* ---- the board ---- */
+
+static struct board_seat seat_at(struct board *board, uint64_t n, uint32_t weight)
+{
+    return (struct board_seat){
+        .board = board, .member = -1, .owner = n << 32 | 1, .group = n, .weight = weight};
+}
+
+static void turn_goes_to_one_and_comes_back(void)
+{
+    struct board *board = g_new0(struct board, 1);
+    struct board_seat a = seat_at(board, 1, 30), b = seat_at(board, 2, 70);
+    uint64_t due;
+    g_assert_true(board_sit(&a, S) && board_sit(&b, S));
+    g_assert_true(board_try(&a, S, false, &due));
+    g_assert_true(board_holds(&a));
+    g_assert_false(board_try(&b, S, false, &due));
+    g_assert_true(board_wanted(&a, S));
+    board_release(&a, S + MS, S + 2 * MS);
+    g_assert_true(board_try(&b, S + MS, false, &due));
+    g_assert_cmpuint(b.foreign_ns, ==, S + 2 * MS);
+    g_assert_false(board_holds(&a));
+    g_free(board);
+}
+
+static void holder_is_passed_over_after_lease_idleness_or_death(void)
+{
+    static const char *const why[] = {"lease", "idle", "dead", "forever"};
+    for (unsigned i = 0; i < 4; i++) {
+        struct board *board = g_new0(struct board, 1);
+        struct board_seat a = seat_at(board, 1, 50), b = seat_at(board, 2, 50);
+        uint64_t due, now = S;
+        g_assert_true(board_sit(&a, now) && board_sit(&b, now) && board_try(&a, now, false, &due));
+        board_renew(&a, now, i == 0 ? now + 20 * MS : now + 400 * MS);
+        if (i == 1)
+            board_idle(&a, now);
+        while (!board_try(&b, now, i == 2, &due) && now < 5 * S) {
+            g_assert_cmpuint(due, >, now);
+            now = due;
+            if (i == 3)
+                board_renew(&a, now, UINT64_MAX);
+        }
+        g_test_message("%s: after %.2f ms", why[i], (double)(now - S) / 1e6);
+        g_assert_cmpuint(now - S, <=,
+                         i == 0   ? 20 * MS
+                         : i == 1 ? BOARD_GRACE_NS
+                         : i == 2 ? 0
+                                  : BOARD_HOLD_MAX_NS);
+        g_assert_false(board_holds(&a));
+        g_free(board);
+    }
+}
+
+static void full_board_refuses_and_silent_seats_are_taken(void)
+{
+    struct board *board = g_new0(struct board, 1);
+    struct board_seat seats[BOARD_MEMBERS + 1];
+    for (unsigned i = 0; i <= BOARD_MEMBERS; i++) {
+        seats[i] = seat_at(board, i + 1, 10);
+        g_assert_true(board_sit(&seats[i], S) == (i < BOARD_MEMBERS));
+    }
+    g_assert_true(board_sit(&seats[BOARD_MEMBERS], S + BOARD_GONE_NS + MS));
+    board_leave(&seats[BOARD_MEMBERS]);
+    g_assert_cmpint(seats[BOARD_MEMBERS].member, ==, -1);
+    g_free(board);
+}
+
+/* Whatever is written on the page, one who waits gets the turn in time. */
+static void noise_never_keeps_the_turn_away_for_a_second(void)
+{
+    g_autoptr(GRand) rand = dice();
+    for (int round = 0; round < 2000; round++) {
+        struct board *board = g_new0(struct board, 1);
+        _Atomic uint64_t *words = (_Atomic uint64_t *)(void *)board;
+        struct board_seat seat = seat_at(board, 5, 50);
+        uint64_t now = S + any_word(rand) % S, since = now, due;
+        for (unsigned i = 0; i < sizeof *board / 8; i++)
+            words[i] = g_rand_boolean(rand) ? any_word(rand) : now + any_word(rand) % S;
+        if (!board_sit(&seat, now)) {
+            g_free(board);
+            continue;
+        }
+        while (!board_try(&seat, now, false, &due)) {
+            g_assert_cmpuint(due, >, now);
+            g_assert_cmpuint(due, <=, now + 50 * MS);
+            now = due;
+            g_assert_cmpuint(now - since, <, S);
+        }
+        board_renew(&seat, now, UINT64_MAX);
+        board_idle(&seat, now);
+        board_busy(&seat);
+        (void)board_foreign_end(&seat, seat.sequence, now);
+        (void)board_left_over(&seat, now, S);
+        (void)board_holder_pid(&seat);
+        board_release(&seat, now + MS, now + 2 * MS);
+        g_free(board);
+    }
+}
+
+int main(int argc, char **argv)
+{
+    g_test_init(&argc, &argv, NULL);
+    if (g_getenv("HAMI_TEST_SEED"))
+        seed = (uint32_t)strtoul(g_getenv("HAMI_TEST_SEED"), NULL, 10);
+#define TEST(name) g_test_add_func("/compute_parts/" #name, name)
+    TEST(tokens_grow_by_percent_of_time_up_to_the_cap);
+    TEST(what_is_above_the_cap_is_kept_and_debt_is_paid_first);
+    TEST(hostile_tokens_stay_in_bounds);
+    TEST(every_nanosecond_is_charged_once);
+    TEST(many_stretches_never_overflow_and_stay_sorted);
+    TEST(price_is_the_mean_and_forgets_on_request);
+    TEST(full_price_table_still_answers);
+    TEST(turn_goes_to_one_and_comes_back);
+    TEST(holder_is_passed_over_after_lease_idleness_or_death);
+    TEST(full_board_refuses_and_silent_seats_are_taken);
+    TEST(noise_never_keeps_the_turn_away_for_a_second);
+    return g_test_run();
+}

@@ -6,6 +6,12 @@
 #ifndef HAMI_CLI_VERBS_H
 #define HAMI_CLI_VERBS_H
 
+#ifdef HAMI_WITH_SIM
+#define VERBS_SIM VERB(sim)
+#else
+#define VERBS_SIM
+#endif
+
 #define VERBS                                                                                                \
     VERB(run)                                                                                                \
     VERB(ps)                                                                                                 \
@@ -17,6 +23,7 @@
     VERB(wait)                                                                                               \
     VERB(events)                                                                                             \
     VERB(doctor)                                                                                             \
+    VERBS_SIM                                                                                                \
     VERB(version)                                                                                            \
     VERB(help)
 

@@ -1,0 +1,171 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * hami sim: the simulated machine; finds the word behind it and runs it.
+ */
+#include "cli/sim.h"
+
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <termios.h>
+#include <unistd.h>
+
+#include "base/words.h"
+
+const char *sim_chosen_profile, *sim_chosen_state;
+
+static const struct verb *const words[] = {&sim_verb_top, &sim_verb_log, &sim_verb_fault, &sim_verb_profiles};
+
+/* ---- which machine ---- */
+
+int sim_open(const struct verb *v)
+{
+    char err[512];
+    if (sim_chosen_profile)
+        g_setenv("HAMI_SIM", sim_chosen_profile, TRUE);
+    if (sim_chosen_state && !sim_chosen_profile && access(sim_chosen_state, F_OK) == 0) {
+        if (sim_state_open_path(sim_chosen_state, err, sizeof err) == 0)
+            return STATUS_OK;
+    } else {
+        if (sim_chosen_state)
+            g_setenv("HAMI_SIM_STATE", sim_chosen_state, TRUE);
+        if (sim_state_open(err, sizeof err) == 0)
+            return STATUS_OK;
+    }
+    g_autoptr(GError) error = g_error_new(STATUS_ERROR, STATUS_NO_DRIVER, "%s; or give --sim PROFILE", err);
+    return cli_fail(v, error);
+}
+
+bool sim_devices(const struct verb *v, const char *text, uint32_t *ret_mask)
+{
+    unsigned n = sim_state->profile.n_devices;
+    *ret_mask = 0;
+    if (!text || strcmp(text, "all") == 0) {
+        *ret_mask = (1u << n) - 1;
+        return true;
+    }
+    g_auto(GStrv) parts = g_strsplit(text, ",", -1);
+    for (char **part = parts; *part; part++) {
+        guint64 i = 0;
+        if (!g_ascii_string_to_unsigned(*part, 10, 0, n - 1, &i, NULL)) {
+            cli_usage(v, "--device %s: the machine has devices 0 to %u: give some of them, or all", text,
+                      n - 1);
+            return false;
+        }
+        *ret_mask |= 1u << i;
+    }
+    return true;
+}
+
+/* ---- live ---- */
+
+static volatile sig_atomic_t ended;
+static struct termios terminal_before;
+static bool terminal_changed, screen_taken;
+
+static void on_end(int signal)
+{
+    (void)signal;
+    ended = 1;
+}
+
+void sim_live_start(bool screen)
+{
+    struct sigaction action = {.sa_handler = on_end};
+    sigaction(SIGINT, &action, NULL);
+    sigaction(SIGTERM, &action, NULL);
+    screen_taken = screen;
+    if (!screen)
+        return;
+    terminal_changed = tcgetattr(STDIN_FILENO, &terminal_before) == 0;
+    if (terminal_changed) {
+        struct termios raw = terminal_before;
+        raw.c_lflag &= ~(tcflag_t)(ICANON | ECHO);
+        tcsetattr(STDIN_FILENO, TCSANOW, &raw);
+    }
+    fputs("\033[?1049h\033[?25l\033[2J", stdout);
+}
+
+bool sim_live_wait(uint64_t interval_ms)
+{
+    struct pollfd p = {.fd = terminal_changed ? STDIN_FILENO : -1, .events = POLLIN};
+    char key = 0;
+    if (poll(&p, 1, (int)MIN(interval_ms, (uint64_t)G_MAXINT)) > 0 && read(STDIN_FILENO, &key, 1) == 1 &&
+        (key == 'q' || key == 'Q'))
+        return false;
+    return !ended;
+}
+
+void sim_live_end(void)
+{
+    if (screen_taken)
+        fputs("\033[?25h\033[?1049l", stdout);
+    fflush(stdout);
+    if (terminal_changed)
+        tcsetattr(STDIN_FILENO, TCSANOW, &terminal_before);
+}
+
+/* ---- the words ---- */
+
+static const struct verb *find_word(const char *name)
+{
+    for (gsize i = 0; i < G_N_ELEMENTS(words); i++)
+        if (strcmp(words[i]->name + strlen("sim "), name) == 0)
+            return words[i];
+    return NULL;
+}
+
+/* Flags may stand anywhere: what is no flag is collected. */
+static int run_word(const struct verb *word, int argc, char **argv)
+{
+    g_autoptr(GPtrArray) arguments = g_ptr_array_new();
+    int rest = 0;
+    for (;;) {
+        int status = cli_parse(word, argc, argv, &rest);
+        if (status >= 0)
+            return status;
+        if (rest >= argc)
+            break;
+        g_ptr_array_add(arguments, argv[rest]);
+        argc -= rest;
+        argv += rest;
+    }
+    int n = (int)arguments->len;
+    g_ptr_array_add(arguments, NULL);
+    return word->run(n, (char **)arguments->pdata);
+}
+
+static int run(int argc, char **argv)
+{
+    const struct verb *v = cli_verb("sim");
+    if (argc == 0) {
+        cli_help(v);
+        return STATUS_USAGE;
+    }
+    const struct verb *word = find_word(argv[0]);
+    if (!word) {
+        const char *names[] = {"top", "log", "fault", "profiles", NULL},
+                   *near = words_nearest(argv[0], names);
+        return cli_usage(v, "there is no \"%s\"%s%s%s: give top, log, fault or profiles", argv[0],
+                         near ? ", did you mean \"" : "", near ? near : "", near ? "\"" : "");
+    }
+    return run_word(word, argc, argv);
+}
+
+static const struct cli_option options[] = {{0}};
+
+const struct verb verb_sim = {
+    .name = "sim",
+    .arguments = "top|log|fault|profiles [FLAGS]",
+    .summary = "look at a simulated machine, and break it on purpose",
+    .text = "top       cards and processes, live\n"
+            "log       completed intervals of work: start, end, process, control group\n"
+            "fault     inject an XID, a lost card, a hang of NVML, slow copies, heat\n"
+            "profiles  the machines that are built in\n\n"
+            "Each has a --help of its own. docs/simulator.md tells what the simulator is.",
+    .examples = "hami sim profiles\nhami sim top --sim 2xa100-40g\nhami sim log --follow --json\n"
+                "hami sim fault xid 79 --device 0",
+    .options = options,
+    .run = run,
+};

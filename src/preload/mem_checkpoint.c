@@ -13,9 +13,9 @@
 /* The slot of a process of this slice; -1 when it is not one of ours. */
 static int slot_of(int pid)
 {
-    if (pid == getpid())
+    if (pid == getpid() && slice.slot < REGION_SLOTS - 1)
         return slice.slot;
-    for (int i = 0; i < REGION_SLOTS; i++)
+    for (int i = 0; i < REGION_SLOTS - 1; i++) /* the overflow slot is nobody's alone */
         if (__atomic_load_n(&slice.region.base->procs[i].pid, __ATOMIC_ACQUIRE) == pid)
             return i;
     return -1;

@@ -168,10 +168,12 @@ static bool measure(unsigned d, uint64_t *ret)
     uint64_t asked = held - overhead_charged(d) + share_borrowed(d);
     uint64_t used;
 
-    if (!mem_self_used(d, &used) || ledger_held(&slice.region, slice.slot, d) != held)
+    /* What the overflow slot holds is that of many processes. */
+    if (slice.slot == REGION_SLOTS - 1 || !mem_self_used(d, &used) ||
+        ledger_held(&slice.region, slice.slot, d) != held)
         return false;
     *ret = used > asked ? used - asked : 0;
-    return *ret <= PLAUSIBLE_BYTES;
+    return *ret <= MEM_BYTES_MAX;
 }
 
 /* Without the management library: all that is used of the card, less all that
@@ -209,7 +211,7 @@ void overhead_measure(unsigned d, CUcontext ctx)
     uint64_t known = hint(d), bytes;
 
     if (!known || known & HINT_GUESS) {
-        if (measure(d, &bytes) && bytes) {
+        if (measure(d, &bytes) && bytes && bytes <= PLAUSIBLE_BYTES) {
             learn(d, bytes, 0);
             settle_at(d, bytes, FALL_NOW);
         } else if (guess(d, ctx, &bytes) && (!known || bytes < (known & HINT_BYTES))) {

@@ -22,6 +22,7 @@
 #include <errno.h>
 #include <sys/mman.h>
 
+#include "preload/helper.h"
 #include "preload/mem_engine.h"
 
 #define SLAB_OBJECTS 1000
@@ -144,13 +145,16 @@ static struct mem_object *handle_hold(CUmemGenericAllocationHandle h)
     return e.owner;
 }
 
-/* A handle of memory that is not charged here. */
+/* A handle of memory that is not charged here. Should its maker let go of it
+ * first, it is this process that keeps it: the driver's account shows that, and
+ * the helper looks. */
 static void handle_foreign(CUmemGenericAllocationHandle h)
 {
     struct mem_object *o = object_new(0, 0);
 
     if (o && !handle_add(h, o))
         object_drop(o);
+    helper_note();
 }
 
 /* Region device that memory with these properties takes; -1 for none. */

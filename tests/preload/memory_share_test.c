@@ -198,6 +198,34 @@ static int capture_modes(int argc, char **argv)
     return 0;
 }
 
+/* Keeps memory alive by an import of its own export only. */
+static int import_own(int argc, char **argv)
+{
+    const struct real_cuda *cu = kit_cuda();
+    CUmemAllocationProp prop = {.type = CU_MEM_ALLOCATION_TYPE_PINNED,
+                                .requestedHandleTypes = CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR,
+                                .location = {.type = CU_MEM_LOCATION_TYPE_DEVICE, .id = 0}};
+    CUmemGenericAllocationHandle h, imported;
+    size_t left = 0, total;
+    int fd = -1;
+
+    (void)argc, (void)argv;
+    kit_context(0);
+    STEP("create", cu->cuMemCreate(&h, 512 * MIB, &prop, 0));
+    STEP("export", cu->cuMemExportToShareableHandle(&fd, h, CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR, 0));
+    STEP("import", cu->cuMemImportFromShareableHandle(&imported, (void *)(intptr_t)fd,
+                                                      CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR));
+    kit_tell("release %d", cu->cuMemRelease(h));
+    for (int i = 0; i < 100; i++) { /* the helper looks once a second */
+        cu->cuMemGetInfo_v2(&left, &total);
+        if (left == 512 * MIB && i > 12)
+            break;
+        g_usleep(50000);
+    }
+    STEP("kept", 0);
+    return 0;
+}
+
 /* ---- tests ---- */
 
 static void expect(struct kit *kit, const char *body, const char *expected)
@@ -281,7 +309,14 @@ static void captures_of_allocations_survive_in_every_mode(void)
            "trim 0 1024\n");
 }
 
+static void memory_kept_by_an_import_is_charged_in_the_end(void)
+{
+    expect(kit_limited("1G"), "import_own",
+           "create 0 512\nexport 0 512\nimport 0 512\nrelease 0\nkept 0 512\n");
+}
+
 static const struct kit_body bodies[] = {
+    {"import_own", import_own},
     {"ipc_offer", ipc_offer},
     {"ipc_take", ipc_take},
     {"two_pools", two_pools},
@@ -300,6 +335,7 @@ int main(int argc, char **argv)
         return kit_child(argc, argv, bodies);
     g_test_init(&argc, &argv, NULL);
     TEST(opened_memory_is_charged_to_who_made_it);
+    TEST(memory_kept_by_an_import_is_charged_in_the_end);
     TEST(pools_belong_to_their_device_wherever_they_are_used);
     TEST(a_release_threshold_keeps_the_charge);
     TEST(host_memory_and_address_space_are_free);

@@ -411,12 +411,18 @@ static struct flock slot_lock(const struct sim_process *p, short type)
                           .l_len = 1};
 }
 
+/* The record lock goes with the process, even while it is a zombie, and is one
+ * system call to ask for. A process loses it early when it closes a descriptor
+ * of the state file (daemons close all they have), so no lock is only a reason
+ * to look closer. */
 bool sim_process_alive(const struct sim_process *p)
 {
-    if (p->pid_namespace == pid_namespace())
-        return (kill(p->pid, 0) == 0 || errno == EPERM) && start_time_of(p->pid) == p->start_time;
     struct flock l = slot_lock(p, F_WRLCK);
-    return fcntl(state_fd, F_GETLK, &l) != 0 || l.l_type != F_UNLCK;
+    if (fcntl(state_fd, F_GETLK, &l) != 0 || l.l_type != F_UNLCK)
+        return true;
+    if (p->pid_namespace != pid_namespace())
+        return false;
+    return (kill(p->pid, 0) == 0 || errno == EPERM) && start_time_of(p->pid) == p->start_time;
 }
 
 int sim_process_visible_pid(const struct sim_process *p)
@@ -529,7 +535,7 @@ static void free_slot(struct sim_process *p, uint64_t now)
 bool sim_reap(uint64_t every_ns)
 {
     uint64_t now = sim_now();
-    if (now - sim_state->reaped_ns < every_ns)
+    if (now - sim_state->reaped_ns < every_ns * (1 + sim_state->n_processes / 32)) /* many cost more to ask */
         return false;
     sim_state->reaped_ns = now;
     bool freed = false;
@@ -549,10 +555,12 @@ struct sim_process *sim_process_attach(void)
 {
     struct sim_process *found = NULL;
     sim_lock();
-    sim_reap(0);
-    for (uint32_t i = 0; i < SIM_PROCESSES && found == NULL; i++)
-        if (sim_state->processes[i].used == 0)
-            found = &sim_state->processes[i];
+    for (int attempt = 0; attempt < 2 && found == NULL; attempt++) {
+        sim_reap(attempt == 0 ? 10000000 : 0);
+        for (uint32_t i = 0; i < SIM_PROCESSES && found == NULL; i++)
+            if (sim_state->processes[i].used == 0)
+                found = &sim_state->processes[i];
+    }
     if (found != NULL) {
         uint32_t generation = found->generation + 1;
         memset(found, 0, sizeof(*found));

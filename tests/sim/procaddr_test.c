@@ -7,6 +7,7 @@
 
 #include <dlfcn.h>
 #include <string.h>
+#include <unistd.h>
 
 static const struct {
     const char *symbol, *base;
@@ -118,6 +119,26 @@ static void what_is_not_modelled_says_so(void)
     g_assert_cmpint(cuGLInit(), ==, CUDA_ERROR_NOT_SUPPORTED);
 }
 
+static void a_hidden_symbol_is_not_found_by_dlsym_either(void)
+{
+    Dl_info info;
+    int status;
+    g_assert_cmpint(dladdr(dlsym(driver, "cuInit"), &info), !=, 0);
+    char *copy = g_strdup_printf("%s-older", g_getenv("HAMI_SIM_STATE"));
+    char *argv[] = {g_strdup(HIDE_SYMBOLS), g_strdup(info.dli_fname), copy, g_strdup("cuLaunchKernelEx"),
+                    NULL};
+    g_assert_true(g_spawn_sync(NULL, argv, NULL, G_SPAWN_SEARCH_PATH, NULL, NULL, NULL, NULL, &status, NULL));
+    g_assert_cmpint(status, ==, 0);
+    void *older = dlopen(copy, RTLD_NOW | RTLD_LOCAL);
+    g_assert_nonnull(older);
+    g_assert_null(dlsym(older, "cuLaunchKernelEx"));
+    g_assert_nonnull(dlsym(older, "cuLaunchKernelEx_ptsz"));
+    g_assert_nonnull(dlsym(older, "cuLaunchKernel"));
+    unlink(copy);
+    for (unsigned i = 0; argv[i] != NULL; i++)
+        g_free(argv[i]);
+}
+
 static void errors_have_names_and_texts(void)
 {
     const char *name, *text;
@@ -171,6 +192,7 @@ int main(int argc, char **argv)
     TEST(what_is_found_is_what_is_linked);
     TEST(private_tables_are_refused);
     TEST(what_is_not_modelled_says_so);
+    TEST(a_hidden_symbol_is_not_found_by_dlsym_either);
     TEST(errors_have_names_and_texts);
     TEST(a_device_tells_what_its_profile_says);
     return machine_run();

@@ -123,10 +123,14 @@ static void a_hidden_symbol_is_not_found_by_dlsym_either(void)
 {
     Dl_info info;
     int status;
+    const char *tool = g_getenv("HIDE_SYMBOLS");
+    if (tool == NULL) {
+        g_test_skip("HIDE_SYMBOLS does not say where sim/hide-symbols is");
+        return;
+    }
     g_assert_cmpint(dladdr(dlsym(driver, "cuInit"), &info), !=, 0);
     char *copy = g_strdup_printf("%s-older", g_getenv("HAMI_SIM_STATE"));
-    char *argv[] = {g_strdup(HIDE_SYMBOLS), g_strdup(info.dli_fname), copy, g_strdup("cuLaunchKernelEx"),
-                    NULL};
+    char *argv[] = {g_strdup(tool), g_strdup(info.dli_fname), copy, g_strdup("cuLaunchKernelEx"), NULL};
     g_assert_true(g_spawn_sync(NULL, argv, NULL, G_SPAWN_SEARCH_PATH, NULL, NULL, NULL, NULL, &status, NULL));
     g_assert_cmpint(status, ==, 0);
     void *older = dlopen(copy, RTLD_NOW | RTLD_LOCAL);

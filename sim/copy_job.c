@@ -220,10 +220,9 @@ static void perform(const struct sim_copy_job *j)
     if (!j->dst_real)
         return;
     sim_bytes_lock(false);
-    bool backwards = j->src_real && j->dst > j->src && j->dst - j->src < j->src_slice * j->depth;
     uint64_t rows = j->height * j->depth;
     for (uint64_t i = 0; i < rows; i++) {
-        uint64_t row = backwards ? rows - 1 - i : i, z = row / j->height, y = row % j->height;
+        uint64_t z = i / j->height, y = i % j->height;
         char *dst = (char *)(uintptr_t)(j->dst + z * j->dst_slice + y * j->dst_pitch);
         if (j->is_set)
             set_row(dst, j);

@@ -203,9 +203,15 @@ static void deferred_arrays_take_memory_when_mapped(void)
     info.memOperationType = CU_MEM_OPERATION_TYPE_UNMAP;
     assert_ok(cuMemMapArrayAsync(&info, 1, NULL));
     g_assert_cmpuint(machine_free(), ==, before);
+    assert_ok(cuMemCreate(&h, 2 * MIB, &p, 0));
+    info.memOperationType = CU_MEM_OPERATION_TYPE_MAP;
+    info.memHandle.memHandle = h;
+    assert_ok(cuMemMapArrayAsync(&info, 1, NULL));
+    assert_ok(cuMemRelease(h));
     info.deviceBitMask = 0;
     g_assert_cmpint(cuMemMapArrayAsync(&info, 1, NULL), ==, CUDA_ERROR_INVALID_VALUE);
     assert_ok(cuArrayDestroy(array));
+    g_assert_cmpuint(machine_free(), ==, before); /* what was mapped went with the array */
 }
 
 static void sparse_arrays_tell_their_tiles(void)

@@ -68,15 +68,42 @@ static void every_direction_moves_the_bytes(void)
     }
 }
 
+static void wait_for_flag(void *flag)
+{
+    while (!g_atomic_int_get((gint *)flag))
+        g_thread_yield();
+}
+
 static void pageable_sources_may_change_at_once(void)
 {
     guint8 text[64];
+    gint flag = 0;
     reset();
     memset(text, 1, sizeof text);
+    assert_ok(cuLaunchHostFunc(stream, wait_for_flag, &flag)); /* keeps the copy waiting */
     assert_ok(cuMemcpyHtoDAsync_v2(b, text, sizeof text, stream));
     memset(text, 2, sizeof text);
+    g_atomic_int_set(&flag, 1);
+    assert_ok(cuStreamSynchronize(stream));
     read_back(b);
     g_assert_cmpuint(seen[63], ==, 1);
+}
+
+static void pinned_sources_are_read_when_the_stream_gets_there(void)
+{
+    void *pinned;
+    gint flag = 0;
+    reset();
+    assert_ok(cuMemHostAlloc(&pinned, 64, 0));
+    memset(pinned, 1, 64);
+    assert_ok(cuLaunchHostFunc(stream, wait_for_flag, &flag));
+    assert_ok(cuMemcpyHtoDAsync_v2(b, pinned, 64, stream));
+    memset(pinned, 2, 64);
+    g_atomic_int_set(&flag, 1);
+    assert_ok(cuStreamSynchronize(stream));
+    read_back(b);
+    g_assert_cmpuint(seen[63], ==, 2);
+    assert_ok(cuMemFreeHost(pinned));
 }
 
 static void overlapping_copies_move(void)
@@ -243,6 +270,8 @@ int main(int argc, char **argv)
     assert_ok(cuStreamCreate(&stream, CU_STREAM_NON_BLOCKING));
     g_test_add_func("/copy/every_direction_moves_the_bytes", every_direction_moves_the_bytes);
     g_test_add_func("/copy/pageable_sources_may_change_at_once", pageable_sources_may_change_at_once);
+    g_test_add_func("/copy/pinned_sources_are_read_when_the_stream_gets_there",
+                    pinned_sources_are_read_when_the_stream_gets_there);
     g_test_add_func("/copy/overlapping_copies_move", overlapping_copies_move);
     g_test_add_func("/copy/bad_ranges_are_refused", bad_ranges_are_refused);
     g_test_add_func("/copy/sets_write_their_pattern", sets_write_their_pattern);

@@ -301,6 +301,8 @@ static void managed_pages_make_room_for_device_memory(void)
     assert_ok(cuMemAlloc_v2(&p, 32 * MIB));
     assert_ok(cuMemFree_v2(p));
     g_assert_cmpuint(machine_free() / (2 * MIB), ==, 16);
+    assert_ok(cuMemPrefetchAsync(m, before, 0, NULL)); /* what had to go comes back */
+    g_assert_cmpuint(machine_free(), <, 2 * MIB);
     assert_ok(cuMemFree_v2(m));
 }
 

@@ -92,6 +92,10 @@ static CUresult resolve_linear(const struct sim_copy_end *e, const struct sim_co
         return CUDA_SUCCESS;
     }
     CUresult rc = sim_range_check(ret->address, bytes, write, &r);
+    if (rc != CUDA_SUCCESS && !known && !sim_arena_at(ret->address) && sim_shares_host_memory()) {
+        ret->host = ret->pageable = true; /* the device reads the program's own memory */
+        return CUDA_SUCCESS;
+    }
     if (rc != CUDA_SUCCESS)
         return rc;
     ret->host = r.kind == SIM_MEM_HOST;

@@ -125,6 +125,8 @@ CUresult sim_range_check(uint64_t address, uint64_t bytes, bool write, struct si
 CUresult sim_mem_enter(struct sim_context **ret_ctx, CUdevice *ret_device);
 
 /* Host memory (mem_host.c, mem_register.c). */
+bool sim_is_unified(CUdevice device); /* device memory is system memory */
+bool sim_shares_host_memory(void);    /* that of the current context is */
 void sim_host_free_locked(struct sim_arena *arena, struct sim_block *block);
 bool sim_registered_find(uint64_t address, struct sim_range *ret);
 void sim_registered_context_gone(struct sim_context *ctx);

@@ -14,10 +14,16 @@ enum {
     HOST_FLAGS = HOST_PORTABLE | HOST_DEVICEMAP | HOST_WRITECOMBINED
 };
 
-static bool unified(CUdevice device)
+bool sim_is_unified(CUdevice device)
 {
     int machine = sim_device(device);
     return machine >= 0 && machine < SIM_DEVICES && sim_machine()->devices[machine].unified_memory;
+}
+
+bool sim_shares_host_memory(void)
+{
+    struct sim_context *ctx = sim_context_current();
+    return ctx && sim_is_unified(sim_context_device(ctx));
 }
 
 static CUresult host_alloc(void **ret, uint64_t size, unsigned flags)
@@ -32,7 +38,7 @@ static CUresult host_alloc(void **ret, uint64_t size, unsigned flags)
     struct sim_arena *a = sim_arena(SIM_HOST_ARENA);
     if (!a)
         return CUDA_ERROR_OUT_OF_MEMORY;
-    bool charge = unified(device);
+    bool charge = sim_is_unified(device);
     if (charge) {
         rc = sim_memory_take((unsigned)sim_device(device), size);
         if (rc != CUDA_SUCCESS)

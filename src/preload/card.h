@@ -16,7 +16,7 @@ struct card {
     struct port_lock lock;
     bool ready;           /* account and board were looked up */
     bool board_is_shared; /* by all tenants of the device, not only by our slice */
-    bool ending;          /* the turn is being given up */
+    bool open;            /* with the slice's other devices; see joint.h */
     int board_fd;
     struct region_compute *account;
     struct region_member_compute *own; /* this process's line in the region */

@@ -29,16 +29,19 @@
 
 #include "preload/card.h"
 #include "preload/compute.h"
+#include "preload/joint.h"
 #include "preload/measure.h"
 #include "preload/turn.h"
 
 #define MS UINT64_C(1000000)
-#define CHUNK_NS LANE_CHUNK_NS      /* credit taken at once */
-#define CHUNK_MIN_NS INT64_C(20000) /* below, every launch is measured by itself */
-#define GRANT_NS INT64_C(250000)    /* tokens that must be there before a grant */
-#define PIPE_NS INT64_C(2000000)    /* estimated work in flight */
-#define PIPE_BATCHES 2              /* ... however long they are */
-#define LOOK_NS (50 * MS)           /* a live change is seen within this */
+#define CHUNK_NS LANE_CHUNK_NS         /* credit taken at once */
+#define CHUNK_MIN_NS INT64_C(20000)    /* below, every launch is measured by itself */
+#define GRANT_NS INT64_C(250000)       /* tokens that must be there before a grant */
+#define PIPE_NS INT64_C(2000000)       /* estimated work in flight */
+#define PIPE_BATCHES 2                 /* ... however long they are */
+#define OPEN_NS INT64_C(1000000)       /* tokens that all devices of a group must have to open */
+#define STEP_NS (500 * UINT64_C(1000)) /* how often a closed one looks at the others */
+#define LOOK_NS (50 * MS)              /* a live change is seen within this */
 #define STUCK_NS (100 * MS)
 #define BURST_NS INT64_C(2000000)      /* tokens kept over an idle time */
 #define WAIT_CAP_NS INT64_C(100000000) /* tokens kept while waiting for them or for the turn */
@@ -55,6 +58,7 @@ struct request {
     struct card *card;
     int64_t price_ns; /* 0 = unknown */
     bool waited;
+    bool single; /* one launch and no more */
 };
 
 /* ---- ending a run of launches ------------------------------------------ */
@@ -88,6 +92,7 @@ static void close_one(struct lane *lane, struct card *card, struct batch *batch,
 {
     take_counts(lane, batch);
     bool recorded = batch_close(card, batch);
+    joint_count(card, batch->launches, batch->closed_ns);
     batch->unsure_ns = measure_unsure_ns(batch);
     adapt_chunk(lane, batch);
     port_lock(&card->lock);
@@ -140,6 +145,21 @@ static uint64_t earlier(uint64_t a, uint64_t b)
     return a < b ? a : b;
 }
 
+/* With other devices: open while all have tokens, then up to the one that got
+ * furthest. `least` is what the poorest has. */
+static bool joint_allows(struct request *r, int64_t least, uint64_t now)
+{
+    struct card *card = r->card;
+    if (card->open && least < GRANT_NS) {
+        card->open = false;
+    } else if (!card->open && least >= OPEN_NS) {
+        card->open = true;
+        joint_open(card);
+    }
+    r->single = !card->open;
+    return card->open || joint_is_behind(card, now);
+}
+
 /* Without the turn: is there enough of everything else? */
 static enum verdict consider(struct request *r, const struct turn_limit *limit, uint64_t now,
                              uint64_t *ret_due)
@@ -153,9 +173,11 @@ static enum verdict consider(struct request *r, const struct turn_limit *limit, 
         return WAIT_ROOM;
     }
     int64_t room = limit->tokens ? bucket_balance(card->account) - inflight : CHUNK_NS;
-    if (room < GRANT_NS) {
-        uint64_t due = now + bucket_wait_ns(GRANT_NS - room, limit->percent);
-        *ret_due = earlier(earlier(due, next), now + LOOK_NS);
+    int64_t others = limit->tokens ? joint_others(card, limit->percent, now) : INT64_MAX;
+    if (others != INT64_MAX ? !joint_allows(r, room < others ? room : others, now) : room < GRANT_NS) {
+        int64_t missing = others != INT64_MAX ? OPEN_NS - (room < others ? room : others) : GRANT_NS - room;
+        uint64_t due = now + bucket_wait_ns(missing, limit->percent);
+        *ret_due = earlier(earlier(due, next), now + (others != INT64_MAX ? STEP_NS : LOOK_NS));
         return WAIT_TOKENS;
     }
     int64_t wanted = r->price_ns > r->lane->chunk_ns ? r->price_ns : r->lane->chunk_ns;
@@ -198,7 +220,7 @@ static int64_t acquire(struct request *r)
     if (since)
         turn_note_wait(card, since);
     int64_t room = r->lane->chunk_ns < CHUNK_NS ? r->lane->chunk_ns : CHUNK_NS;
-    int64_t chunk = r->price_ns > room ? r->price_ns : room;
+    int64_t chunk = r->price_ns > room || r->single ? r->price_ns : room;
     atomic_fetch_add(&card->inflight_ns, chunk);
     return chunk;
 }

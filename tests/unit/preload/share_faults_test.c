@@ -231,11 +231,13 @@ static void ranks_with_barriers_keep_going_together(void)
     struct machine_setup setup = {.lasts = 5 * S};
     for (unsigned i = 0; i < 4; i++)
         setup.tenants[i] =
-            (struct machine_tenant){.percent = 50, .us = 400, .program = RANKS, .device = i, .slice = i + 1};
+            (struct machine_tenant){.percent = 50, .us = 400, .program = RANKS, .device = i, .slice = 1};
     struct machine *m = machine_run(&setup, seed);
     say(m, 4, 2 * S, 5 * S);
     /* alone at 50 % a step of 501 us of work takes 1002 us; nobody may stand still */
-    g_assert_cmpuint(machine_launches(m, 0) / 2, >, 4 * S / (1002 * US) * 50 / 100);
+    g_test_message("%.1f%% of the steps half of a device allows",
+                   (double)machine_launches(m, 0) / 2 / (4 * S / (1002 * US)) * 100);
+    g_assert_cmpuint(machine_launches(m, 0) / 2, >, 4 * S / (1002 * US) * 90 / 100);
     machine_free(m);
 }
 

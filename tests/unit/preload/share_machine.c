@@ -364,7 +364,7 @@ static bool port_is_alive(uint32_t pid)
 
 static int port_device(void)
 {
-    return 0;
+    return (int)what->device;
 }
 
 static CUcontext port_context(void)
@@ -595,11 +595,11 @@ static void run_tenant(int i)
     slice.region.ext = world->ext[owner];
     slice.region.fd = world->slice_fd[owner];
     slice.slot = i;
-    slice.n_devices = 1;
+    slice.n_devices = what->program == RANKS ? MACHINE_DEVICES : 1;
     slice.policy = what->lends ? GRANT_POLICY_DEFAULT : GRANT_POLICY_FORCE;
     slice.priority = what->priority ? 0 : 1;
     if (!world->setup.no_board)
-        memcpy(slice.board[0], world->board[what->device], sizeof slice.board[0]);
+        memcpy(slice.board[what->device], world->board[what->device], sizeof slice.board[0]);
     spend(1);
     for (unsigned n = 0;; n++)
         step(n);

@@ -233,6 +233,12 @@ static enum verdict examine(int fd, const char *key, struct sim_state **ret, cha
     struct stat st;
     if (fstat(fd, &st) != 0 || st.st_size == 0)
         return MAKE;
+    uint64_t magic = 0;
+    if (pread(fd, &magic, sizeof(magic), 0) != (ssize_t)sizeof(magic) || magic != SIM_MAGIC) {
+        snprintf(err, err_size, "%s: exists and is not a state file: set HAMI_SIM_STATE to another path",
+                 state_path);
+        return REFUSE; /* whatever it is, it is not ours to replace */
+    }
     struct sim_state *s = map_existing(fd, err, err_size);
     if (s != NULL && strcmp(s->key, key) == 0) {
         *ret = s;

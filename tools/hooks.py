@@ -100,11 +100,11 @@ def main():
         emit_table(cuda, nvml)
     elif what == "script":
         print("{\n  global:")
-        for name in ["dlsym", "dlvsym"] + hooked:
+        for name in ["dlopen", "dlsym", "dlvsym"] + hooked:
             print("    %s;" % name)
         print("  local: *;\n};")
     elif what == "names":
-        print("\n".join(["dlsym", "dlvsym"] + hooked))
+        print("\n".join(["dlopen", "dlsym", "dlvsym"] + hooked))
     else:
         raise SystemExit("hooks.py: table, script or names, not " + what)
 

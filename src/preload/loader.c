@@ -28,6 +28,7 @@
 
 void *(*genuine_dlsym)(void *, const char *);
 void *(*genuine_dlvsym)(void *, const char *, const char *);
+void *(*genuine_dlopen)(const char *, int);
 
 /* ---- wrappers by name ------------------------------------------------ */
 
@@ -60,6 +61,14 @@ static const struct hook *hook_of(const char *name)
     return &hooks[i - 1];
 }
 
+void *loader_wrapper(const char *name, unsigned *ret_entry)
+{
+    const struct hook *h = hook_of(name);
+    if (h)
+        *ret_entry = h->entry;
+    return h ? h->wrapper : NULL;
+}
+
 /* ---- the genuine dlsym ----------------------------------------------- */
 
 static void *no_dlsym(void *handle, const char *name)
@@ -74,8 +83,17 @@ static void *no_dlvsym(void *handle, const char *name, const char *version)
     return NULL;
 }
 
+static void *no_dlopen(const char *file, int flags)
+{
+    (void)file, (void)flags;
+    return NULL;
+}
+
 void genuine_find(void)
 {
+    void *dlopen_found = late_find("dlopen");
+    __atomic_store_n(&genuine_dlopen, dlopen_found ? (__typeof__(genuine_dlopen))dlopen_found : no_dlopen,
+                     __ATOMIC_RELEASE);
     void *dlvsym_found = late_find("dlvsym");
     void *dlsym_found = late_find("dlsym");
     __atomic_store_n(&genuine_dlvsym, dlvsym_found ? (__typeof__(genuine_dlvsym))dlvsym_found : no_dlvsym,

@@ -15,7 +15,12 @@
 /* The C library's own dlsym and dlvsym; NULL until genuine_find(). */
 extern void *(*genuine_dlsym)(void *, const char *);
 extern void *(*genuine_dlvsym)(void *, const char *, const char *);
+extern void *(*genuine_dlopen)(const char *, int);
 void genuine_find(void);
+
+/* The wrapper of a name, and the number of the entry it wraps; NULL when the
+ * name is not wrapped. */
+void *loader_wrapper(const char *name, unsigned *ret_entry);
 
 /* The C library's dlsym on a handle, past every replacement. */
 void *genuine_symbol(void *handle, const char *name);
@@ -42,6 +47,7 @@ struct loader_answer {
 };
 void *real_resolve(unsigned entry);
 struct loader_answer loader_dlsym(void *handle, const char *name, const void *caller);
+void *loader_dlopen_deep(const char *file, int flags); /* deepbind.c */
 struct loader_answer loader_dlvsym(void *handle, const char *name, const char *version, const void *caller);
 
 #endif

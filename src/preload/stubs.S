@@ -9,6 +9,7 @@
  *                  function for everything that cannot be a driver entry. The
  *                  C library looks at the return address to tell which object
  *                  asks (RTLD_NEXT, RTLD_DEFAULT, dlmopen): a jump keeps it.
+ *   dlopen         likewise, but for RTLD_DEEPBIND; see deepbind.c.
  *
  * Register use: only those the calling convention lets a callee destroy before
  * its first instruction (r11, eax; x16, x17, x9).
@@ -166,6 +167,37 @@ resolve_and_jump:
     INTERPOSER dlsym, loader_dlsym, genuine_dlsym, %rdx
     INTERPOSER dlvsym, loader_dlvsym, genuine_dlvsym, %rcx
 
+/* RTLD_DEEPBIND (8) would hide this library from what is loaded. */
+    .p2align 4
+    .globl dlopen
+    .type dlopen, @function
+dlopen:
+    .cfi_startproc
+    endbr64
+    testl $8, %esi
+    jnz loader_dlopen_deep
+    movq genuine_dlopen(%rip), %r11
+    testq %r11, %r11
+    jz 8f
+    jmp *%r11
+8:
+    pushq %rdi
+    .cfi_adjust_cfa_offset 8
+    pushq %rsi
+    .cfi_adjust_cfa_offset 8
+    subq $8, %rsp
+    .cfi_adjust_cfa_offset 8
+    call genuine_find
+    addq $8, %rsp
+    .cfi_adjust_cfa_offset -8
+    popq %rsi
+    .cfi_adjust_cfa_offset -8
+    popq %rdi
+    .cfi_adjust_cfa_offset -8
+    jmp *genuine_dlopen(%rip)
+    .cfi_endproc
+    .size dlopen, . - dlopen
+
 #elif defined(__aarch64__)
 
     .text
@@ -303,6 +335,29 @@ resolve_and_jump:
 
     INTERPOSER dlsym, loader_dlsym, genuine_dlsym, x2
     INTERPOSER dlvsym, loader_dlvsym, genuine_dlvsym, x3
+
+    .p2align 2
+    .globl dlopen
+    .type dlopen, %function
+dlopen:
+    .cfi_startproc
+    hint #34
+    tbnz w1, #3, loader_dlopen_deep
+    adrp x16, genuine_dlopen
+    ldr x16, [x16, #:lo12:genuine_dlopen]
+    cbz x16, 8f
+    br x16
+8:
+    stp x29, x30, [sp, #-32]!
+    stp x0, x1, [sp, #16]
+    bl genuine_find
+    ldp x0, x1, [sp, #16]
+    ldp x29, x30, [sp], #32
+    adrp x16, genuine_dlopen
+    ldr x16, [x16, #:lo12:genuine_dlopen]
+    br x16
+    .cfi_endproc
+    .size dlopen, . - dlopen
 
 #else
 #error "libvgpu.so is written for x86-64 and aarch64"

@@ -16,7 +16,6 @@
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
-#include <sys/mman.h>
 #include <unistd.h>
 
 #include "preload/log.h"
@@ -327,19 +326,13 @@ void config_read(struct config *ret)
     int saved = errno;
     char *ours[OURS_MAX + 1];
     struct config_texts t = {.environment = ours};
+    static char scratch[SCRATCH_BYTES]; /* never written beyond what the files hold: costs no memory */
     pick_ours(ours, environ);
-    char *scratch =
-        mmap(NULL, SCRATCH_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (scratch != MAP_FAILED) {
-        t.override = scratch;
-        t.override_bytes = read_file(CONFIG_OVERRIDE_PATH, scratch, OVERRIDE_BYTES);
-        t.pid1 = scratch + OVERRIDE_BYTES;
-        if (getpid() != 1)
-            t.pid1_bytes =
-                read_file(CONFIG_PID1_PATH, scratch + OVERRIDE_BYTES, SCRATCH_BYTES - OVERRIDE_BYTES);
-    }
+    t.override = scratch;
+    t.override_bytes = read_file(CONFIG_OVERRIDE_PATH, scratch, OVERRIDE_BYTES);
+    t.pid1 = scratch + OVERRIDE_BYTES;
+    if (getpid() != 1)
+        t.pid1_bytes = read_file(CONFIG_PID1_PATH, scratch + OVERRIDE_BYTES, SCRATCH_BYTES - OVERRIDE_BYTES);
     config_parse(&t, ret);
-    if (scratch != MAP_FAILED)
-        munmap(scratch, SCRATCH_BYTES);
     errno = saved;
 }

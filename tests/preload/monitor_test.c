@@ -255,6 +255,47 @@ static void at_most_one_helper_and_none_before_the_first_launch(void)
     end(kit, p);
 }
 
+/* Voluntary context switches of the process's helper so far. */
+static long switches_of_helper(const struct kit_process *p)
+{
+    g_autofree char *path = g_strdup_printf("/proc/%d/task", kit_pid(p));
+    long n = -1;
+    GDir *dir = g_dir_open(path, 0, NULL);
+    for (const char *task; dir && (task = g_dir_read_name(dir));) {
+        g_autofree char *status_path = g_strdup_printf("%s/%s/status", path, task), *status = NULL;
+        if (!g_file_get_contents(status_path, &status, NULL, NULL) ||
+            !g_str_has_prefix(status, "Name:\thami-helper"))
+            continue;
+        char *line = strstr(status, "\nvoluntary_ctxt_switches:");
+        n = line ? atol(strchr(line, ':') + 1) : -1;
+    }
+    g_dir_close(dir);
+    return n;
+}
+
+/* Sleeps for good ten seconds after the last launch, and comes back. */
+static void helper_sleeps_when_nothing_is_launched(void)
+{
+    struct kit *kit = kit_new(NULL);
+    kit_env(kit, "CUDA_DEVICE_SM_LIMIT", "90");
+    struct kit_process *p = ready(kit, "launch_on_demand");
+    ask(p);
+    expect(p, "0");
+    EVENTUALLY(threads_of(p, "hami-helper") == 1);
+    long before = 0, now = -1;
+    for (int second = 0; second < 30 && before != now; second += 2) {
+        before = switches_of_helper(p);
+        g_usleep(2 * G_USEC_PER_SEC);
+        now = switches_of_helper(p);
+    }
+    g_assert_cmpint(now, >, 0);
+    g_assert_cmpint(now, ==, before);
+    ask(p);
+    expect(p, "0");
+    EVENTUALLY(switches_of_helper(p) > now);
+    end(kit, p);
+}
+
 static const struct kit_body bodies[] = {
     {"launch_on_demand", launch_on_demand},
     {"allocate_on_demand", allocate_on_demand},
@@ -274,5 +315,6 @@ int main(int argc, char **argv)
     TEST(suspended_process_can_be_killed_and_leaves_nothing);
     TEST(nobody_to_look_after_means_no_helper);
     TEST(at_most_one_helper_and_none_before_the_first_launch);
+    TEST(helper_sleeps_when_nothing_is_launched);
     return g_test_run();
 }

@@ -1,0 +1,68 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""A small CUDA driver client for the black-box tests.
+
+    client.py info           {"mem": BYTES, "count": N, "uuid": ...}
+    client.py alloc MIB...   allocates each, prints the driver's answers
+    client.py hold MIB       allocates, prints "ready", then obeys lines on
+                             standard input: "alloc MIB", "free", "info"; ends
+                             at end of input
+"""
+import ctypes
+import json
+import sys
+
+cu = ctypes.CDLL("libcuda.so.1")
+
+
+def call(name, *args):
+    return getattr(cu, name)(*args)
+
+
+def start():
+    dev, ctx = ctypes.c_int(), ctypes.c_void_p()
+    for name, args in (("cuInit", (0,)), ("cuDeviceGet", (ctypes.byref(dev), 0)),
+                       ("cuDevicePrimaryCtxRetain", (ctypes.byref(ctx), dev)), ("cuCtxSetCurrent", (ctx,))):
+        r = call(name, *args)
+        if r:
+            print(json.dumps({"failed": name, "result": r}), flush=True)
+            sys.exit(3)
+
+
+def info():
+    free, total, n = ctypes.c_size_t(), ctypes.c_size_t(), ctypes.c_int()
+    call("cuMemGetInfo_v2", ctypes.byref(free), ctypes.byref(total))
+    call("cuDeviceGetCount", ctypes.byref(n))
+    return {"mem": total.value, "free": free.value, "count": n.value}
+
+
+def alloc(mib):
+    p = ctypes.c_uint64()
+    r = call("cuMemAlloc_v2", ctypes.byref(p), ctypes.c_size_t(int(mib) << 20))
+    return r, p.value
+
+
+def hold(mib):
+    held = [alloc(mib)[1]]
+    print("ready", flush=True)
+    for line in sys.stdin:
+        words = line.split()
+        if words[0] == "alloc":
+            r, p = alloc(words[1])
+            held += [p] if r == 0 else []
+            print(r, flush=True)
+        elif words[0] == "free":
+            while held:
+                call("cuMemFree_v2", ctypes.c_uint64(held.pop()))
+            print(0, flush=True)
+        else:
+            print(json.dumps(info()), flush=True)
+
+
+start()
+if sys.argv[1] == "info":
+    print(json.dumps(info()))
+elif sys.argv[1] == "alloc":
+    print(json.dumps([alloc(m)[0] for m in sys.argv[2:]]))
+else:
+    hold(sys.argv[2])

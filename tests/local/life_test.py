@@ -1,0 +1,341 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""The life of slices: races, queues, deaths at every step, resize, doctor."""
+import json
+import os
+import shutil
+import signal
+import subprocess
+
+from kit import CLIENT, LIMIT_S, MIB, Skip, alive, ask, eventually, line, main, need_root, rest, test
+
+
+def end(*holders):
+    for p in holders:
+        p.stdin.close()
+        p.wait()
+
+
+@test("of two that race for the last slice exactly one wins")
+def _(w):
+    w.config("[cards]\nsplit_count = 1\n")
+    first = w.hold("--mem", "1G")
+    for _ in range(4):
+        racers = [w.start("--mem", "1G", "--", "sh", "-c", "echo in; read x") for _ in range(2)]
+        losers = []
+        while not losers:
+            losers = [p for p in racers if p.poll() is not None]
+        assert len(losers) == 1 and losers[0].returncode == 66, [p.returncode for p in racers]
+        winner = [p for p in racers if p not in losers][0]
+        assert line(winner) == "in"
+        rest(losers[0])
+        end(winner)
+    end(first)
+    assert w.leftovers() == []
+
+
+@test("--wait is served in order of arrival, and gives up in time")
+def _(w):
+    w.config("[cards]\nsplit_count = 1\n")
+    holders = [w.hold("--mem", "1G"), w.hold("--mem", "1G")]
+    r = w.run("--mem", "1G", "--wait=100ms", "--", "true")
+    assert r.returncode == 67 and "gave up" in r.stderr, r
+    waiters = []
+    for i in range(3):
+        waiters.append(w.start("--wait", "--mem", "1G", "--name", f"w{i}", "--", "sh", "-c", "echo in; read x"))
+        eventually(lambda: tickets(w) == i + 1, "joining the queue")
+    holders[0].stdin.close()
+    for i, p in enumerate(waiters):
+        assert line(p) == "in"
+        assert [q.poll() for q in waiters[i + 1:]] == [None] * (2 - i)
+        p.stdin.close()
+        p.wait()
+    end(*holders)
+    order = [e["text"] for e in events(w) if e["kind"] == "reserved"]
+    assert len(order) == 5 and w.leftovers() == [], order
+    # What no empty machine could serve is not waited for.
+    assert w.run("--mem", "500G", "--wait", "--", "true").returncode == 66
+
+
+def tickets(w):
+    import sqlite3
+    db = sqlite3.connect(w.path("state", "ledger.db"))
+    n = db.execute("SELECT count(*) FROM waiters").fetchone()[0]
+    db.close()
+    return n
+
+
+def events(w, *args):
+    return [json.loads(l) for l in w.call("events", "--json", *args).stdout.splitlines()]
+
+
+@test("a waiter is woken by the death of a holder that says nothing")
+def _(w):
+    w.config("[cards]\nsplit_count = 1\n")
+    holders = [w.hold("--mem", "1G"), w.hold("--mem", "1G")]
+    waiter = w.start("--wait", "--mem", "1G", "--", "echo", "in")
+    eventually(lambda: tickets(w) == 1, "joining the queue")
+    holders[0].kill()
+    assert rest(waiter)[:2] == (0, "in\n")
+    end(holders[1])
+
+
+@test("kill -9 of hami run takes the command along and frees the slice")
+def _(w):
+    p = w.hold("--mem", "1G")
+    pid = w.only()["pid"]
+    p.kill()
+    p.wait()
+    eventually(lambda: not alive(pid), "the command's death")
+    assert w.slices() == [] and w.leftovers() == []
+    assert [e["kind"] for e in events(w)][-1] == "ended"
+
+
+@test("kill -9 of the command is its exit status")
+def _(w):
+    p = w.hold("--mem", "1G")
+    os.kill(w.only()["pid"], signal.SIGKILL)
+    assert rest(p)[0] == 137
+    assert w.slices() == [] and w.leftovers() == []
+
+
+@test("killed at any step of its life hami run leaves nothing that lasts")
+def _(w):
+    if not shutil.which("strace"):
+        raise Skip("strace is not installed")
+    w.config("[cards]\nsplit_count = 1\n")
+    killed = 0
+    for calls, last in (("pwrite64", 60), ("mkdir", 12), ("ftruncate", 12), ("unlink", 12), ("rmdir", 4), ("clone", 8),
+                        ("flock", 16), ("fchmod", 12)):
+        step = 1 if last <= 16 else 7
+        for n in range(1, last, step):
+            r = subprocess.run(["strace", "-qq", "-o", "/dev/null", "-e", f"trace={calls}", "-e",
+                                f"inject={calls}:signal=KILL:when={n}", w.hami, "run", "--gpus", "2", "--mem", "1G",
+                                "--sim", w.profile, "--", "true"], env=w.env, capture_output=True, timeout=LIMIT_S)
+            if r.returncode == 0:
+                break
+            killed += 1
+            assert w.slices() == [], (calls, n)
+    assert killed > 25, killed
+    assert w.run("--gpus", "2", "--exclusive", "--", "true").returncode == 0
+    assert w.leftovers() == []
+
+
+@test("what the command leaves running ends with it")
+def _(w):
+    r = w.run("--mem", "1G", "--", "sh", "-c", "setsid sh -c 'setsid sleep 1000 & echo $!; exec sleep 1000' & wait $!; :",
+              limit=LIMIT_S) if False else w.run("--mem", "1G", "--", "bash", "-c",
+                                                 "setsid sleep 1000 >/dev/null 2>&1 & echo $!")
+    assert r.returncode == 0 and not alive(int(r.stdout)), r
+    assert w.leftovers() == []
+
+
+@test("resize goes both ways while it runs, and is refused below use and above the card")
+def _(w):
+    p = w.hold("--mem", "2G", "--cores", "30", "--name", "r", mib=1024)
+    assert ask(p, "alloc 1024") == 2
+    assert w.call("resize", "r", "--mem", "4G", "--cores", "50").returncode == 0
+    assert ask(p, "alloc 1024") == 0 and ask(p, "info")["mem"] == 4096 * MIB
+    s = w.only()["shares"][0]
+    assert s["cores"] == 50 and s["mem_bytes"] == 4096 * MIB, s
+    r = w.call("resize", "r", "--mem", "1G")
+    assert r.returncode == 71 and str(s["used_bytes"]) in r.stderr and "--pending" in r.stderr, r
+    assert ask(p, "info")["mem"] == 4096 * MIB
+    r = w.call("resize", "r", "--mem", "100G")
+    assert r.returncode == 66 and "40.0 GiB" in r.stderr, r
+    assert w.call("resize", "r", "--mem", "1G", "--pending").returncode == 0
+    assert ask(p, "alloc 1") == 2
+    s = w.only()["shares"][0]
+    assert s["mem_bytes"] == 4096 * MIB and s["pending_bytes"] == 1024 * MIB, s
+    assert ask(p, "free") == 0
+    s = w.only()["shares"][0]
+    assert s["mem_bytes"] == 1024 * MIB and "pending_bytes" not in s, s
+    assert w.call("resize", "r", "--mem", "10%").returncode == 0
+    assert w.only()["shares"][0]["mem_bytes"] == (40 << 30) // 10
+    assert w.call("resize", "nobody", "--mem", "1G").returncode == 65
+    end(p)
+
+
+@test("two slices together never get more of a card than it has")
+def _(w):
+    a = w.hold("--mem", "30G", "--name", "a")
+    b = w.hold("--mem", "10G", "--name", "b", "--uuid", w.only()["shares"][0]["uuid"])
+    assert w.call("resize", "a", "--mem", "31G").returncode == 66
+    assert w.call("resize", "b", "--mem", "5G").returncode == 0
+    assert w.call("resize", "a", "--mem", "35G").returncode == 0
+    end(a, b)
+
+
+@test("suspend makes allocations wait and resume lets them go on")
+def _(w):
+    p = w.hold("--mem", "2G", "--name", "s")
+    assert w.call("suspend", "s").returncode == 0 and w.only()["state"] == "suspended"
+    p.stdin.write("alloc 10\n")
+    p.stdin.flush()
+    import select
+    assert not select.select([p.stdout], [], [], 0.3)[0], "it went on"
+    assert w.call("resume", "s").returncode == 0
+    assert line(p) == "0"
+    end(p)
+    assert w.call("resume", "s").returncode == 65
+
+
+@test("stop asks first, then kills everything of the slice")
+def _(w):
+    p = w.hold("--mem", "1G", "--name", "a")
+    assert w.call("stop", "a").returncode == 0
+    assert rest(p)[0] == 128 + signal.SIGTERM
+    p = w.start("--mem", "1G", "--name", "b", "--", "bash", "-c",
+                "trap '' TERM; setsid bash -c 'trap \"\" TERM; echo $$; sleep 1000' & wait; sleep 1000")
+    inner = int(line(p))
+    assert w.call("stop", "--grace", "50ms", "b").returncode == 0
+    assert rest(p)[0] == 137 and not alive(inner)
+    assert w.call("stop", "b").returncode == 65
+    assert w.leftovers() == []
+
+
+@test("detached slices go on alone, can be waited for and found by name, id or its start")
+def _(w):
+    r = w.run("--detach", "--name", "bg", "--mem", "1G", "--", "sh", "-c", "exit 9")
+    assert r.returncode == 0 and len(r.stdout.strip()) == 8, r
+    assert w.call("wait", r.stdout.strip()[:5]).returncode == 9
+    assert w.call("wait", "bg").returncode == 9
+    r = w.run("--detach", "--mem", "1G", "--", "sleep", "1000")
+    assert w.call("wait", "--timeout", "50ms", r.stdout.strip()).returncode == 67
+    assert w.call("stop", r.stdout.strip()).returncode == 0
+    assert w.run("--detach", "--mem", "500G", "--", "true").returncode == 66
+    assert w.run("--detach", "--mem", "1G", "--", "no-such-command").returncode == 127
+
+
+@test("ps, top, events and version speak JSON")
+def _(w):
+    p = w.hold("--mem", "1G", "--name", "j", "--cores", "30")
+    s = w.slices()[0]
+    assert s["name"] == "j" and s["shares"][0]["used_bytes"] > 64 * MIB and len(s["processes"]) == 1, s
+    top = w.json("top", "--once", "--json", "--sim", w.profile)
+    assert len(top["cards"]) == 2 and top["slices"][0]["id"] == s["id"], top
+    assert sum(c["granted_bytes"] for c in top["cards"]) == 1 << 30, top
+    text = w.call("top", "--once").stdout
+    assert "1.0 GiB" in text and "j" in text and "\033" not in text, text
+    assert w.json("version", "--json")["library"].endswith("libvgpu.so")
+    assert [e["kind"] for e in events(w, "j")] == ["reserved", "started"]
+    end(p)
+    assert "ended (0)" in w.call("ps", "--all").stdout
+
+
+@test("many runs in a row leave nothing behind")
+def _(w):
+    runs = 1000 if os.environ.get("HAMI_TEST_LONG") else 150
+    assert w.run("--mem", "1G", "--", "true").returncode == 0
+
+    def picture():
+        mounts = len(open("/proc/self/mountinfo").read().splitlines())
+        return mounts, sorted(os.listdir(w.path("run"))), sorted(os.listdir(w.path("state"))), w.leftovers()
+    before = picture()
+    for _ in range(runs):
+        assert w.run("--mem", "1G", "--", "true").returncode == 0
+    assert picture() == before
+    assert len(w.slices("--all")) <= 200
+    assert os.path.getsize(w.path("state", "ledger.db")) < 4 * MIB
+
+
+# ---- doctor --------------------------------------------------------------
+
+def findings(w, *args):
+    r = w.call("doctor", "--json", "--sim", w.profile, *args)
+    found = {f["finding"] for f in json.loads(r.stdout)}
+    worst = max([{"note": 0, "warning": 1, "problem": 2}[f["severity"]] for f in json.loads(r.stdout)] or [0])
+    assert r.returncode == worst, r
+    return found
+
+
+@test("doctor finds nothing wrong with a healthy slice")
+def _(w):
+    need_root()
+    p = w.hold("--mem", "1G", "--cores", "30")
+    assert findings(w) <= {"no_wall", "other_broker", "no_cgroup"}
+    assert findings(w, w.only()["id"]) == set()
+    end(p)
+
+
+@test("doctor finds each weakness of a slice")
+def _(w):
+    need_root()
+    p = w.hold("--mem", "1G", "--cores", "30", "--core-policy", "default", "--name", "d")
+    assert findings(w, "d") == {"core_policy"}
+    end(p)
+    p = w.start("--mem", "1G", "--", "env", "NVIDIA_VISIBLE_DEVICES=all", "CUDA_DISABLE_CONTROL=1",
+                "CUDA_DEVICE_MEMORY_LIMIT=99g", CLIENT, "hold", "10")
+    assert line(p) == "ready"
+    s = w.only()
+    assert findings(w, s["id"]) == {"env_visible", "env_disable", "env_limits"}
+    assert w.call("suspend", s["id"]).returncode == 0
+    assert "suspended" in findings(w, s["id"])
+    assert w.call("resume", s["id"]).returncode == 0
+    slice_dir = w.path("run", "slices", s["id"])
+    with open(os.path.join(slice_dir, "region", "vgpu.cache"), "r+b") as f:
+        f.seek(1600)
+        f.write(b"\1" * 8)
+    assert "region_stale" in findings(w, s["id"])
+    with open(os.path.join(slice_dir, "region", "vgpu.cache"), "r+b") as f:
+        f.write(b"\0" * 8)
+    assert "region_damaged" in findings(w, s["id"])
+    grant = os.path.join(slice_dir, "etc", "grant")
+    text = open(grant, "rb").read()
+    open(grant, "r+b").write(text.replace(b"mem 1073741824", b"mem 2073741824"))
+    assert "grant_differs" in findings(w, s["id"])
+    open(grant, "r+b").write(b"#" * 100)
+    assert "grant_damaged" in findings(w, s["id"])
+    open(grant, "r+b").write(text)
+    end(p)
+
+
+@test("doctor finds programs that the library is not in")
+def _(w):
+    need_root()
+    p = w.hold("--mem", "1G", "--name", "d")
+    group = w.groups()[-1]
+    free = subprocess.Popen(["sh", "-c", f"echo $$ > {group}/cgroup.procs; exec {CLIENT} hold 10"], text=True,
+                            stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                            env={**w.env, "LD_LIBRARY_PATH": os.path.join(w.build, "sim"), "HAMI_SIM": w.profile})
+    w.children.append(free)
+    assert line(free) == "ready"
+    assert "library_not_mapped" in findings(w, "d")
+    end(free, p)
+    if shutil.which("gcc"):
+        with open(w.path("s.c"), "w") as f:
+            f.write("#include <unistd.h>\nint main(void) { char c; write(1, \"ready\\n\", 6); return (int)read(0, &c, 1); }\n")
+        made = subprocess.run(["gcc", "-static", "-o", w.path("s"), w.path("s.c")], capture_output=True)
+        if made.returncode == 0:
+            p = w.start("--mem", "1G", "--name", "st", "--", w.path("s"))
+            assert line(p) == "ready"
+            assert findings(w, "st") == {"static_program"}
+            p.stdin.close()
+            assert "GNU dynamic loader" in rest(p)[2]
+
+
+@test("doctor finds weaknesses of the host")
+def _(w):
+    need_root()
+    r = w.call("doctor", "--json")
+    assert r.returncode == 2 and "no_driver" in r.stdout, r
+    w.config("[run]\nprotection = no\n")
+    assert "not_protected" in findings(w)
+    p = w.hold("--quiet", "--mem", "1G", "--name", "u")
+    assert "slice_unprotected" in findings(w, "u")
+    end(p)
+    w.config("[run]\nuser_namespaces = yes\n")
+    assert "namespaces_allowed" in findings(w)
+    w.config("")
+    shutil.copy(shutil.which("sleep"), w.path("gpu-manager"))
+    other = subprocess.Popen([w.path("gpu-manager"), "1000"])
+    eventually(lambda: open(f"/proc/{other.pid}/comm").read() == "gpu-manager\n", "its name")
+    assert "other_broker" in findings(w)
+    other.kill()
+    other.wait()
+    found = json.loads(w.call("doctor", "--json", "--sim", w.profile, env={"LD_PRELOAD": "/x/libvgpu.so"}).stdout)
+    assert "foreign_preload" in {f["finding"] for f in found}
+
+
+if __name__ == "__main__":
+    main()

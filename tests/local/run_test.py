@@ -1,0 +1,312 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""hami run as a user meets it: limits, status, signals, terminal, refusals."""
+import json
+import os
+import pty
+import select
+import signal
+
+from kit import CLIENT, LIMIT_S, MIB, Skip, ask, line, main, need_root, rest, test
+
+VERBS = ["run", "ps", "top", "resize", "stop", "suspend", "resume", "wait", "events", "doctor", "version", "help"]
+
+
+@test("every verb has a help with examples, and so has hami itself")
+def _(w):
+    for verb in VERBS:
+        r = w.call(verb, "--help")
+        assert r.returncode == 0 and "Examples:" in r.stdout and r.stdout.startswith(f"hami {verb} - "), r
+        assert w.call("help", verb).stdout == r.stdout
+        assert verb in w.call("help").stdout
+    assert w.call("--version").stdout.startswith("hami ")
+    assert "66" in w.call("help", "--exit-codes").stdout
+
+
+@test("a mistyped verb, flag or value is refused with what was meant")
+def _(w):
+    for args, says in ((["rum"], '"run"'), (["run", "--memm", "1G", "true"], "--mem"), (["resize", "x"], "--mem"),
+                       (["run", "--mem", "8X", "true"], "--mem 8X"), (["run", "--mem"], "needs a value"),
+                       (["run", "--cores", "0", "true"], "--cores 0"), (["run", "--cores", "101", "true"], "--cores"),
+                       (["run", "--gpus", "0", "true"], "--gpus"), (["run", "--policy", "best", "true"], "spread"),
+                       (["run", "--priority", "2", "true"], "--priority"), (["run", "--wait=soon", "true"], "--wait"),
+                       (["run", "--core-policy", "x", "true"], "force"), (["run", "--name", "a b", "true"], "--name"),
+                       (["run"], "no command"), (["stop"], "needs a slice"), (["ps", "x"], "no argument"),
+                       (["run", "--exclusive=yes", "true"], "takes no value"), (["top", "--interval", "1ms"], "50ms")):
+        r = w.call(*args)
+        assert r.returncode == 64 and says in r.stderr and not r.stdout, (args, r)
+
+
+@test("the limit is seen and enforced, also with an empty environment")
+def _(w):
+    for prefix in ([], ["env", "-i", "PATH=/usr/bin"]):
+        if prefix and os.geteuid() != 0:
+            continue
+        r = w.run("--mem", "1G", "--", *prefix, CLIENT, "info")
+        assert json.loads(r.stdout)["mem"] == 1024 * MIB, r
+        assert json.loads(r.stdout)["count"] == 1, r
+        r = w.run("--mem", "1G", "--", *prefix, CLIENT, "alloc", "100", "2000")
+        assert json.loads(r.stdout) == [0, 2], r
+
+
+@test("the command's exit status is passed on, by signal as 128 + n")
+def _(w):
+    assert w.run("--", "sh", "-c", "exit 7").returncode == 7
+    assert w.run("--", "sh", "-c", "kill -9 $$").returncode == 137
+    assert w.run("--", "/nonexistent/x").returncode == 127
+    assert w.run("--", "no-such-command-here").returncode == 127
+    assert w.run("--", "/etc/hostname").returncode == 126
+    assert w.leftovers() == []
+
+
+@test("standard input and output go through, and the command's own flags are its own")
+def _(w):
+    r = w.run("--mem", "1G", "cat", "-", stdin="to and fro\n")
+    assert (r.returncode, r.stdout) == (0, "to and fro\n"), r
+    r = w.run("--", "echo", "--mem", "3G", "--help")
+    assert r.stdout == "--mem 3G --help\n", r
+
+
+@test("the environment speaks the field's words")
+def _(w):
+    r = w.run("--mem", "1536M", "--cores", "40", "--priority", "0", "--core-policy", "force", "--oversubscribe", "--",
+              "env", env={"CUDA_DISABLE_CONTROL": "1", "CUDA_DEVICE_MEMORY_LIMIT": "99G"})
+    env = dict(l.split("=", 1) for l in r.stdout.splitlines() if "=" in l)
+    assert env["CUDA_DEVICE_MEMORY_LIMIT_0"] == "1536m" and env["CUDA_DEVICE_SM_LIMIT"] == "40", env
+    assert env["NVIDIA_VISIBLE_DEVICES"] == env["CUDA_VISIBLE_DEVICES"] and env["CUDA_VISIBLE_DEVICES"].startswith("GPU-")
+    assert env["GPU_CORE_UTILIZATION_POLICY"] == "force" and env["CUDA_TASK_PRIORITY"] == "0"
+    assert env["CUDA_OVERSUBSCRIBE"] == "true" and env["CUDA_DEVICE_MEMORY_SHARED_CACHE"].endswith("vgpu.cache")
+    assert "CUDA_DISABLE_CONTROL" not in env and "CUDA_DEVICE_MEMORY_LIMIT" not in env
+
+
+@test("what cannot fit is refused with the cards there are and what would fit")
+def _(w):
+    r = w.run("--mem", "200G", "--", "true")
+    assert r.returncode == 66 and "40.0 GiB" in r.stderr and "would fit now: --mem 40G" in r.stderr, r
+    assert r.stderr.count("GPU-") == 2, r
+    j = json.loads(w.run("--json", "--mem", "200G", "--", "true").stdout)
+    assert j["reason"] == "CardInsufficientMemory" and j["would_fit"] == "--mem 40G" and len(j["cards"]) == 2, j
+    j = json.loads(w.run("--json", "--gpus", "3", "--", "true").stdout)
+    assert j["reason"] == "NodeInsufficientDevice" and j["would_fit"] == "--gpus 2", j
+
+
+@test("without a driver hami says so")
+def _(w):
+    r = w.call("run", "--", "true")
+    assert r.returncode == 69 and "libnvidia-ml.so.1" in r.stderr and "--sim" in r.stderr, r
+    r = w.call("run", "--sim", "/nonexistent.yaml", "--", "true")
+    assert r.returncode == 69, r
+
+
+@test("several cards are distinct, and lists choose among them")
+def _(w):
+    r = w.run("--gpus", "2", "--mem", "1G", "--", "sh", "-c", "echo $CUDA_VISIBLE_DEVICES")
+    uuids = r.stdout.strip().split(",")
+    assert len(set(uuids)) == 2, r
+    show = ["--mem", "1G", "--", "sh", "-c", "echo $CUDA_VISIBLE_DEVICES"]
+    assert w.run("--uuid", uuids[1], *show).stdout.strip() == uuids[1]
+    assert w.run("--not-uuid", uuids[0], *show).stdout.strip() == uuids[1]
+    assert w.run("--type", "a100", *show).returncode == 0
+    assert w.run("--not-type", "a100", *show).returncode == 66
+    assert "without --type" in w.run("--type", "H200", *show).stderr
+
+
+@test("policies: binpack shares a card, spread takes another")
+def _(w):
+    first = w.hold("--mem", "1G")
+    used = w.only()["shares"][0]["uuid"]
+    show = ["--mem", "1G", "--", "sh", "-c", "echo $CUDA_VISIBLE_DEVICES"]
+    assert w.run("--policy", "binpack", *show).stdout.strip() == used
+    assert w.run("--policy", "spread", *show).stdout.strip() != used
+    for policy in ("numa", "topology"):
+        assert w.run("--policy", policy, *show).returncode == 0
+    first.stdin.close()
+    first.wait()
+
+
+@test("split count, overcommit, cordon and defaults of the configuration hold")
+def _(w):
+    w.config("[cards]\nsplit_count = 1\nmemory_scale = 1.5\n[defaults]\nmemory = 50G\ncores = 20\n")
+    a = w.hold("--name", "a")
+    s = w.only()
+    assert s["shares"][0]["mem_bytes"] == 50 << 30 and s["shares"][0]["cores"] == 20 and s["oversubscribe"], s
+    b = w.hold("--name", "b")
+    assert json.loads(w.run("--json", "--", "true").stdout)["cards"][0]["reason"] == "CardTimeSlicingExhausted"
+    for p in (a, b):
+        p.stdin.close()
+        p.wait()
+    w.config(f"[cards]\ncordon = \"{s['shares'][0]['uuid']}\"\n")
+    assert w.run("--mem", "1G", "--", "sh", "-c", "echo $CUDA_VISIBLE_DEVICES").stdout.strip() != s["shares"][0]["uuid"]
+    w.config("[cards]\nspilt_count = 1\n")
+    r = w.run("--", "true")
+    assert r.returncode == 72 and "split_count" in r.stderr, r
+
+
+@test("a name is unique among running slices")
+def _(w):
+    p = w.hold("--name", "one", "--mem", "1G")
+    r = w.run("--name", "one", "--mem", "1G", "--", "true")
+    assert r.returncode == 64 and "one" in r.stderr, r
+    p.stdin.close()
+    p.wait()
+    assert w.run("--name", "one", "--mem", "1G", "--", "true").returncode == 0
+
+
+@test("signals reach the command and decide the status")
+def _(w):
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1):
+        p = w.start("--mem", "1G", "--", "bash", "-c",
+                    f"trap 'echo got; exit 5' {int(number)}; echo ready; while :; do read -t 1 || :; done")
+        assert line(p) == "ready"
+        p.send_signal(number)
+        code, out, _ = rest(p)
+        assert (code, out) == (5, "got\n"), (number, code, out)
+    p = w.start("--mem", "1G", "--", "sleep", "1000")
+    while not [s for s in w.slices() if s["state"] == "running"]:
+        pass
+    p.send_signal(signal.SIGTERM)
+    assert rest(p)[0] == 128 + signal.SIGTERM
+
+
+def on_terminal(w, script):
+    """hami run of a script on a terminal of its own, under an interactive shell."""
+    pid, fd = pty.fork()
+    if pid == 0:
+        os.environ.clear()
+        os.environ.update(w.env, PS1="$ ")
+        os.execvp("bash", ["bash", "--norc", "--noprofile", "-i"])
+    return pid, fd
+
+
+def read_until(fd, text):
+    seen = b""
+    while text not in seen:
+        ready, _, _ = select.select([fd], [], [], LIMIT_S)
+        assert ready, f"the terminal stays silent; so far {seen!r}"
+        seen += os.read(fd, 4096)
+    return seen
+
+
+@test("on a terminal ^C ends it, ^Z stops it and fg goes on")
+def _(w):
+    pid, fd = on_terminal(w, "")
+    command = f"{w.hami} run --quiet --sim {w.profile} --mem 1G -- bash -c 'echo rea''dy; cat; echo end'; echo st''atus=$?\n"
+    os.write(fd, command.encode())
+    read_until(fd, b"ready\r\n")
+    os.write(fd, b"\x1a")
+    read_until(fd, b"Stopped")
+    os.write(fd, b"fg\n")
+    read_until(fd, b"hami run")
+    os.write(fd, b"again\n")
+    read_until(fd, b"again\r\nagain")
+    os.write(fd, b"\x03")
+    assert b"status=130" in read_until(fd, b"status=130")
+    os.write(fd, b"exit\n")
+    os.close(fd)
+    os.waitpid(pid, 0)
+    assert w.slices() == [] and w.leftovers() == []
+
+
+@test("a root tenant cannot undo its limits")
+def _(w):
+    need_root()
+    script = r"""
+    try() { "$@" >/dev/null 2>&1 && echo "could: $*"; }
+    try umount /etc/ld.so.preload
+    try umount -l /etc/hami
+    try mount -t tmpfs x /etc/hami
+    try mount --bind /dev/null /etc/ld.so.preload
+    try sh -c 'echo > /etc/ld.so.preload'
+    try sh -c 'echo > /etc/hami/grant'
+    try rm -f /etc/ld.so.preload /etc/hami/grant
+    try unshare -m true
+    try unshare -Urm true
+    try nsenter -t 1 -m true
+    try ls /proc/1/root/
+    try sh -c 'echo "|/x" > /proc/sys/kernel/core_pattern'
+    try mkdir CG/escape
+    try sh -c 'echo $$ > CG/cgroup.procs'
+    try mknod $HERE/disk b 8 0
+    try touch $HERE/run/board/new
+    try ls $HERE/state/ledger.db
+    test "$(ls $HERE/run/slices | wc -l)" = 1 || echo "sees other slices"
+    python3 - <<'P'
+import ctypes
+libc = ctypes.CDLL(None, use_errno=True)
+for nr, args in ((272, (0x10000000,)), (56, (0x10000011, 0, 0, 0, 0)), (308, (0, 0))):
+    if libc.syscall(nr, *args) >= 0:
+        print("could: syscall", nr)
+P
+    """
+    import platform
+    if platform.machine() != "x86_64":
+        raise Skip("system call numbers of x86-64")
+    from kit import cgroup_mount
+    other = w.hold("--mem", "1G")
+    with open(w.path("try.sh"), "w") as f:
+        f.write(script.replace("CG", cgroup_mount() or "/nonexistent"))
+    r = w.run("--mem", "1G", "--", "bash", w.path("try.sh"), env={"HERE": w.dir})
+    assert r.stdout == "", r
+    assert w.run("--mem", "1G", "--", "env", "-i", "PATH=/usr/bin", CLIENT, "alloc", "2000").stdout.strip() == "[2]"
+    other.stdin.close()
+    other.wait()
+
+
+@test("a resize by the host is seen through the read-only grant")
+def _(w):
+    p = w.hold("--mem", "1G")
+    assert w.call("resize", w.only()["id"], "--mem", "3G").returncode == 0
+    assert ask(p, "info")["mem"] == 3 << 30
+    p.stdin.close()
+    assert p.wait() == 0
+
+
+@test("without root one line says what is lost, --quiet hides it, and limits hold for honest programs")
+def _(w):
+    need_root()
+    if not os.path.exists("/usr/bin/setpriv"):
+        raise Skip("setpriv is not installed")
+    os.chmod(w.dir, 0o777)
+    import subprocess
+    def as_nobody(*args):
+        return subprocess.run(["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", w.hami, *args], text=True,
+                              capture_output=True, timeout=LIMIT_S, env=w.env)
+    probe = subprocess.run(["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "test", "-x", w.hami])
+    if probe.returncode:
+        raise Skip("the build folder is not readable for others")
+    r = as_nobody("run", "--sim", w.profile, "--mem", "1G", "--", CLIENT, "alloc", "100", "2000")
+    assert json.loads(r.stdout) == [0, 2], r
+    assert len([l for l in r.stderr.splitlines() if l.startswith("hami:")]) == 1 and "not root" in r.stderr, r
+    r = as_nobody("run", "--quiet", "--sim", w.profile, "--mem", "1G", "--", "true")
+    assert r.returncode == 0 and r.stderr == "", r
+    r = as_nobody("doctor", "--sim", w.profile)
+    assert r.returncode == 1 and "without root" in r.stdout, r
+
+
+@test("a program that cannot be preloaded is named, and the driver's own limit still holds it")
+def _(w):
+    need_root()
+    with open(w.path("wall.yaml"), "w") as f:
+        f.write("base: t4\nmemory_limits: true\n")
+    w.profile = w.path("wall.yaml")
+    r = w.run("--mem", "1G", "--", CLIENT, "info")
+    if "base" in r.stderr:
+        raise Skip("profiles cannot stand on another")
+    p = w.hold("--mem", "1G")
+    s = w.only()
+    assert s["driver_wall"], s
+    # The simulated driver without the library, in the same control group.
+    import subprocess
+    group = w.groups()[-1]
+    free = subprocess.run(["sh", "-c", f"echo $$ > {group}/cgroup.procs; exec {CLIENT} alloc 500 600"], text=True,
+                          capture_output=True, timeout=LIMIT_S,
+                          env={**w.env, "LD_LIBRARY_PATH": os.path.join(w.build, "sim"), "HAMI_SIM": w.profile})
+    assert json.loads(free.stdout)[1] == 2, free
+    found = w.json("doctor", "--json", s["id"])
+    assert not [f for f in found if f["finding"] == "wall_differs"], found
+    p.stdin.close()
+    p.wait()
+
+
+if __name__ == "__main__":
+    main()

@@ -167,6 +167,15 @@ static bool sweep_files(struct broker *b, GError **error)
     return true;
 }
 
+static bool sweep(struct broker *b, GError **error)
+{
+    if (!ledger_begin(b->ledger, error))
+        return false;
+    bool swept = sweep_files(b, error) && sweep_groups(b, error);
+    ledger_rollback(b->ledger);
+    return swept;
+}
+
 static bool drop_dead_waiters(struct broker *b, GError **error)
 {
     g_autoptr(GArray) waiters = ledger_waiters(b->ledger, error);
@@ -191,10 +200,7 @@ bool broker_settle(struct broker *b, GError **error)
         return false;
     for (guint i = 0; i < ended->len; i++)
         clean_up(b, g_ptr_array_index(ended, i));
-    if (!ledger_begin(b->ledger, error))
-        return false;
-    bool swept = sweep_files(b, error) && sweep_groups(b, error);
-    ledger_rollback(b->ledger);
+    bool swept = sweep(b, error);
     if (ended->len)
         files_ring(b->paths);
     return swept;
@@ -402,7 +408,7 @@ bool broker_release(struct broker *b, const char *id, int exit_status, GError **
         ledger_rollback(b->ledger);
         return false;
     }
-    bool done = ledger_commit(b->ledger, error);
+    bool done = ledger_commit(b->ledger, error) && sweep(b, error);
     files_ring(b->paths);
     return done;
 }
@@ -421,10 +427,11 @@ void broker_signal(struct broker *b, const struct ledger_slice *s, int signal)
     (void)b;
     if (s->cgroup[0] && cgroup_signal(s->cgroup, signal))
         return;
-    if (process_alive(&s->main))
-        kill(s->main.pid, signal);
-    else if (process_alive(&s->holder))
-        kill(s->holder.pid, signal);
+    /* The holder passes signals on while it has no command yet; a command that
+     * has just died is its to bury. */
+    const struct ledger_process *p = s->main.pid ? &s->main : &s->holder;
+    if (process_alive(p))
+        kill(p->pid, signal);
 }
 
 bool broker_wall(struct broker *b, const struct ledger_slice *s, bool clear, GError **error)

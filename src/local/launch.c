@@ -135,14 +135,11 @@ static bool prepare(struct broker *b, struct ledger_slice *s, GError **error)
 
 static bool is_static_elf(const char *path)
 {
-    g_autofree char *text = NULL;
-    gsize n = 0;
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     char head[4096];
     ssize_t got = fd >= 0 ? read(fd, head, sizeof head) : -1;
     if (fd >= 0)
         close(fd);
-    (void)text, (void)n;
     if (got < 64 || memcmp(head, "\177ELF", 4) != 0)
         return false;
     return !memmem(head, (size_t)got, "ld-linux", 8) && !memmem(head, (size_t)got, "ld64.so", 7);
@@ -203,7 +200,7 @@ static int run_here(struct broker *b, const struct launch *l, struct launch_refu
 /* What the background process tells the one that the user called. */
 struct ready {
     int status; /* of a failure; 0 = started */
-    char text[LEDGER_ID_BYTES > 1024 ? LEDGER_ID_BYTES : 1024];
+    char text[1024];
 };
 
 static void leave_terminal(const struct broker *b)
@@ -256,10 +253,13 @@ static bool read_all(int fd, void *ret, size_t n)
     return true;
 }
 
-static int run_detached(const struct launch *l, struct launch_refusal *refusal, GError **error)
+static int run_detached(struct broker *b, const struct launch *l, struct launch_refusal *refusal,
+                        GError **error)
 {
     struct ready r = {0};
     int fds[2];
+    /* A database connection must not be carried across a fork. */
+    g_clear_pointer(&b->ledger, ledger_close);
     if (pipe2(fds, O_CLOEXEC) < 0)
         return STATUS_FAILED;
     pid_t pid = fork();
@@ -282,7 +282,7 @@ static int run_detached(const struct launch *l, struct launch_refusal *refusal, 
 
 int launch_run(struct broker *b, const struct launch *l, struct launch_refusal *ret_refusal, GError **error)
 {
-    return l->detach ? run_detached(l, ret_refusal, error) : run_here(b, l, ret_refusal, -1, error);
+    return l->detach ? run_detached(b, l, ret_refusal, error) : run_here(b, l, ret_refusal, -1, error);
 }
 
 void launch_say_ready(int fd, const char *id)

@@ -25,7 +25,8 @@ struct launch_refusal {
 /* Blocks until the command has ended (or, detached, has started) and returns
  * its exit status, or hami's own with *error set. *ret_refusal is filled when
  * the status is STATUS_NO_FIT or STATUS_TIMED_OUT. With detach the slice's id
- * is printed on standard output. The calling process must have one thread. */
+ * is printed on standard output, and the broker's ledger is closed. The calling process must have one thread.
+ */
 int launch_run(struct broker *b, const struct launch *l, struct launch_refusal *ret_refusal, GError **error);
 
 #endif

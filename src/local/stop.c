@@ -59,7 +59,8 @@ static void kill_all(struct broker *b, const struct ledger_slice *s)
 {
     if (s->cgroup[0])
         cgroup_kill(s->cgroup, 5000);
-    broker_signal(b, s, SIGKILL);
+    else
+        broker_signal(b, s, SIGKILL);
 }
 
 bool stop_slice(struct broker *b, const char *word, uint64_t grace_ms, GError **error)

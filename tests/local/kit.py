@@ -112,6 +112,7 @@ class World:
                         f.close()
                     except OSError:
                         pass
+        self.config("")
         if os.path.isdir(self.path("state")):
             for s in self.slices():
                 self.call("stop", "--grace", "0s", s["id"])

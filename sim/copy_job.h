@@ -52,13 +52,13 @@ struct sim_copy_stream {
 };
 
 /* CUDA_SUCCESS with a job; a job with width 0 has nothing to do. */
-CUresult sim_copy_check(const struct sim_copy_request *request, struct sim_copy_job *ret);
+CUresult sim_copy_check(const struct sim_copy_request *q, struct sim_copy_job *ret);
 CUresult sim_set_check(uint64_t dst, uint64_t pitch, uint32_t value, uint8_t element, uint64_t width,
                        uint64_t height, struct sim_copy_job *ret);
 /* The work of a job at a graph launch; the job is copied. */
 void sim_copy_describe(const struct sim_copy_job *job, struct sim_work *ret);
 /* Submits, captures or waits, as the stream demands. */
-CUresult sim_copy_start(struct sim_copy_job *job, const struct sim_copy_stream *stream);
+CUresult sim_copy_start(struct sim_copy_job *job, const struct sim_copy_stream *where);
 /* Both. */
 CUresult sim_copy(const struct sim_copy_request *request, const struct sim_copy_stream *stream);
 /* Checks that the driver is up and a context current, as every entry does first. */

@@ -82,15 +82,13 @@ struct sim_request {
 };
 
 /* Both take the arena's lock. The block stays valid until freed. */
-CUresult sim_arena_alloc(struct sim_arena *arena, const struct sim_request *request, struct sim_block **ret);
+CUresult sim_arena_alloc(struct sim_arena *arena, const struct sim_request *q, struct sim_block **ret);
 void sim_arena_free(struct sim_arena *arena, struct sim_block *block);
 /* The same with the lock held by the caller. */
-CUresult sim_arena_alloc_locked(struct sim_arena *arena, const struct sim_request *request,
-                                struct sim_block **ret);
+CUresult sim_arena_alloc_locked(struct sim_arena *arena, const struct sim_request *q, struct sim_block **ret);
 void sim_arena_free_locked(struct sim_arena *arena, struct sim_block *block);
 /* Address space at a given place; NULL when it is taken. Lock held. */
-struct sim_block *sim_arena_take_at(struct sim_arena *arena, const struct sim_request *request,
-                                    uint64_t address);
+struct sim_block *sim_arena_take_at(struct sim_arena *arena, const struct sim_request *q, uint64_t address);
 /* The innermost used block at address, or NULL; lock held. */
 struct sim_block *sim_arena_find(struct sim_arena *arena, uint64_t address);
 bool sim_arena_is_physical(const struct sim_block *block);

@@ -106,8 +106,8 @@ bool sim_bytes_map(struct sim_bytes *bytes, uint64_t offset, uint64_t address, u
 
 void sim_bytes_unmap(uint64_t address, uint64_t length, bool usable)
 {
-    mmap((void *)(uintptr_t)address, length, usable ? PROT_READ | PROT_WRITE : PROT_NONE,
-         MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);
+    (void)mmap((void *)(uintptr_t)address, length, usable ? PROT_READ | PROT_WRITE : PROT_NONE,
+               MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);
 }
 
 /* ---- sharing ---- */

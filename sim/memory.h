@@ -34,10 +34,10 @@ void sim_event_unshare(struct sim_event *e);
 
 /* Checks what a copy or set node would do in ctx (NULL: the current one). */
 CUresult sim_memory_check_copy(const CUDA_MEMCPY3D *copy);
-CUresult sim_memory_check_set(const CUDA_MEMSET_NODE_PARAMS *set);
+CUresult sim_memory_check_set(const CUDA_MEMSET_NODE_PARAMS *n);
 /* Describes such a node's work at a launch; params must live until it ran. */
 void sim_memory_copy_work(const CUDA_MEMCPY3D *copy, struct sim_work *ret);
-void sim_memory_set_work(const CUDA_MEMSET_NODE_PARAMS *set, struct sim_work *ret);
+void sim_memory_set_work(const CUDA_MEMSET_NODE_PARAMS *n, struct sim_work *ret);
 
 /* Allocation nodes. node_new reserves the address (params->dptr is written on
  * success) when the node is added or captured; the bytes are taken from the

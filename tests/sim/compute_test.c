@@ -240,7 +240,8 @@ static int order[3], n_order;
 
 static void note(void *arg)
 {
-    order[n_order++] = GPOINTER_TO_INT(arg);
+    order[n_order] = GPOINTER_TO_INT(arg);
+    g_atomic_int_inc(&n_order);
 }
 
 static void note_stream(CUstream s, CUresult r, void *arg)
@@ -264,9 +265,9 @@ static void host_functions_run_in_stream_order(void)
     assert_ok(cuEventRecord(e, s));
     assert_ok(cuLaunchHostFunc(s, note, GINT_TO_POINTER(3)));
     assert_ok(cuEventSynchronize(e));
-    g_assert_cmpint(n_order, >=, 2);
+    g_assert_cmpint(g_atomic_int_get(&n_order), >=, 2);
     assert_ok(cuStreamSynchronize(s));
-    g_assert_cmpint(n_order, ==, 3);
+    g_assert_cmpint(g_atomic_int_get(&n_order), ==, 3);
     for (int i = 0; i < 3; i++)
         g_assert_cmpint(order[i], ==, i + 1);
     assert_ok(cuEventDestroy_v2(e));

@@ -237,6 +237,71 @@ static void slices_are_equal_between_processes(void)
     on_machine("t4,schedule=time-sliced,quantum=1ms", NULL, NULL, sliced_neighbours);
 }
 
+/* ---- virtual time ---- */
+
+static void launch_and_wait(unsigned n)
+{
+    CUmodule m;
+    CUfunction f;
+    current(0);
+    CHECK(cuModuleLoadData(&m, "image") == CUDA_SUCCESS);
+    CHECK(cuModuleGetFunction(&f, m, "sim_1ms") == CUDA_SUCCESS);
+    for (unsigned i = 0; i < n; i++) {
+        CHECK(cuLaunchKernel(f, 1, 1, 1, 1, 1, 1, 0, NULL, NULL, NULL) == CUDA_SUCCESS);
+        CHECK(cuCtxSynchronize() == CUDA_SUCCESS);
+    }
+}
+
+/* Whatever the processes' real speed, the device is never idle while one has work. */
+static void three_in_virtual_time(void)
+{
+    char err[256];
+    int status;
+    pid_t pid[3];
+    CHECK(sim_state_open(err, sizeof(err)) == 0);
+    guint64 from = sim_now();
+    for (unsigned i = 0; i < 3; i++) {
+        pid[i] = fork();
+        if (pid[i] == 0) {
+            launch_and_wait(40);
+            _exit(0);
+        }
+    }
+    for (unsigned i = 0; i < 3; i++)
+        CHECK(waitpid(pid[i], &status, 0) == pid[i] && status == 0);
+    CHECK(sim_now() - from == 120 * 1000000ULL);
+}
+
+static void by_hand(void)
+{
+    char err[256];
+    CUmodule m;
+    CUfunction f;
+    current(0);
+    CHECK(sim_state_open(err, sizeof(err)) == 0);
+    sim_inspect_halt(true);
+    guint64 from = sim_now();
+    CHECK(cuModuleLoadData(&m, "image") == CUDA_SUCCESS);
+    CHECK(cuModuleGetFunction(&f, m, "sim_1ms") == CUDA_SUCCESS);
+    CHECK(cuLaunchKernel(f, 1, 1, 1, 1, 1, 1, 0, NULL, NULL, NULL) == CUDA_SUCCESS);
+    sim_inspect_advance(from + 999999);
+    CHECK(cuStreamQuery(NULL) == CUDA_ERROR_NOT_READY);
+    sim_inspect_advance(from + 1000000);
+    CHECK(cuStreamQuery(NULL) == CUDA_SUCCESS);
+    sim_inspect_halt(false);
+}
+
+static void virtual_time_is_the_same_in_every_run(void)
+{
+    for (unsigned i = 0; i < 3; i++)
+        on_machine("t4,time=virtual", NULL, NULL, three_in_virtual_time);
+}
+
+static void virtual_time_can_be_moved_by_hand(void)
+{
+    on_machine("t4,time=virtual", NULL, NULL, by_hand);
+}
+
 /* ---- peers, green contexts ---- */
 
 static void peers(void)
@@ -341,6 +406,8 @@ int main(int argc, char **argv)
     TEST(a_mig_slice_is_a_device_of_its_size);
     TEST(engines_follow_the_schedule_of_the_profile);
     TEST(slices_are_equal_between_processes);
+    TEST(virtual_time_is_the_same_in_every_run);
+    TEST(virtual_time_can_be_moved_by_hand);
     TEST(linked_cards_are_peers);
     TEST(a_green_context_has_its_share_of_the_processors);
     TEST(a_cgroup_cannot_take_more_than_its_hard_limit);

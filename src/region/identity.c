@@ -107,7 +107,7 @@ void region_identity_self(struct region_identity *ret)
 
 uint64_t region_incarnation(const struct region_identity *self)
 {
-    char boot[64];
+    char boot[64] = {0};
     uint64_t init_start = 0;
     ssize_t n = read_small("/proc/sys/kernel/random/boot_id", boot, sizeof boot);
     uint64_t h = hash(FNV_START, boot, n > 0 ? (size_t)n : 0);

@@ -119,15 +119,15 @@ static int allocate(int fd)
     return rc;
 }
 
-static int map(struct region *r)
+static bool map(struct region *r)
 {
     int flags = r->is_private ? MAP_PRIVATE | MAP_ANONYMOUS : MAP_SHARED;
     void *p = mmap(NULL, (size_t)REGION_FILE_BYTES, PROT_READ | PROT_WRITE, flags, r->fd, 0);
     if (p == MAP_FAILED)
-        return -errno;
+        return false;
     r->base = p;
     r->ext = (struct region_ext *)(void *)((char *)p + REGION_EXT_OFFSET);
-    return 0;
+    return true;
 }
 
 /* ---- initial content ---- */
@@ -260,18 +260,19 @@ static int open_locked(struct region *r, const struct region_limits *initial)
 {
     enum content content;
     int rc = prepare(r, &content);
-    if (rc == 0)
-        rc = map(r);
-    if (rc == 0)
-        fill(r, content, initial);
-    return rc;
+    if (rc < 0)
+        return rc;
+    if (!map(r))
+        return -ENOMEM;
+    fill(r, content, initial);
+    return 0;
 }
 
 /* Without the lock, when there is nothing to decide: the file is good, others
  * are attached and its limits stay. Keeps joining fast in a crowd. */
 static bool open_quick(struct region *r, const struct region_limits *initial, off_t size)
 {
-    if (!is_anyone_attached(r) || inspect(r->fd, size) != CONTENT_GOOD || map(r) < 0)
+    if (!is_anyone_attached(r) || inspect(r->fd, size) != CONTENT_GOOD || !map(r))
         return false;
     if (!wants_limits(r, initial))
         return true;
@@ -325,11 +326,11 @@ int region_open_private(struct region *r, const struct region_limits *initial)
     int saved_errno = errno;
     *r = (struct region){.fd = -1, .is_private = true, .slot = -1};
     region_identity_self(&r->self);
-    int rc = map(r);
-    if (rc == 0)
+    bool mapped = map(r);
+    if (mapped)
         fill(r, CONTENT_FOREIGN, initial);
     errno = saved_errno;
-    return rc;
+    return mapped ? 0 : -ENOMEM;
 }
 
 bool region_owns_fd(const struct region *r)

@@ -57,8 +57,7 @@ static char **set_unprotected(char **env, const struct paths *p, const struct fi
     if (!s->machine[0])
         return env;
     env = set(env, "HAMI_SIM", s->machine);
-    env = set(env, "HAMI_SIM_STATE", s->sim_state);
-    return prepend(env, "LD_LIBRARY_PATH", p->simulator, ':');
+    return set(env, "HAMI_SIM_STATE", s->sim_state);
 }
 
 char **environment_of(const struct paths *p, const struct ledger_slice *s)
@@ -77,5 +76,7 @@ char **environment_of(const struct paths *p, const struct ledger_slice *s)
     env = s->oversubscribe ? set(env, "CUDA_OVERSUBSCRIBE", "true")
                            : g_environ_unsetenv(env, "CUDA_OVERSUBSCRIBE");
     env = set(env, "HAMI_SLICE", s->id);
+    if (s->machine[0]) /* for programs that look through folders themselves, also in a protected slice */
+        env = prepend(env, "LD_LIBRARY_PATH", p->simulator, ':');
     return s->protected ? env : set_unprotected(env, p, f, s);
 }

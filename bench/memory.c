@@ -17,6 +17,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -325,8 +326,9 @@ int main(int argc, char **argv)
 {
     if (argc == 3 && strcmp(argv[1], "--child") == 0)
         return child_main(argv[2]);
-    char self[4096] = "", dir[] = "/dev/shm/bench-memory-XXXXXX";
-    if (readlink("/proc/self/exe", self, sizeof self - 1) < 0 || !mkdtemp(dir))
+    char self[4096] = "", dir[64];
+    snprintf(dir, sizeof dir, "/dev/shm/bench-memory-%d", (int)getpid());
+    if (readlink("/proc/self/exe", self, sizeof self - 1) < 0 || mkdir(dir, 0700) != 0)
         fail(strerror(errno));
     environment(argc > 1 ? argv[1] : dirname(dirname(self)), dir);
     struct child live = start("live");

@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "fake_objects.h"
 #include "preload/ctx.h"
 #include "preload/helper.h"
 #include "preload/identity.h"
@@ -23,46 +24,22 @@ struct real_cuda real;
 struct real_nvml real_nvml;
 struct slice slice;
 
-static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-static GHashTable *blocks;  /* address -> struct block */
-static GHashTable *objects; /* handle -> struct object */
-static GPtrArray *all_objects;
+pthread_mutex_t fake_lock = PTHREAD_MUTEX_INITIALIZER;
+static GHashTable *blocks; /* address -> struct block */
 static uint64_t next_address = UINT64_C(0x7f0000000000);
-static uint64_t next_handle = 0x1000;
 static _Thread_local CUcontext current;
 static struct fake_context {
     unsigned device;
     int refs;
 } contexts[8]; /* 0 and 1 are the devices' primary contexts */
 static unsigned n_contexts;
-static CUmemoryPool current_pool[FAKE_DEVICES];
-
-struct pool {
-    unsigned device;
-    bool host, destroyed;
-    uint64_t reserved, used, threshold;
-    unsigned live;
-} pools[16];
-static unsigned n_pools;
-static uint64_t graph_reserved[FAKE_DEVICES];
 
 struct block {
     uint64_t bytes; /* physical */
     int device;     /* -1 = host */
     bool managed;
-    struct pool *pool;
+    struct fake_pool *pool;
     CUcontext ctx;
-};
-
-struct object {
-    uint64_t bytes;
-    int device;
-    unsigned handles, mappings;
-};
-static GHashTable *mapped; /* address -> struct mapping */
-struct mapping {
-    struct object *object;
-    uint64_t bytes;
 };
 
 /* ---- the slice ---- */
@@ -136,7 +113,7 @@ bool compute_capturing(void)
 
 /* ---- physical memory ---- */
 
-static bool fails(CUresult *ret)
+bool fake_fails(CUresult *ret)
 {
     int r = atomic_exchange(&fake.fail_next, 0);
 
@@ -145,7 +122,7 @@ static bool fails(CUresult *ret)
     return r != 0;
 }
 
-static bool take(int device, uint64_t n)
+bool fake_take(int device, uint64_t n)
 {
     if (device < 0)
         return true;
@@ -155,7 +132,7 @@ static bool take(int device, uint64_t n)
     return true;
 }
 
-static void give(int device, uint64_t n)
+void fake_give(int device, uint64_t n)
 {
     if (device >= 0)
         fake.taken[device] -= n;
@@ -171,15 +148,15 @@ static CUcontext handle_of(unsigned i)
     return (CUcontext)(uintptr_t)((i + 1) * 16);
 }
 
-static CUresult block_new(CUdeviceptr *ret, uint64_t n, int device, bool managed, struct pool *pool)
+CUresult fake_block_new(CUdeviceptr *ret, uint64_t n, int device, bool managed, struct fake_pool *pool)
 {
     struct block *b;
 
     if (!ret || !n)
         return CUDA_ERROR_INVALID_VALUE;
-    pthread_mutex_lock(&lock);
-    if (!pool && !take(managed ? -1 : device, n)) {
-        pthread_mutex_unlock(&lock);
+    pthread_mutex_lock(&fake_lock);
+    if (!pool && !fake_take(managed ? -1 : device, n)) {
+        pthread_mutex_unlock(&fake_lock);
         return CUDA_ERROR_OUT_OF_MEMORY;
     }
     b = g_new0(struct block, 1);
@@ -191,8 +168,19 @@ static CUresult block_new(CUdeviceptr *ret, uint64_t n, int device, bool managed
     *ret = next_address;
     next_address += (n + 511) / 512 * 512;
     g_hash_table_insert(blocks, GSIZE_TO_POINTER(*ret), b);
-    pthread_mutex_unlock(&lock);
+    pthread_mutex_unlock(&fake_lock);
     return CUDA_SUCCESS;
+}
+
+CUdeviceptr fake_address(uint64_t n)
+{
+    next_address += n;
+    return next_address - n;
+}
+
+unsigned fake_current_device(void)
+{
+    return context_of(current)->device;
 }
 
 /* ---- plain ---- */
@@ -201,11 +189,11 @@ static CUresult mem_alloc(CUdeviceptr *ret, size_t n)
 {
     CUresult r;
 
-    if (fails(&r))
+    if (fake_fails(&r))
         return r;
     if (!current)
         return CUDA_ERROR_INVALID_CONTEXT;
-    return block_new(ret, n, (int)context_of(current)->device, false, NULL);
+    return fake_block_new(ret, n, (int)context_of(current)->device, false, NULL);
 }
 
 static CUresult mem_alloc_v1(CUdeviceptr_v1 *ret, unsigned int n)
@@ -214,11 +202,11 @@ static CUresult mem_alloc_v1(CUdeviceptr_v1 *ret, unsigned int n)
     struct block *b;
     CUresult r;
 
-    if (fails(&r))
+    if (fake_fails(&r))
         return r;
-    pthread_mutex_lock(&lock);
-    if (!take((int)context_of(current)->device, n)) {
-        pthread_mutex_unlock(&lock);
+    pthread_mutex_lock(&fake_lock);
+    if (!fake_take((int)context_of(current)->device, n)) {
+        pthread_mutex_unlock(&fake_lock);
         return CUDA_ERROR_OUT_OF_MEMORY;
     }
     b = g_new0(struct block, 1);
@@ -228,7 +216,7 @@ static CUresult mem_alloc_v1(CUdeviceptr_v1 *ret, unsigned int n)
     *ret = next;
     next += (n + 511) / 512 * 512;
     g_hash_table_insert(blocks, GSIZE_TO_POINTER((gsize)*ret), b);
-    pthread_mutex_unlock(&lock);
+    pthread_mutex_unlock(&fake_lock);
     return CUDA_SUCCESS;
 }
 
@@ -237,9 +225,9 @@ static CUresult mem_managed(CUdeviceptr *ret, size_t n, unsigned int flags)
     CUresult r;
 
     (void)flags;
-    if (fails(&r))
+    if (fake_fails(&r))
         return r;
-    return block_new(ret, n, (int)context_of(current)->device, true, NULL);
+    return fake_block_new(ret, n, (int)context_of(current)->device, true, NULL);
 }
 
 /* Rows of 768-byte multiples: not what the engine guesses. */
@@ -247,41 +235,32 @@ static CUresult mem_pitch(CUdeviceptr *ret, size_t *pitch, size_t width, size_t 
 {
     CUresult r;
 
-    if (fails(&r))
+    if (fake_fails(&r))
         return r;
     if (!ret || !pitch || !width || !height || (element != 4 && element != 8 && element != 16))
         return CUDA_ERROR_INVALID_VALUE;
-    r = block_new(ret, (width + 767) / 768 * 768 * height, (int)context_of(current)->device, false, NULL);
+    r = fake_block_new(ret, (width + 767) / 768 * 768 * height, (int)context_of(current)->device, false,
+                       NULL);
     if (r == CUDA_SUCCESS)
         *pitch = (width + 767) / 768 * 768;
     return r;
 }
 
-static void pool_give(struct pool *p, uint64_t n)
-{
-    p->used -= n;
-    p->live--;
-    if (p->destroyed && !p->live) {
-        give(p->host ? -1 : (int)p->device, p->reserved);
-        p->reserved = 0;
-    }
-}
-
-static CUresult mem_free(CUdeviceptr ptr)
+CUresult fake_free(CUdeviceptr ptr)
 {
     struct block *b;
     CUresult r;
 
-    if (fails(&r))
+    if (fake_fails(&r))
         return r;
-    pthread_mutex_lock(&lock);
+    pthread_mutex_lock(&fake_lock);
     b = g_hash_table_lookup(blocks, GSIZE_TO_POINTER(ptr));
     if (b && b->pool)
-        pool_give(b->pool, b->bytes);
+        fake_pool_give(b->pool, b->bytes);
     else if (b)
-        give(b->device, b->bytes);
+        fake_give(b->device, b->bytes);
     g_hash_table_remove(blocks, GSIZE_TO_POINTER(ptr));
-    pthread_mutex_unlock(&lock);
+    pthread_mutex_unlock(&fake_lock);
     if (b && fake.on_free)
         fake.on_free(ptr);
     return b ? CUDA_SUCCESS : CUDA_ERROR_INVALID_VALUE;
@@ -289,7 +268,7 @@ static CUresult mem_free(CUdeviceptr ptr)
 
 static CUresult mem_free_v1(CUdeviceptr_v1 ptr)
 {
-    return mem_free(ptr);
+    return fake_free(ptr);
 }
 
 static CUresult mem_info(size_t *ret_free, size_t *ret_total)
@@ -318,9 +297,9 @@ static CUresult address_range(CUdeviceptr *base, size_t *n, CUdeviceptr ptr)
 {
     struct block *b;
 
-    pthread_mutex_lock(&lock);
+    pthread_mutex_lock(&fake_lock);
     b = g_hash_table_lookup(blocks, GSIZE_TO_POINTER(ptr));
-    pthread_mutex_unlock(&lock);
+    pthread_mutex_unlock(&fake_lock);
     if (!b)
         return CUDA_ERROR_INVALID_VALUE;
     *base = ptr;
@@ -332,9 +311,9 @@ static CUresult pointer_attribute(void *ret, CUpointer_attribute attribute, CUde
 {
     struct block *b;
 
-    pthread_mutex_lock(&lock);
+    pthread_mutex_lock(&fake_lock);
     b = g_hash_table_lookup(blocks, GSIZE_TO_POINTER(ptr));
-    pthread_mutex_unlock(&lock);
+    pthread_mutex_unlock(&fake_lock);
     if (!b)
         return CUDA_ERROR_INVALID_VALUE;
     if (attribute == CU_POINTER_ATTRIBUTE_IS_MANAGED)
@@ -363,11 +342,11 @@ static CUresult array_create(CUarray *ret, const CUDA_ARRAY3D_DESCRIPTOR *d)
     CUdeviceptr ptr;
     CUresult r;
 
-    if (fails(&r))
+    if (fake_fails(&r))
         return r;
-    r = block_new(&ptr,
-                  (d->Width ? d->Width : 1) * (d->Height ? d->Height : 1) * (d->Depth ? d->Depth : 1) * 4,
-                  (int)context_of(current)->device, false, NULL);
+    r = fake_block_new(
+        &ptr, (d->Width ? d->Width : 1) * (d->Height ? d->Height : 1) * (d->Depth ? d->Depth : 1) * 4,
+        (int)context_of(current)->device, false, NULL);
     if (r == CUDA_SUCCESS)
         *ret = (CUarray)(uintptr_t)ptr;
     return r;
@@ -375,292 +354,7 @@ static CUresult array_create(CUarray *ret, const CUDA_ARRAY3D_DESCRIPTOR *d)
 
 static CUresult array_destroy(CUarray array)
 {
-    return mem_free((uintptr_t)array);
-}
-
-/* ---- physical objects ---- */
-
-static CUresult vmm_create(CUmemGenericAllocationHandle *ret, size_t n, const CUmemAllocationProp *prop,
-                           unsigned long long flags)
-{
-    int device = prop->location.type == CU_MEM_LOCATION_TYPE_DEVICE ? prop->location.id : -1;
-    struct object *o;
-    CUresult r;
-
-    (void)flags;
-    if (fails(&r))
-        return r;
-    pthread_mutex_lock(&lock);
-    if (!take(device, n)) {
-        pthread_mutex_unlock(&lock);
-        return CUDA_ERROR_OUT_OF_MEMORY;
-    }
-    o = g_new0(struct object, 1);
-    g_ptr_array_add(all_objects, o);
-    *o = (struct object){.bytes = n, .device = device, .handles = 1};
-    *ret = next_handle++;
-    g_hash_table_insert(objects, GSIZE_TO_POINTER((gsize)*ret), o);
-    pthread_mutex_unlock(&lock);
-    return CUDA_SUCCESS;
-}
-
-static void object_check(struct object *o)
-{
-    if (o->handles || o->mappings)
-        return;
-    give(o->device, o->bytes);
-    o->device = -1; /* its handles may still be looked up */
-}
-
-static CUresult vmm_release(CUmemGenericAllocationHandle h)
-{
-    struct object *o;
-    CUresult r;
-
-    if (fails(&r))
-        return r;
-    pthread_mutex_lock(&lock);
-    o = g_hash_table_lookup(objects, GSIZE_TO_POINTER((gsize)h));
-    if (o && o->handles) {
-        o->handles--;
-        object_check(o);
-    } else {
-        o = NULL;
-    }
-    pthread_mutex_unlock(&lock);
-    return o ? CUDA_SUCCESS : CUDA_ERROR_INVALID_VALUE;
-}
-
-static CUresult vmm_map(CUdeviceptr ptr, size_t n, size_t offset, CUmemGenericAllocationHandle h,
-                        unsigned long long flags)
-{
-    struct object *o;
-    CUresult r;
-
-    (void)offset, (void)flags;
-    if (fails(&r))
-        return r;
-    pthread_mutex_lock(&lock);
-    o = g_hash_table_lookup(objects, GSIZE_TO_POINTER((gsize)h));
-    if (o && o->handles && !g_hash_table_contains(mapped, GSIZE_TO_POINTER(ptr))) {
-        struct mapping *m = g_new0(struct mapping, 1);
-        m->object = o;
-        m->bytes = n;
-        o->mappings++;
-        g_hash_table_insert(mapped, GSIZE_TO_POINTER(ptr), m);
-    } else {
-        o = NULL;
-    }
-    pthread_mutex_unlock(&lock);
-    return o ? CUDA_SUCCESS : CUDA_ERROR_INVALID_VALUE;
-}
-
-static CUresult vmm_unmap(CUdeviceptr ptr, size_t n)
-{
-    CUresult r;
-
-    if (fails(&r))
-        return r;
-    pthread_mutex_lock(&lock);
-    r = CUDA_ERROR_INVALID_VALUE;
-    for (CUdeviceptr at = ptr; at < ptr + n;) {
-        struct mapping *m = g_hash_table_lookup(mapped, GSIZE_TO_POINTER(at));
-        if (!m)
-            break;
-        r = CUDA_SUCCESS;
-        at += m->bytes;
-        m->object->mappings--;
-        object_check(m->object);
-        g_hash_table_remove(mapped, GSIZE_TO_POINTER(at - m->bytes));
-    }
-    pthread_mutex_unlock(&lock);
-    return r;
-}
-
-static CUresult vmm_retain(CUmemGenericAllocationHandle *ret, void *address)
-{
-    GHashTableIter iter;
-    gpointer key, value;
-    CUresult r = CUDA_ERROR_INVALID_VALUE;
-
-    pthread_mutex_lock(&lock);
-    g_hash_table_iter_init(&iter, mapped);
-    while (g_hash_table_iter_next(&iter, &key, &value)) {
-        struct mapping *m = value;
-        if ((uintptr_t)address - (uintptr_t)key < m->bytes) {
-            m->object->handles++;
-            *ret = next_handle++;
-            g_hash_table_insert(objects, GSIZE_TO_POINTER((gsize)*ret), m->object);
-            r = CUDA_SUCCESS;
-            break;
-        }
-    }
-    pthread_mutex_unlock(&lock);
-    return r;
-}
-
-/* ---- pools ---- */
-
-static CUresult pool_create(CUmemoryPool *ret, const CUmemPoolProps *props)
-{
-    if (n_pools == 16)
-        return CUDA_ERROR_OUT_OF_MEMORY;
-    pools[n_pools] = (struct pool){.device = (unsigned)props->location.id,
-                                   .host = props->location.type != CU_MEM_LOCATION_TYPE_DEVICE};
-    *ret = (CUmemoryPool)&pools[n_pools++];
-    return CUDA_SUCCESS;
-}
-
-static CUresult pool_destroy(CUmemoryPool handle)
-{
-    struct pool *p = (struct pool *)handle;
-
-    pthread_mutex_lock(&lock);
-    p->destroyed = true;
-    p->live++;
-    pool_give(p, 0);
-    pthread_mutex_unlock(&lock);
-    return CUDA_SUCCESS;
-}
-
-static CUresult pool_trim(CUmemoryPool handle, size_t keep)
-{
-    struct pool *p = (struct pool *)handle;
-    uint64_t want;
-
-    pthread_mutex_lock(&lock);
-    want = (p->used > keep ? p->used : keep);
-    want = (want + 2 * MIB - 1) / (2 * MIB) * (2 * MIB);
-    if (want < p->reserved) {
-        give(p->host ? -1 : (int)p->device, p->reserved - want);
-        p->reserved = want;
-    }
-    pthread_mutex_unlock(&lock);
-    return CUDA_SUCCESS;
-}
-
-static CUresult pool_get(CUmemoryPool handle, CUmemPool_attribute attribute, void *value)
-{
-    const struct pool *p = (const struct pool *)handle;
-
-    pthread_mutex_lock(&lock);
-    if (attribute == CU_MEMPOOL_ATTR_RESERVED_MEM_CURRENT)
-        *(cuuint64_t *)value = p->reserved;
-    else if (attribute == CU_MEMPOOL_ATTR_USED_MEM_CURRENT)
-        *(cuuint64_t *)value = p->used;
-    pthread_mutex_unlock(&lock);
-    return CUDA_SUCCESS;
-}
-
-static CUresult pool_set(CUmemoryPool handle, CUmemPool_attribute attribute, void *value)
-{
-    if (attribute == CU_MEMPOOL_ATTR_RELEASE_THRESHOLD)
-        ((struct pool *)handle)->threshold = *(cuuint64_t *)value;
-    return CUDA_SUCCESS;
-}
-
-static CUresult device_pool(CUmemoryPool *ret, CUdevice d)
-{
-    if (d < 0 || d >= FAKE_DEVICES)
-        return CUDA_ERROR_INVALID_DEVICE;
-    *ret = current_pool[d];
-    return CUDA_SUCCESS;
-}
-
-static CUresult device_default_pool(CUmemoryPool *ret, CUdevice d)
-{
-    if (d < 0 || d >= FAKE_DEVICES)
-        return CUDA_ERROR_INVALID_DEVICE;
-    *ret = (CUmemoryPool)&pools[d];
-    return CUDA_SUCCESS;
-}
-
-static CUresult device_set_pool(CUdevice d, CUmemoryPool pool)
-{
-    current_pool[d] = pool;
-    return CUDA_SUCCESS;
-}
-
-static CUresult alloc_from(CUdeviceptr *ret, size_t n, CUmemoryPool handle, CUstream stream)
-{
-    struct pool *p = (struct pool *)handle;
-    uint64_t grown;
-    CUresult r;
-
-    (void)stream;
-    if (fails(&r))
-        return r;
-    pthread_mutex_lock(&lock);
-    grown = (p->used + n + 2 * MIB - 1) / (2 * MIB) * (2 * MIB);
-    if (grown > p->reserved && !take(p->host ? -1 : (int)p->device, grown - p->reserved)) {
-        pthread_mutex_unlock(&lock);
-        return CUDA_ERROR_OUT_OF_MEMORY;
-    }
-    if (grown > p->reserved)
-        p->reserved = grown;
-    p->used += n;
-    p->live++;
-    pthread_mutex_unlock(&lock);
-    return block_new(ret, n, (int)p->device, false, p);
-}
-
-static CUresult alloc_async(CUdeviceptr *ret, size_t n, CUstream stream)
-{
-    return alloc_from(ret, n, current_pool[context_of(current)->device], stream);
-}
-
-static CUresult free_async(CUdeviceptr ptr, CUstream stream)
-{
-    (void)stream;
-    return mem_free(ptr);
-}
-
-static CUresult graph_attribute(CUdevice d, CUgraphMem_attribute attribute, void *value)
-{
-    *(cuuint64_t *)value = attribute == CU_GRAPH_MEM_ATTR_RESERVED_MEM_CURRENT ? graph_reserved[d] : 0;
-    return CUDA_SUCCESS;
-}
-
-static CUresult graph_alloc_node(CUgraphNode *ret, CUgraph graph, const CUgraphNode *after, size_t n_after,
-                                 CUDA_MEM_ALLOC_NODE_PARAMS *params)
-{
-    (void)ret, (void)graph, (void)after, (void)n_after;
-    params->dptr = next_address;
-    next_address += params->bytesize;
-    return CUDA_SUCCESS;
-}
-
-static CUresult graph_free_node(CUgraphNode *ret, CUgraph graph, const CUgraphNode *after, size_t n_after,
-                                CUdeviceptr ptr)
-{
-    (void)ret, (void)graph, (void)after, (void)n_after, (void)ptr;
-    return CUDA_SUCCESS;
-}
-
-static CUresult graph_destroy(CUgraph graph)
-{
-    (void)graph;
-    return CUDA_SUCCESS;
-}
-
-static CUresult graph_trim(CUdevice d)
-{
-    give(d, graph_reserved[d]);
-    graph_reserved[d] = 0;
-    return CUDA_SUCCESS;
-}
-
-/* What launching a graph with memory nodes does: the exec handle is the
- * number of bytes. */
-CUresult fake_graph_launch(unsigned d, uint64_t n);
-CUresult fake_graph_launch(unsigned d, uint64_t n)
-{
-    if (n <= graph_reserved[d])
-        return CUDA_SUCCESS;
-    if (!take((int)d, n - graph_reserved[d]))
-        return CUDA_ERROR_OUT_OF_MEMORY;
-    graph_reserved[d] = n;
-    return CUDA_SUCCESS;
+    return fake_free((uintptr_t)array);
 }
 
 /* ---- contexts ---- */
@@ -716,12 +410,12 @@ static void context_ends(unsigned i)
     while (g_hash_table_iter_next(&iter, &key, &value)) {
         struct block *b = value;
         if (b->ctx == handle_of(i) && !b->pool) {
-            give(b->device, b->bytes);
+            fake_give(b->device, b->bytes);
             g_hash_table_iter_remove(&iter);
         }
     }
     if (!live_contexts(contexts[i].device))
-        give((int)contexts[i].device, fake.context_bytes);
+        fake_give((int)contexts[i].device, fake.context_bytes);
 }
 
 static CUresult ctx_create(CUcontext *ret, unsigned int flags, CUdevice d)
@@ -729,11 +423,11 @@ static CUresult ctx_create(CUcontext *ret, unsigned int flags, CUdevice d)
     CUresult r;
 
     (void)flags;
-    if (fails(&r))
+    if (fake_fails(&r))
         return r;
     if (d < 0 || d >= FAKE_DEVICES || n_contexts == 8)
         return CUDA_ERROR_INVALID_DEVICE;
-    if (!live_contexts((unsigned)d) && !take(d, fake.context_bytes))
+    if (!live_contexts((unsigned)d) && !fake_take(d, fake.context_bytes))
         return CUDA_ERROR_OUT_OF_MEMORY;
     contexts[n_contexts] = (struct fake_context){.device = (unsigned)d, .refs = 1};
     *ret = current = handle_of(n_contexts++);
@@ -757,9 +451,9 @@ static CUresult primary_retain(CUcontext *ret, CUdevice d)
 {
     CUresult r;
 
-    if (fails(&r))
+    if (fake_fails(&r))
         return r;
-    if (!live_contexts((unsigned)d) && !take(d, fake.context_bytes))
+    if (!live_contexts((unsigned)d) && !fake_take(d, fake.context_bytes))
         return CUDA_ERROR_OUT_OF_MEMORY;
     contexts[d].refs++;
     *ret = handle_of((unsigned)d);
@@ -823,7 +517,7 @@ static const struct real_cuda table = {
     .cuMemAlloc = mem_alloc_v1,
     .cuMemAllocManaged = mem_managed,
     .cuMemAllocPitch_v2 = mem_pitch,
-    .cuMemFree_v2 = mem_free,
+    .cuMemFree_v2 = fake_free,
     .cuMemFree = mem_free_v1,
     .cuMemGetInfo_v2 = mem_info,
     .cuDeviceTotalMem_v2 = total_mem,
@@ -833,27 +527,6 @@ static const struct real_cuda table = {
     .cuIpcGetMemHandle = ipc_get,
     .cuArray3DCreate_v2 = array_create,
     .cuArrayDestroy = array_destroy,
-    .cuMemCreate = vmm_create,
-    .cuMemRelease = vmm_release,
-    .cuMemMap = vmm_map,
-    .cuMemUnmap = vmm_unmap,
-    .cuMemRetainAllocationHandle = vmm_retain,
-    .cuMemPoolCreate = pool_create,
-    .cuMemPoolDestroy = pool_destroy,
-    .cuMemPoolTrimTo = pool_trim,
-    .cuMemPoolGetAttribute = pool_get,
-    .cuMemPoolSetAttribute = pool_set,
-    .cuDeviceGetMemPool = device_pool,
-    .cuDeviceGetDefaultMemPool = device_default_pool,
-    .cuDeviceSetMemPool = device_set_pool,
-    .cuMemAllocFromPoolAsync = alloc_from,
-    .cuMemAllocAsync = alloc_async,
-    .cuMemFreeAsync = free_async,
-    .cuDeviceGetGraphMemAttribute = graph_attribute,
-    .cuDeviceGraphMemTrim = graph_trim,
-    .cuGraphAddMemAllocNode = graph_alloc_node,
-    .cuGraphAddMemFreeNode = graph_free_node,
-    .cuGraphDestroy = graph_destroy,
     .cuCtxGetCurrent = ctx_get_current,
     .cuCtxSetCurrent = ctx_set_current,
     .cuCtxPushCurrent_v2 = ctx_push,
@@ -887,19 +560,13 @@ void fake_begin(uint64_t limit0, uint64_t limit1)
     fake.limit[0] = limit0;
     fake.limit[1] = limit1;
     blocks = g_hash_table_new_full(NULL, NULL, NULL, g_free);
-    objects = g_hash_table_new(NULL, NULL);
-    all_objects = g_ptr_array_new_with_free_func(g_free);
-    mapped = g_hash_table_new_full(NULL, NULL, NULL, g_free);
     memset(contexts, 0, sizeof contexts);
-    memset(pools, 0, sizeof pools);
-    memset(graph_reserved, 0, sizeof graph_reserved);
-    n_contexts = n_pools = FAKE_DEVICES;
+    n_contexts = FAKE_DEVICES;
     for (unsigned d = 0; d < FAKE_DEVICES; d++) {
         contexts[d] = (struct fake_context){.device = d, .refs = 1};
-        pools[d] = (struct pool){.device = d};
-        current_pool[d] = (CUmemoryPool)&pools[d];
     }
     real = table;
+    fake_objects_begin();
     real_nvml.nvmlInit_v2 = nvml_init;
     memset(&slice, 0, sizeof slice);
     g_assert_cmpint(region_open_private(&slice.region, &limits), ==, 0);
@@ -915,7 +582,5 @@ void fake_end(void)
     region_close(&slice.region);
     atomic_store(&slice.state, SLICE_UNATTACHED);
     g_hash_table_unref(blocks);
-    g_hash_table_unref(objects);
-    g_ptr_array_unref(all_objects);
-    g_hash_table_unref(mapped);
+    fake_objects_end();
 }

@@ -13,6 +13,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -22,7 +23,7 @@
 #include "preload/log.h"
 
 static const char *mapped; /* GRANT_FILE_BYTES, or NULL */
-static const char *mapped_path = GRANT_PATH;
+static char mapped_path[GRANT_TEXT_MAX] = GRANT_PATH;
 static const volatile uint64_t constant_epoch; /* as if one that never changes */
 
 static int open_grant(const char *path)
@@ -76,7 +77,7 @@ enum grant_found grant_map(struct grant *ret, uint64_t *ret_epoch)
         if (m == MAP_FAILED)
             return broken(path, size < GRANT_FILE_BYTES ? "it is shorter than a grant is" : strerror(error));
         mapped = m;
-        mapped_path = path;
+        snprintf(mapped_path, sizeof mapped_path, "%s", path);
     }
     for (int tries = 0;; tries++) {
         int result = grant_map_read(ret, ret_epoch);

@@ -36,7 +36,7 @@ struct slice slice;
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static struct config config;
-static struct grant grant;
+static struct grant grant;          /* as attached; only read while state is SLICE_ON */
 static _Atomic uint64_t grant_seen; /* the epoch bytes the limits are of */
 
 static struct devices_ordinals ordinals;
@@ -45,16 +45,24 @@ static _Atomic uint32_t n_ordinals;
 
 /* ---- limits ------------------------------------------------------------ */
 
-static void take_grant(void)
+/* Takes the figures of a grant. Devices keep the index they were attached with:
+ * each is found by its UUID. */
+static void take_grant(const struct grant *from)
 {
-    slice.policy = grant.policy;
-    slice.priority = grant.priority;
-    slice.oversubscribe = grant.oversubscribe;
-    for (uint32_t d = 0; d < grant.n_devices; d++) {
-        uint32_t cores = grant.devices[d].cores_pct;
-        atomic_store_explicit(&slice.grant_mem[d], grant.devices[d].mem_bytes, memory_order_relaxed);
-        atomic_store_explicit(&slice.grant_cores[d], cores >= 100 ? 0 : cores, memory_order_relaxed);
-        memcpy(slice.board[d], grant.devices[d].board, sizeof slice.board[d]);
+    slice.policy = from->policy;
+    slice.priority = from->priority;
+    slice.oversubscribe = from->oversubscribe;
+    for (uint32_t i = 0; i < from->n_devices; i++) {
+        const struct grant_device *device = &from->devices[i];
+        int d = slice_device_of_uuid(device->uuid);
+        if (d < 0 || d == slice.denied) {
+            log_error("grant names device %s anew; restart the program to use it", device->uuid);
+            continue;
+        }
+        atomic_store_explicit(&slice.grant_mem[d], device->mem_bytes, memory_order_relaxed);
+        atomic_store_explicit(&slice.grant_cores[d], device->cores_pct >= 100 ? 0 : device->cores_pct,
+                              memory_order_relaxed);
+        memcpy(slice.board[d], device->board, sizeof slice.board[d]);
     }
 }
 
@@ -62,17 +70,14 @@ static void take_grant(void)
  * limits they have. A grant that became unreadable changes nothing. */
 static void reread_grant(uint64_t epoch)
 {
+    static struct grant fresh; /* too large for the stack of an application's thread */
     int saved = errno;
     if (pthread_mutex_trylock(&lock) != 0)
         return;
     if (atomic_load_explicit(&grant_seen, memory_order_relaxed) != epoch) {
-        uint32_t n_before = slice.n_devices;
-        int result = grant_map_read(&grant, &epoch);
-        if (result == 0 && grant.n_devices == n_before)
-            take_grant();
-        else if (result == 0)
-            log_error("grant now names %u devices instead of %u; restart the program to use them",
-                      grant.n_devices, n_before);
+        int result = grant_map_read(&fresh, &epoch);
+        if (result == 0)
+            take_grant(&fresh);
         if (result != -1)
             atomic_store_explicit(&grant_seen, epoch, memory_order_relaxed);
     }
@@ -275,7 +280,7 @@ static enum slice_state attach_locked(const struct devices_list *machine)
     slice.n_devices = slice.has_grant ? grant.n_devices : devices_of_region();
     slice.denied = slice.has_grant && slice.n_devices < REGION_DEVICES ? (int)slice.n_devices : -1;
     if (slice.has_grant)
-        take_grant();
+        take_grant(&grant);
     map_ordinals_locked();
     return publish(SLICE_ON);
 }

@@ -19,7 +19,7 @@ static uint64_t next_id = 1;
 static bool set_frontier(struct sim_stream *s, const CUgraphNode *nodes, const CUgraphEdgeData *edges,
                          size_t n)
 {
-    CUgraphNode *copy = calloc(n + 1, sizeof(*copy));
+    CUgraphNode *copy = calloc(n + 1, sizeof(CUgraphNode));
     CUgraphEdgeData *data = calloc(n + 1, sizeof(*data));
     if (copy == NULL || data == NULL) {
         free(copy);
@@ -27,7 +27,7 @@ static bool set_frontier(struct sim_stream *s, const CUgraphNode *nodes, const C
         return false;
     }
     if (n > 0)
-        memcpy(copy, nodes, n * sizeof(*copy));
+        memcpy(copy, nodes, n * sizeof(CUgraphNode));
     if (n > 0 && edges != NULL)
         memcpy(data, edges, n * sizeof(*data));
     free(s->frontier);
@@ -40,7 +40,7 @@ static bool set_frontier(struct sim_stream *s, const CUgraphNode *nodes, const C
 
 static bool join(struct sim_capture *c, struct sim_stream *s, const CUgraphNode *nodes, size_t n)
 {
-    struct sim_stream **members = realloc(c->members, (c->n_members + 1) * sizeof(*members));
+    struct sim_stream **members = realloc(c->members, (c->n_members + 1) * sizeof(struct sim_stream *));
     if (members == NULL)
         return false;
     c->members = members;
@@ -291,11 +291,11 @@ CUresult sim_capture_event_record(struct sim_stream *s, struct sim_event *e, uns
     CUresult r = CUDA_ERROR_STREAM_CAPTURE_INVALIDATED;
     pthread_mutex_lock(&sim_driver_lock);
     if (s->capture != NULL && !s->capture->invalid) {
-        CUgraphNode *after = calloc(s->n_frontier + 1, sizeof(*after));
+        CUgraphNode *after = calloc(s->n_frontier + 1, sizeof(CUgraphNode));
         r = after != NULL ? CUDA_SUCCESS : CUDA_ERROR_OUT_OF_MEMORY;
         if (after != NULL) {
             if (s->n_frontier > 0)
-                memcpy(after, s->frontier, s->n_frontier * sizeof(*after));
+                memcpy(after, s->frontier, s->n_frontier * sizeof(CUgraphNode));
             sim_event_leave_capture(e);
             e->capture_after = after;
             e->n_capture_after = s->n_frontier;
@@ -309,12 +309,12 @@ CUresult sim_capture_event_record(struct sim_stream *s, struct sim_event *e, uns
 /* Adds what the event stands for to what the stream's next node comes after. */
 static CUresult add_to_frontier(struct sim_stream *s, const CUgraphNode *nodes, size_t n)
 {
-    CUgraphNode *all = calloc(s->n_frontier + n + 1, sizeof(*all));
+    CUgraphNode *all = calloc(s->n_frontier + n + 1, sizeof(CUgraphNode));
     if (all == NULL)
         return CUDA_ERROR_OUT_OF_MEMORY;
     size_t have = s->n_frontier;
     if (have > 0)
-        memcpy(all, s->frontier, have * sizeof(*all));
+        memcpy(all, s->frontier, have * sizeof(CUgraphNode));
     for (size_t i = 0; i < n; i++) {
         bool known = false;
         for (size_t j = 0; j < have; j++)
@@ -397,7 +397,7 @@ static bool all_joined(const struct sim_capture *c)
 {
     size_t n = 0;
     uint64_t mark = sim_graph_new_mark();
-    struct sim_node **list = calloc(c->graph->n_nodes + 1, sizeof(*list));
+    struct sim_node **list = calloc(c->graph->n_nodes + 1, sizeof(struct sim_node *));
     if (list == NULL)
         return false;
     for (struct sim_node *node = c->graph->first; node != NULL; node = node->next)

@@ -327,7 +327,7 @@ static CUresult list_nodes(CUgraph graph, bool roots, CUgraphNode *ret, size_t *
     if (r != CUDA_SUCCESS)
         return r;
     pthread_mutex_lock(&sim_driver_lock);
-    const struct sim_node **list = calloc(g->n_nodes + 1, sizeof(*list));
+    const struct sim_node **list = calloc(g->n_nodes + 1, sizeof(struct sim_node *));
     size_t have = 0;
     for (struct sim_node *node = g->first; list != NULL && node != NULL; node = node->next)
         if (!roots || node->n_before == 0)

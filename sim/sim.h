@@ -77,8 +77,8 @@ struct sim_profile {
     bool memory_limits;      /* the per-cgroup limits of driver R615 exist */
     bool interval_log;
     uint64_t utilization_window_ns; /* over which NVML's percentages are taken */
-    uint64_t kernel_ns; /* a kernel that nothing else prices: kernel_ns ... */
-    uint64_t wave_ns;   /* ... plus wave_ns for every wave of sm_count blocks */
+    uint64_t kernel_ns;             /* a kernel that nothing else prices: kernel_ns ... */
+    uint64_t wave_ns;               /* ... plus wave_ns for every wave of sm_count blocks */
     uint32_t n_costs;
     struct {
         char function[64]; /* exact name, or a prefix when it ends in '*' */

@@ -18,6 +18,7 @@
 #include "preload/graph.h"
 #include "preload/hook.h"
 #include "preload/lane.h"
+#include "preload/memory.h"
 #include "preload/real.h"
 #include "preload/slice.h"
 #include "preload/throttle.h"
@@ -109,13 +110,18 @@ static CUresult graph_launch(CUgraphExec exec, CUstream stream, CUstream named,
                              CUresult (*launch)(CUgraphExec, CUstream))
 {
     slice_gate();
+    struct memory_graph memory; /* what the graph's nodes allocate is reserved first */
+    CUresult result = memory_graph_begin(exec, &memory);
+    if (unlikely(result != CUDA_SUCCESS))
+        return result;
     bool passes = lane_pass(exec, 0, named);
     struct throttle_ticket ticket = {NULL, false};
     if (!passes)
         ticket = throttle_begin(exec, 0, named);
-    CUresult result = launch(exec, stream);
+    result = launch(exec, stream);
     if (!passes)
         throttle_end(&ticket);
+    memory_graph_end(&memory, result);
     if (result == CUDA_SUCCESS)
         graph_memory_changed();
     return result;

@@ -163,7 +163,7 @@ static bool take_larger(struct broker *b, struct ledger_slice *s, const struct b
 static bool resize_locked(struct broker *b, struct ledger_slice *s, const struct broker_resize *change,
                           GError **error)
 {
-    struct plan plan;
+    struct plan plan = {0};
     bool above[REQUEST_DEVICES_MAX] = {false};
     struct ledger_slice before = *s;
     if (!take_larger(b, s, change, &plan, above, error))

@@ -143,7 +143,7 @@ static void test_queue_and_events(void)
     GError *error = NULL;
     g_autoptr(Ledger) l = ledger_open(path, &error);
     struct ledger_process p = {1, 2};
-    int64_t a, b;
+    int64_t a = 0, b = 0;
     g_assert_true(ledger_begin(l, &error) && ledger_enqueue(l, &p, &a, &error) &&
                   ledger_enqueue(l, &p, &b, &error));
     g_assert_cmpint(a, <, b);

@@ -6,6 +6,8 @@
 #ifndef HAMI_PRELOAD_CARD_H
 #define HAMI_PRELOAD_CARD_H
 
+#include <sys/types.h>
+
 #include "preload/batch.h"
 #include "preload/board.h"
 #include "preload/bucket.h"
@@ -14,10 +16,12 @@
 
 struct card {
     struct port_lock lock;
+    int board_fd;
     bool ready;           /* account and board were looked up */
     bool board_is_shared; /* by all tenants of the device, not only by our slice */
     bool open;            /* with the slice's other devices; see joint.h */
-    int board_fd;
+    dev_t board_dev;
+    ino_t board_ino;
     struct region_compute *account;
     struct region_member_compute *own; /* this process's line in the region */
     struct board_seat seat;
@@ -30,9 +34,8 @@ struct card {
     uint64_t last_end_ns;        /* latest measured end */
     uint64_t last_sequence;      /* last turn given back */
     _Atomic uint64_t active_ns;  /* last grant */
-    uint64_t active_count;
-    _Atomic uint64_t looked_ns; /* at the neighbours; bit 0: there are some */
-    _Atomic uint32_t left_over; /* percent that they leave */
+    _Atomic uint64_t looked_ns;  /* at the neighbours; bit 0: there are some */
+    _Atomic uint32_t left_over;  /* percent that they leave */
 };
 
 extern struct card cards[REGION_DEVICES];

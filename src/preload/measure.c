@@ -15,6 +15,7 @@
 #include <stdatomic.h>
 
 #include "preload/board.h"
+#include "preload/turn.h"
 
 #define SLACK_NS UINT64_C(30000) /* launches this close together leave no pause */
 #define POLL_MIN_NS UINT64_C(20000)
@@ -135,6 +136,7 @@ void measure_finished(struct card *card)
     struct batch *batch = NULL;
     if (atomic_load_explicit(&card->closed, memory_order_relaxed) == 0)
         return;
+    turn_check_board(card);
     for (int i = 0; i < METERS * METER_BATCHES && (batch = claim_next(card, batch)) != NULL; i++) {
         struct measure m;
         CUresult result = batch_measure(batch, &m);

@@ -45,7 +45,7 @@ static struct port_lock setup_lock;
 
 /* ---- setting up -------------------------------------------------------- */
 
-static struct board *map_file(const char *path, int *ret_fd)
+static struct board *map_file(struct card *card, const char *path)
 {
     struct stat st;
     int fd = open(path, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
@@ -58,7 +58,9 @@ static struct board *map_file(const char *path, int *ret_fd)
         close(fd);
         return NULL;
     }
-    *ret_fd = fd;
+    card->board_fd = fd;
+    card->board_dev = st.st_dev;
+    card->board_ino = st.st_ino;
     return page;
 }
 
@@ -101,7 +103,7 @@ static void setup(struct card *card, unsigned d)
                     ? &slice.region.ext->members[slice.slot].compute[d]
                     : NULL;
     if (slice.board[d][0]) {
-        board = map_file(slice.board[d], &card->board_fd);
+        board = map_file(card, slice.board[d]);
         card->board_is_shared = board != NULL;
         if (!board)
             log_error("turn board %s cannot be used: %s; shares beside other tenants are less exact",
@@ -129,19 +131,46 @@ struct card *turn_card(void)
     return card;
 }
 
-/* A tenant that shortens the file must not take us with it. */
-static void check_board(struct card *card)
+static bool is_whole(const struct card *card, const struct stat *st)
+{
+    return st->st_dev == card->board_dev && st->st_ino == card->board_ino && st->st_size >= BOARD_BYTES;
+}
+
+/* Our descriptor may be somebody else's by now: daemons close them all. */
+static bool board_is_whole(struct card *card)
 {
     struct stat st;
-    if (!card->board_is_shared || (region_stat(card->board_fd, &st) == 0 && st.st_size >= BOARD_BYTES))
+    if (region_stat(card->board_fd, &st) == 0 && st.st_ino == card->board_ino && st.st_dev == card->board_dev)
+        return st.st_size >= BOARD_BYTES;
+    int fd = open(slice.board[card - cards], O_RDWR | O_CLOEXEC | O_NOFOLLOW);
+    if (fd < 0)
+        return false;
+    if (region_stat(fd, &st) == 0 && is_whole(card, &st)) {
+        card->board_fd = fd;
+        return true;
+    }
+    close(fd);
+    return false;
+}
+
+void turn_check_board(struct card *card)
+{
+    if (!card->board_is_shared)
+        return;
+    int saved = errno;
+    bool whole = board_is_whole(card);
+    errno = saved;
+    if (whole)
         return;
     port_lock(&setup_lock);
     if (card->board_is_shared) {
         struct board *old = card->seat.board;
         card->board_is_shared = false;
         seat_init(card, own_board((unsigned)(card - cards)));
-        mmap(old, BOARD_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
-        log_error("turn board of device %u was truncated by a tenant; going on without it",
+        if (mmap(old, BOARD_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) ==
+            MAP_FAILED)
+            log_error("no memory to stand in for the turn board of device %u", (unsigned)(card - cards));
+        log_error("turn board of device %u was truncated or replaced by a tenant; going on without it",
                   (unsigned)(card - cards));
     }
     port_unlock(&setup_lock);
@@ -165,7 +194,6 @@ static bool has_neighbours(struct card *card, uint64_t now)
     uint64_t looked = atomic_load_explicit(&card->looked_ns, memory_order_relaxed);
     if (now - (looked & ~UINT64_C(1)) < LOOK_NS)
         return looked & 1;
-    check_board(card);
     bool alone = board_alone(&card->seat, now, NEIGHBOUR_NS);
     atomic_store_explicit(&card->left_over, alone ? 100 : board_left_over(&card->seat, now, NEIGHBOUR_NS),
                           memory_order_relaxed);
@@ -182,6 +210,7 @@ static bool is_lent(struct card *card, uint64_t now)
 struct turn_limit turn_limit_of(struct card *card, uint64_t now)
 {
     struct turn_limit limit = {.percent = limit_of((unsigned)(card - cards))};
+    turn_check_board(card);
     limit.tokens = limit.percent != 0;
     card->seat.percent = limit.percent;
     if (!limit.tokens) {
@@ -237,6 +266,7 @@ static bool end_turn(struct card *card, uint64_t now, uint64_t *ret_due)
 
 void turn_renew(struct card *card)
 {
+    turn_check_board(card);
     if (!card->seat.board || !board_holds(&card->seat))
         return;
     uint64_t now = port.now(), until = measure_busy_until(card);
@@ -261,7 +291,6 @@ bool turn_have(struct card *card, const struct turn_limit *limit, uint64_t now, 
 {
     if (!limit->turns || !card->seat.board)
         return true;
-    check_board(card);
     *ret_bell = atomic_load(&card->seat.board->bell);
     if (!board_sit(&card->seat, now))
         return true;
@@ -305,7 +334,7 @@ void turn_idle(struct card *card)
     if (!card->seat.board || !card->seat.sequence || atomic_load(&card->closed))
         return;
     uint64_t now = port.now(), due;
-    check_board(card);
+    turn_check_board(card);
     if (!board_holds(&card->seat))
         return;
     bool wanted = board_wanted(&card->seat, now);
@@ -355,7 +384,7 @@ void compute_tick(uint64_t now)
         uint64_t active = atomic_load_explicit(&card->active_ns, memory_order_relaxed);
         if (!card->seat.board || !card->seat.sequence || now - active < IDLE_NS || atomic_load(&card->closed))
             continue;
-        check_board(card);
+        turn_check_board(card);
         if (board_holds(&card->seat)) {
             atomic_fetch_add(&lane_stamp, 1);
             give_back(card, now, now);
@@ -384,9 +413,11 @@ void compute_stream_ending(CUstream stream)
 void compute_after_fork(void)
 {
     for (int d = 0; d < REGION_DEVICES; d++) {
-        if (cards[d].ready && cards[d].board_fd >= 0) {
+        struct stat st;
+        if (cards[d].ready && cards[d].board_is_shared) {
             munmap(cards[d].seat.board, BOARD_BYTES);
-            close(cards[d].board_fd);
+            if (region_stat(cards[d].board_fd, &st) == 0 && is_whole(&cards[d], &st))
+                close(cards[d].board_fd);
         }
         memset(&cards[d], 0, sizeof cards[d]);
     }

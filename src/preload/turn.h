@@ -17,6 +17,10 @@ struct turn_limit {
     bool turns;       /* launches need the device's turn */
 };
 
+/* A tenant that shortens the board's file must not take us with it: called
+ * before each use of the board after a pause. */
+void turn_check_board(struct card *card);
+
 /* The calling thread's device; NULL when nothing is enforced here. */
 struct card *turn_card(void);
 

@@ -306,6 +306,44 @@ static void unlimited_process_counts_its_launches(void)
     stop(kit, p, base);
 }
 
+/* Nothing in the engine asks NVML: host pids, samples and MIG do not matter. */
+static void limit_holds_without_a_management_library(void)
+{
+    struct kit *kit = kit_new(NULL);
+    struct region_base *base;
+    g_autofree char *driver = g_build_filename(g_getenv("HAMI_BUILD"), "sim", "libcuda.so.1", NULL);
+    g_autofree char *link = kit_path(kit, "libcuda.so.1");
+    g_assert_cmpint(symlink(driver, link), ==, 0);
+    kit_env(kit, "LD_LIBRARY_PATH", "%s", kit_dir(kit));
+    kit_env(kit, "CUDA_DEVICE_SM_LIMIT", "25");
+    struct kit_process *p = started(kit, &base);
+    g_assert_cmpuint(waits_of(p, account_of(base), 50), >, 5);
+    stop(kit, p, base);
+}
+
+/* ---- death ---- */
+
+static void killed_holder_of_a_turn_holds_up_nobody(void)
+{
+    struct kit *kit = kit_new(NULL);
+    struct region_base *base;
+    g_autofree char *path = board_new(kit);
+    grant_with(kit, 50, GRANT_POLICY_FORCE, path);
+    struct kit_process *p = started(kit, &base);
+    for (int i = 0; i < 10; i++) {
+        struct kit_process *other = kit_start(kit, "launch_on_request", NULL);
+        kit_say(other, "100000");
+        kit_say(p, "30"); /* both of the slice, in turns */
+        g_free(kit_line(p));
+        kit_kill(other);
+        kit_finish(other, NULL, NULL);
+        gint64 since = g_get_monotonic_time();
+        waits_of(p, account_of(base), 10);
+        g_assert_cmpint(g_get_monotonic_time() - since, <, 5 * G_USEC_PER_SEC); /* 1 s, and a busy machine */
+    }
+    stop(kit, p, base);
+}
+
 static int fork_and_launch(int argc, char **argv)
 {
     (void)argc, (void)argv;
@@ -353,6 +391,8 @@ int main(int argc, char **argv)
     TEST(board_that_is_missing_is_said_once_and_limits_hold);
     TEST(turn_is_given_back_by_an_idle_process);
     TEST(unlimited_process_counts_its_launches);
+    TEST(limit_holds_without_a_management_library);
+    TEST(killed_holder_of_a_turn_holds_up_nobody);
     TEST(child_of_a_fork_takes_nothing_from_its_parent);
     return g_test_run();
 }

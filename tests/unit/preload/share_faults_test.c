@@ -24,7 +24,7 @@ static void say(const struct machine *m, unsigned n, uint64_t from, uint64_t to)
 
 static void killed_holder_blocks_nobody_for_a_second(void)
 {
-    for (unsigned call = 1; call < 4000; call += call < 200 ? 1 : 97) {
+    for (unsigned call = 1; call < 4000; call += call < 120 ? 1 : 131) {
         struct machine *m = RUN(.lasts = 3 * S, .tenants = {{.percent = 40, .us = 300, .dies_at_call = call},
                                                             {.percent = 40, .us = 300}});
         g_assert_cmpuint(machine_longest_pause(m, 1, S, 3 * S), <, 900 * MS);

@@ -18,6 +18,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "share_world.h"
+
 #include "preload/board.h"
 #include "preload/compute.h"
 #include "preload/helper.h"
@@ -28,201 +30,17 @@
 #include "preload/throttle.h"
 #include "region/extension.h"
 
-enum { LOG_MAX = 1 << 19, EVENTS = 2048, QUEUE_DEPTH = 1024, JOBS = 4096, NOBODY = -1 };
-
 /* What calls cost the host, and how late sleepers wake. */
 #define COST_NOW 30
 #define COST_EVENT 400
 #define COST_LAUNCH 2000
-#define SPIN (20 * US)
 #define LATE_MAX (60 * US)
 
-struct interval {
-    int tenant;
-    uint64_t from, to;
-};
-
-struct job {
-    uint64_t left; /* of a kernel; 0 = a mark in the stream */
-    uint32_t stream;
-    int event;    /* NOBODY = kernel */
-    bool barrier; /* waits for the other ranks' */
-    bool counted;
-    uint64_t arrived;
-};
-
-/* A tenant's queue at the device. */
-struct queue {
-    uint64_t first, next; /* jobs are numbered; at n % JOBS */
-    struct job jobs[JOBS];
-};
-
-struct event {
-    bool recorded, done;
-    uint64_t at;
-};
-
-struct tenant {
-    _Atomic bool alive;
-    uint64_t clock;   /* its own time; while waiting: when it wakes */
-    const void *word; /* it waits on, or NULL */
-    uint64_t random;
-    uint32_t percent;
-    int pid;
-    uint64_t launches, waits, calls;
-    uint64_t barriers; /* reached */
-    struct queue queue;
-    struct event events[EVENTS];
-    uint32_t n_events;
-};
-
-struct device {
-    uint64_t at; /* simulated up to here */
-    int running; /* time-sliced: whose turn */
-    uint64_t slice_end;
-    uint32_t n_log;
-    struct interval log[LOG_MAX];
-};
-
-struct machine {
-    struct machine_setup setup;
-    _Atomic int baton;
-    int slice_fd[MACHINE_TENANTS]; /* what tells slices apart */
-    char board[MACHINE_DEVICES][GRANT_TEXT_MAX];
-    struct region_base base[MACHINE_TENANTS];
-    struct region_ext *ext[MACHINE_TENANTS];
-    struct tenant tenants[MACHINE_TENANTS];
-    struct device devices[MACHINE_DEVICES];
-};
-
-static struct machine *world;
+struct machine *world;
 static int me = NOBODY;
 static const struct machine_tenant *what;
 
-/* ---- the device -------------------------------------------------------- */
-
-static void log_stretch(struct device *d, int tenant, uint64_t from, uint64_t to)
-{
-    if (from == to)
-        return;
-    if (d->n_log && d->log[d->n_log - 1].tenant == tenant && d->log[d->n_log - 1].to == from) {
-        d->log[d->n_log - 1].to = to;
-        return;
-    }
-    g_assert_cmpuint(d->n_log, <, LOG_MAX);
-    d->log[d->n_log++] = (struct interval){tenant, from, to};
-}
-
-/* Marks need no engine: they are reached when all before them is done. */
-static void pass_marks(struct tenant *t, uint64_t at)
-{
-    struct queue *q = &t->queue;
-    while (q->first < q->next) {
-        struct job *j = &q->jobs[q->first % JOBS];
-        if (j->left > 0 || j->arrived > at)
-            return;
-        if (j->event >= 0)
-            t->events[j->event] = (struct event){true, true, at > j->arrived ? at : j->arrived};
-        q->first++;
-    }
-}
-
-static struct job *head(int i, unsigned device, uint64_t at)
-{
-    struct tenant *t = &world->tenants[i];
-    if (world->setup.tenants[i].device != device || t->queue.first == t->queue.next)
-        return NULL;
-    struct job *j = &t->queue.jobs[t->queue.first % JOBS];
-    return j->arrived <= at ? j : NULL;
-}
-
-/* Whose kernel runs at d->at: first come, or the slice's owner. */
-static int choose(struct device *d, unsigned number)
-{
-    int best = NOBODY;
-    if (world->setup.slice_ns && d->running != NOBODY && d->at < d->slice_end &&
-        head(d->running, number, d->at))
-        return d->running;
-    for (int k = 1; k <= MACHINE_TENANTS; k++) {
-        int i = (d->running + k + MACHINE_TENANTS) % MACHINE_TENANTS;
-        struct job *j = head(i, number, d->at);
-        if (!j)
-            continue;
-        if (world->setup.slice_ns) {
-            best = i;
-            break;
-        }
-        if (best == NOBODY || j->arrived < head(best, number, d->at)->arrived)
-            best = i;
-    }
-    if (!world->setup.slice_ns && d->running != NOBODY && d->slice_end > d->at &&
-        head(d->running, number, d->at))
-        best = d->running; /* a kernel that began is not interrupted */
-    if (best != d->running || d->at >= d->slice_end)
-        d->slice_end = d->at + world->setup.slice_ns;
-    d->running = best;
-    return best;
-}
-
-static uint64_t next_arrival(unsigned number, uint64_t after)
-{
-    uint64_t next = UINT64_MAX;
-    for (int i = 0; i < MACHINE_TENANTS; i++) {
-        struct queue *q = &world->tenants[i].queue;
-        if (world->setup.tenants[i].device == number && q->first < q->next &&
-            q->jobs[q->first % JOBS].arrived > after && q->jobs[q->first % JOBS].arrived < next)
-            next = q->jobs[q->first % JOBS].arrived;
-    }
-    return next;
-}
-
-/* A barrier kernel runs until every rank that lives has arrived at its own. */
-static bool barrier_open(struct tenant *rank, struct job *job)
-{
-    rank->barriers += !job->counted;
-    job->counted = true;
-    for (int i = 0; i < MACHINE_TENANTS; i++) {
-        const struct tenant *t = &world->tenants[i];
-        if (world->setup.tenants[i].program == RANKS && t->alive && t->barriers < rank->barriers)
-            return false;
-    }
-    return true;
-}
-
-static void device_run(unsigned number, uint64_t until)
-{
-    struct device *d = &world->devices[number];
-    while (d->at < until) {
-        for (int i = 0; i < MACHINE_TENANTS; i++)
-            if (world->setup.tenants[i].device == number)
-                pass_marks(&world->tenants[i], d->at);
-        int i = choose(d, number);
-        uint64_t next = next_arrival(number, d->at);
-        uint64_t stop = next < until ? next : until;
-        if (i == NOBODY) {
-            d->at = stop;
-            continue;
-        }
-        struct job *j = head(i, number, d->at);
-        if (!world->setup.slice_ns) {
-            d->slice_end = UINT64_MAX;
-        } else if (d->slice_end > d->at && d->slice_end < stop) {
-            stop = d->slice_end;
-        }
-        uint64_t end = d->at + j->left < stop ? d->at + j->left : stop;
-        log_stretch(d, i, d->at, end);
-        j->left -= end - d->at;
-        d->at = end;
-        if (j->left == 0 && j->barrier && !barrier_open(&world->tenants[i], j))
-            j->left = SPIN; /* spins */
-        if (j->left == 0) {
-            if (!world->setup.slice_ns)
-                d->slice_end = 0;
-            world->tenants[i].queue.first++;
-            pass_marks(&world->tenants[i], d->at);
-        }
-    }
-}
+/* ---- time passes ---- */
 
 /* All devices up to a moment: ranks on several of them meet on the way. */
 static void devices_run(uint64_t until)

@@ -273,8 +273,10 @@ static bool conclude(struct mem_pool *p, uint64_t n, uint64_t reserved, bool may
 {
     bool refused = false;
 
-    if (!charged_kind(p))
+    if (!charged_kind(p)) { /* destroyed meanwhile: what lives in it is charged by size */
+        mem_release(p->device, reserved);
         return true;
+    }
     atomic_fetch_sub(&p->inflight, n);
     if (!follow(p, reserved, may_refuse, &refused)) {
         mem_lock(&p->lock); /* kept in full until the driver says better */
@@ -300,13 +302,13 @@ void mem_pool_launched(struct mem_pool *p, uint64_t n, uint64_t reserved)
 
 void mem_pool_cancel(struct mem_pool *p, uint64_t n, uint64_t reserved)
 {
+    mem_release(p->device, reserved);
     if (!charged_kind(p))
         return;
     atomic_fetch_sub(&p->inflight, n);
     mem_lock(&p->lock);
     p->held -= reserved;
     mem_unlock(&p->lock);
-    mem_release(p->device, reserved);
     mem_pool_touch(p);
 }
 

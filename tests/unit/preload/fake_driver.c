@@ -557,6 +557,7 @@ void fake_begin(uint64_t limit0, uint64_t limit1)
 
     memset(&fake, 0, sizeof fake);
     fake.phys_bytes = UINT64_C(16) << 30;
+    fake.pool_growth = 2 * MIB;
     fake.limit[0] = limit0;
     fake.limit[1] = limit1;
     blocks = g_hash_table_new_full(NULL, NULL, NULL, g_free);

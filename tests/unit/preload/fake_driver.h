@@ -25,6 +25,7 @@ struct fake {
     uint64_t phys_bytes;                  /* of each card */
     _Atomic uint64_t taken[FAKE_DEVICES]; /* physically, by this process */
     _Atomic uint64_t limit[FAKE_DEVICES]; /* of the slice */
+    uint64_t pool_growth;                 /* in what steps pools grow */
     uint64_t context_bytes;               /* the driver takes for the first context on a device */
     _Atomic int fail_next;                /* the next driver call that could fails with this */
     _Atomic uint64_t calls;               /* allocating and freeing calls that reached the driver */

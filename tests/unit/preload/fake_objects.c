@@ -251,7 +251,7 @@ static CUresult alloc_from(CUdeviceptr *ret, size_t n, CUmemoryPool handle, CUst
     if (fake_fails(&r))
         return r;
     pthread_mutex_lock(&fake_lock);
-    grown = (p->used + n + 2 * MIB - 1) / (2 * MIB) * (2 * MIB);
+    grown = (p->used + n + fake.pool_growth - 1) / fake.pool_growth * fake.pool_growth;
     if (grown > p->reserved && !fake_take(p->host ? -1 : (int)p->device, grown - p->reserved)) {
         pthread_mutex_unlock(&fake_lock);
         return CUDA_ERROR_OUT_OF_MEMORY;

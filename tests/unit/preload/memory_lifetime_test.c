@@ -4,6 +4,7 @@
  * After every step the ledger equals what the driver has physically given.
  */
 #include <glib.h>
+#include <unistd.h>
 
 #include "abi/cuda_api.h"
 #include "fake_driver.h"
@@ -160,6 +161,25 @@ static void a_pool_cannot_grow_past_the_limit(void)
     check(0, 8 * MIB);
     g_assert_cmpint(cuMemAllocAsync(&q, MIB, NULL), ==, CUDA_SUCCESS); /* fits what is reserved */
     check(0, 8 * MIB);
+    fake_end();
+}
+
+static void growth_beyond_the_estimate_is_undone_when_it_does_not_fit(void)
+{
+    CUdeviceptr p = 0, q = 42;
+
+    fake_begin(40 * MIB, 0);
+    fake.pool_growth = 32 * MIB;
+    g_assert_cmpint(cuMemAllocAsync(&p, MIB, NULL), ==, CUDA_SUCCESS);
+    check(0, 32 * MIB);
+    g_assert_cmpint(cuMemAllocAsync(&q, 33 * MIB, NULL), ==, CUDA_ERROR_OUT_OF_MEMORY);
+    g_assert_cmpuint(q, ==, 42);
+    memory_settle();
+    g_assert_cmpuint(ledger_used(&slice.region, 0), <=, 40 * MIB);
+    g_assert_cmpuint(fake.taken[0], ==, ledger_used(&slice.region, 0));
+    g_assert_cmpint(cuMemFreeAsync(p, NULL), ==, CUDA_SUCCESS);
+    g_assert_cmpint(cuMemAlloc_v2(&p, 40 * MIB), ==, CUDA_SUCCESS);
+    check(0, 40 * MIB);
     fake_end();
 }
 
@@ -348,6 +368,42 @@ static void retain_three_times_release_three_times(void)
     fake_end();
 }
 
+/* ---- checkpoints ---- */
+
+static CUresult checkpoint(int pid, CUcheckpointCheckpointArgs *args)
+{
+    (void)pid, (void)args;
+    return CUDA_SUCCESS;
+}
+
+static CUresult restore(int pid, CUcheckpointRestoreArgs *args)
+{
+    (void)pid, (void)args;
+    return CUDA_SUCCESS;
+}
+
+static void a_checkpointed_process_holds_nothing_until_it_is_restored(void)
+{
+    CUdeviceptr p = 0, q = 0;
+
+    fake_begin(64 * MIB, 0);
+    real.cuCheckpointProcessCheckpoint = checkpoint;
+    real.cuCheckpointProcessRestore = restore;
+    g_assert_cmpint(cuMemAlloc_v2(&p, 40 * MIB), ==, CUDA_SUCCESS);
+    g_assert_cmpint(cuCheckpointProcessCheckpoint(getpid(), NULL), ==, CUDA_SUCCESS);
+    g_assert_cmpuint(ledger_used(&slice.region, 0), ==, 0);
+    g_assert_true(ledger_reserve(&slice.region, slice.slot, 0, 30 * MIB, 64 * MIB)); /* somebody takes it */
+    g_assert_cmpint(cuCheckpointProcessRestore(getpid(), NULL), ==, CUDA_ERROR_OUT_OF_MEMORY);
+    g_assert_cmpuint(ledger_used(&slice.region, 0), ==, 30 * MIB);
+    ledger_release(&slice.region, slice.slot, 0, 30 * MIB);
+    g_assert_cmpint(cuCheckpointProcessRestore(getpid(), NULL), ==, CUDA_SUCCESS);
+    g_assert_cmpuint(ledger_used(&slice.region, 0), ==, 40 * MIB);
+    g_assert_cmpint(cuMemAlloc_v2(&q, 25 * MIB), ==, CUDA_ERROR_OUT_OF_MEMORY);
+    g_assert_cmpint(cuMemFree_v2(p), ==, CUDA_SUCCESS);
+    check(0, 0);
+    fake_end();
+}
+
 static void a_forked_child_forgets_what_its_parent_holds(void)
 {
     CUdeviceptr p = 0;
@@ -372,6 +428,7 @@ int main(int argc, char **argv)
     TEST(the_location_decides_who_is_charged);
     TEST(a_pool_is_charged_what_it_reserves);
     TEST(a_pool_cannot_grow_past_the_limit);
+    TEST(growth_beyond_the_estimate_is_undone_when_it_does_not_fit);
     TEST(unused_pool_memory_makes_way_for_a_plain_allocation);
     TEST(explicit_pools_are_charged_to_their_device);
     TEST(a_destroyed_pool_is_charged_for_what_still_lives_in_it);
@@ -380,6 +437,7 @@ int main(int argc, char **argv)
     TEST(a_context_is_charged_once_per_process_and_device);
     TEST(a_context_that_cannot_fit_is_refused_once_its_size_is_known);
     TEST(retain_three_times_release_three_times);
+    TEST(a_checkpointed_process_holds_nothing_until_it_is_restored);
     TEST(a_forked_child_forgets_what_its_parent_holds);
     return g_test_run();
 }

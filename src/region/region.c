@@ -270,9 +270,11 @@ static int open_locked(struct region *r, const struct region_limits *initial)
 
 /* Without the lock, when there is nothing to decide: the file is good, others
  * are attached and its limits stay. Keeps joining fast in a crowd. */
-static bool open_quick(struct region *r, const struct region_limits *initial, off_t size)
+static bool open_quick(struct region *r, const struct region_limits *initial)
 {
-    if (!is_anyone_attached(r) || inspect(r->fd, size) != CONTENT_GOOD || !map(r))
+    struct stat st;
+    if (!is_anyone_attached(r) || region_stat(r->fd, &st) < 0 || inspect(r->fd, st.st_size) != CONTENT_GOOD ||
+        !map(r))
         return false;
     if (!wants_limits(r, initial))
         return true;
@@ -282,14 +284,24 @@ static bool open_quick(struct region *r, const struct region_limits *initial, of
     return false;
 }
 
-static int open_slow(struct region *r, const struct region_limits *initial)
+/* Whoever waits for the lock looks again whether it is still needed: once the
+ * first process of a crowd has joined, the others need not queue. */
+static int open_checked(struct region *r, const struct region_limits *initial)
 {
-    int rc = region_lock_wait(r->fd, F_WRLCK, REGION_LOCK_INIT);
-    if (rc < 0)
-        return rc;
-    rc = open_locked(r, initial);
-    region_lock(r->fd, F_UNLCK, REGION_LOCK_INIT);
-    return rc;
+    uint64_t deadline = region_now_ns() + REGION_WAIT_NS;
+    for (long pause_ns = 20000;; pause_ns = pause_ns < 2000000 ? pause_ns * 2 : pause_ns) {
+        if (open_quick(r, initial))
+            return 0;
+        int rc = region_lock(r->fd, F_WRLCK, REGION_LOCK_INIT);
+        if (rc == 0) {
+            rc = open_locked(r, initial);
+            region_lock(r->fd, F_UNLCK, REGION_LOCK_INIT);
+            return rc;
+        }
+        if (rc != -EAGAIN || region_now_ns() > deadline)
+            return rc;
+        nanosleep(&(struct timespec){.tv_nsec = pause_ns}, NULL);
+    }
 }
 
 int region_open(struct region *r, const char *path, const struct region_limits *initial)
@@ -310,8 +322,8 @@ int region_open(struct region *r, const char *path, const struct region_limits *
     r->inode = rc == 0 ? st.st_ino : 0;
     if (rc == 0 && !S_ISREG(st.st_mode))
         rc = -EINVAL;
-    if (rc == 0 && !open_quick(r, initial, st.st_size))
-        rc = open_slow(r, initial);
+    if (rc == 0)
+        rc = open_checked(r, initial);
     if (rc < 0) {
         region_close(r);
         if (created)

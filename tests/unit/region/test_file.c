@@ -393,7 +393,7 @@ static void host_replaces_any_limits(struct scene *s, gconstpointer unused)
 
 struct creator {
     const struct scene *s;
-    struct scene_flag *go;
+    struct scene_flag *go, *joined;
 };
 
 static int create(void *arg)
@@ -404,25 +404,34 @@ static int create(void *arg)
     if (region_open(&r, c->s->path, &c->s->limits) < 0)
         return 1;
     int slot = region_slot_claim(&r);
-    return slot >= 0 && ledger_reserve(&r, slot, 0, 10, SCENE_LIMIT) ? 0 : 2;
+    if (slot < 0 || !ledger_reserve(&r, slot, 0, 10, SCENE_LIMIT))
+        return 2;
+    atomic_fetch_add(&c->joined->value, 1);
+    scene_flag_wait(c->go, 2);
+    return 0;
 }
 
 static void forty_creators_at_once_share_one_region(struct scene *s, gconstpointer unused)
 {
     (void)unused;
-    struct creator c = {s, scene_flag_new()};
+    struct creator c = {s, scene_flag_new(), scene_flag_new()};
     pid_t pids[40];
     struct region r;
     for (int i = 0; i < 40; i++)
         pids[i] = scene_fork(create, &c);
     scene_flag_set(c.go, 1);
+    for (int ms = 0; ms < 20000 && atomic_load(&c.joined->value) < 40; ms++)
+        g_usleep(1000);
+    scene_join(s, &r);
+    g_assert_cmpuint(ledger_used(&r, 0), ==, 400);
+    scene_flag_set(c.go, 2);
     for (int i = 0; i < 40; i++)
         g_assert_cmpint(scene_wait(pids[i]), ==, 0);
-    scene_join(s, &r);
     region_reclaim(&r);
     g_assert_cmpuint(ledger_used(&r, 0), ==, 0);
     region_close(&r);
     scene_flag_free(c.go);
+    scene_flag_free(c.joined);
 }
 
 static void stuck_initialiser_is_waited_for_one_second(struct scene *s, gconstpointer unused)

@@ -195,7 +195,8 @@ struct sim_bytes *sim_bytes_import(int fd, enum sim_share_kind kind)
         free(bytes);
         return NULL;
     }
-    *bytes = (struct sim_bytes){.size = copy.size, .real = copy.real != 0, .fd = own, .share = share};
+    *bytes = (struct sim_bytes){
+        .size = copy.size, .real = copy.real != 0, .imported = true, .fd = own, .share = share};
     bytes->holder = hold(share);
     return bytes;
 }
@@ -230,7 +231,7 @@ void sim_bytes_free(struct sim_bytes *bytes)
 
 void sim_bytes_linger(struct sim_bytes *bytes, unsigned machine, uint64_t taken)
 {
-    struct lingering *l = sim_bytes_held(bytes) ? malloc(sizeof *l) : NULL;
+    struct lingering *l = !bytes->imported && sim_bytes_held(bytes) ? malloc(sizeof *l) : NULL;
     if (!l) {
         if (taken)
             sim_memory_give(machine, taken);

@@ -35,6 +35,7 @@ struct sim_share {
 struct sim_bytes {
     uint64_t size;
     bool real;
+    bool imported;           /* another made it, and pays for it */
     int fd;                  /* -1: in the bank, or only counted */
     struct sim_block *bank;  /* its place there */
     bool mapped;             /* ever: there may be pages to drop */
@@ -52,7 +53,7 @@ bool sim_bytes_share(struct sim_bytes *bytes, const struct sim_share *what, uint
  * file is not one of ours or is of another kind. The descriptor stays the
  * caller's. */
 struct sim_bytes *sim_bytes_import(int fd, enum sim_share_kind kind);
-/* True while other living processes hold shared bytes. */
+/* True while living processes hold shared bytes that they imported. */
 bool sim_bytes_held(const struct sim_bytes *bytes);
 void sim_bytes_free(struct sim_bytes *bytes);
 

@@ -8,6 +8,7 @@
 #include "mem.h"
 
 #include "abi/cuda_api.h"
+#include "mem_bytes.h"
 
 #define PITCH_ALIGN 512ULL
 #define PITCH_MAX 2147483647ULL
@@ -137,6 +138,7 @@ CUresult cuMemGetInfo_v2(size_t *ret_free, size_t *ret_total)
         return CUDA_ERROR_INVALID_CONTEXT;
     size_t total;
     CUdevice device = sim_context_device(ctx);
+    sim_bytes_sweep();
     CUresult rc = cuDeviceTotalMem_v2(&total, device);
     if (rc != CUDA_SUCCESS)
         return rc;

@@ -95,6 +95,101 @@ static void forged_handles_are_refused(void)
     g_rand_free(rand);
 }
 
+static unsigned open_files(void)
+{
+    unsigned n = 0;
+    GDir *dir = g_dir_open("/proc/self/fd", 0, NULL);
+    while (g_dir_read_name(dir) != NULL)
+        n++;
+    g_dir_close(dir);
+    return n;
+}
+
+static void sharing_leaves_no_descriptor_behind(void)
+{
+    CUmemAllocationProp prop = {.type = CU_MEM_ALLOCATION_TYPE_PINNED,
+                                .requestedHandleTypes = CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR};
+    unsigned before = 0;
+    prop.location.type = CU_MEM_LOCATION_TYPE_DEVICE;
+    for (unsigned i = 0; i < 20; i++) {
+        CUmemGenericAllocationHandle h, twin;
+        CUipcMemHandle ipc;
+        CUdeviceptr p;
+        int fd;
+        assert_ok(cuMemCreate(&h, 2 * MIB, &prop, 0));
+        assert_ok(cuMemExportToShareableHandle(&fd, h, CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR, 0));
+        assert_ok(cuMemImportFromShareableHandle(&twin, (void *)(intptr_t)fd,
+                                                 CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR));
+        close(fd);
+        assert_ok(cuMemRelease(twin));
+        assert_ok(cuMemRelease(h));
+        assert_ok(cuMemAlloc_v2(&p, 4 * MIB));
+        assert_ok(cuIpcGetMemHandle(&ipc, p));
+        assert_ok(cuMemFree_v2(p));
+        if (i == 0)
+            before = open_files(); /* the first round opens what stays */
+    }
+    g_assert_cmpuint(open_files(), ==, before);
+}
+
+/* ---- killed in the middle of things ---- */
+
+/* Takes and gives memory in every way until it is killed. */
+static void churner(void)
+{
+    CUmemAllocationProp prop = {.type = CU_MEM_ALLOCATION_TYPE_PINNED};
+    CUmemGenericAllocationHandle h[8] = {0};
+    CUdeviceptr p[8] = {0}, q[8] = {0};
+    CUstream s;
+    guint32 seed;
+    machine_start();
+    machine_receive(3, &seed, sizeof seed);
+    GRand *rand = g_rand_new_with_seed(seed);
+    prop.location.type = CU_MEM_LOCATION_TYPE_DEVICE;
+    assert_ok(cuStreamCreate(&s, 0));
+    for (unsigned round = 0;; round++) {
+        unsigned i = (unsigned)g_rand_int_range(rand, 0, 8);
+        size_t size = 1 + g_rand_int(rand) % (64U << 20);
+        if (p[i])
+            assert_ok(cuMemFree_v2(p[i]));
+        assert_ok(cuMemAlloc_v2(&p[i], size));
+        if (q[i])
+            assert_ok(cuMemFreeAsync(q[i], s));
+        assert_ok(cuMemAllocAsync(&q[i], size, s));
+        if (h[i])
+            assert_ok(cuMemRelease(h[i]));
+        assert_ok(cuMemCreate(&h[i], 2 * MIB, &prop, 0));
+        if (round == 100)
+            machine_send(3, "r", 1, -1);
+    }
+}
+
+static void killed_processes_leave_nothing_taken(void)
+{
+    enum { CHILDREN = 4 };
+    GRand *rand = g_rand_new_with_seed(machine_seed());
+    size_t before = machine_settled_free();
+    for (unsigned turn = 0; turn < 3; turn++) {
+        GPid child[CHILDREN];
+        int fd[CHILDREN], status;
+        char c;
+        for (unsigned i = 0; i < CHILDREN; i++) {
+            guint32 seed = g_rand_int(rand);
+            child[i] = machine_child("churner", &fd[i]);
+            machine_send(fd[i], &seed, sizeof seed, -1);
+        }
+        for (unsigned i = 0; i < CHILDREN; i++)
+            machine_receive(fd[i], &c, 1); /* all are in the middle of it */
+        for (unsigned i = 0; i < CHILDREN; i++) {
+            kill(child[i], SIGKILL);
+            g_assert_cmpint(waitpid(child[i], &status, 0), ==, child[i]);
+            close(fd[i]);
+        }
+        g_assert_cmpuint(machine_settled_free(), ==, before);
+    }
+    g_rand_free(rand);
+}
+
 /* ---- events ---- */
 
 enum { SETS = 40, AT_LEAST_US = 400000 }; /* 40 sets of 8 GiB take 0.44 s on this card */
@@ -248,9 +343,13 @@ int main(int argc, char **argv)
         return importer(), 0;
     if (g_strcmp0(machine_child_name(), "waiter") == 0)
         return waiter(), 0;
+    if (g_strcmp0(machine_child_name(), "churner") == 0)
+        return churner(), 0;
     machine_start();
     g_test_add_func("/ipc/memory_is_seen_by_another_process", memory_is_seen_by_another_process);
     g_test_add_func("/ipc/forged_handles_are_refused", forged_handles_are_refused);
+    g_test_add_func("/ipc/sharing_leaves_no_descriptor_behind", sharing_leaves_no_descriptor_behind);
+    g_test_add_func("/ipc/killed_processes_leave_nothing_taken", killed_processes_leave_nothing_taken);
     g_test_add_func("/ipc/an_event_is_waited_for_in_another_process",
                     an_event_is_waited_for_in_another_process);
     g_test_add_func("/graph/graphs_keep_their_memory_until_trimmed", graphs_keep_their_memory_until_trimmed);

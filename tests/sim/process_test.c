@@ -87,6 +87,23 @@ static G_NORETURN int child_churn(void)
     }
 }
 
+/* Dies in the middle of a change, with the machine's lock held. */
+static G_NORETURN int child_die_with_the_lock(void)
+{
+    CUdeviceptr p;
+    machine_start();
+    look_at_machine();
+    assert_ok(cuMemAlloc_v2(&p, 64 * MIB));
+    launch("sim_20ms", 10);
+    sim_lock();
+    sim_state->devices[0].mem_used[0] += 12345 * MIB;
+    struct sim_queue *q = sim_queue_at(0);
+    q->entries[q->tail % SIM_RING].state = SIM_ENTRY_QUEUED; /* an entry half written */
+    q->pending[7] = 3;
+    for (;;)
+        raise(SIGKILL);
+}
+
 /* ---- tests ---- */
 
 static void work_of_two_processes_is_served_in_order_of_submission(void)
@@ -139,6 +156,22 @@ static void a_killed_process_leaves_neither_memory_nor_work(void)
     g_assert_cmpuint(sim_inspect_queued(0), ==, 0);
     assert_ok(cuEventDestroy_v2(e));
     close(fd);
+}
+
+static void a_process_killed_with_the_lock_held_blocks_nobody(void)
+{
+    size_t before = machine_free();
+    for (unsigned i = 0; i < 5; i++) {
+        int fd, status;
+        GPid pid = machine_child("lock", &fd);
+        g_assert_cmpint(waitpid(pid, &status, 0), ==, pid);
+        g_assert_true(WIFSIGNALED(status));
+        close(fd);
+        launch("sim_1us", 10);
+        assert_ok(cuCtxSynchronize());
+        g_assert_cmpuint(machine_free(), ==, before);
+        g_assert_cmpuint(sim_inspect_queued(0), ==, 0);
+    }
 }
 
 static void a_storm_of_kills_leaves_a_sound_machine(void)
@@ -225,7 +258,6 @@ static void threads_share_a_context_without_losing_anything(void)
 {
     GThread *t[6];
     function("sim_1us");
-    look_at_machine();
     struct sim_process_view v;
     g_assert_cmpuint(sim_inspect_processes(0, &v, 1), ==, 1);
     guint64 launches = v.launches;
@@ -273,7 +305,6 @@ static void primary_contexts_are_counted_and_created_ones_cost_memory(void)
 
 static void faults_break_the_machine_until_they_are_cleared(void)
 {
-    look_at_machine();
     sim_fault_lose(0, true);
     CUcontext c;
     CUfunction f = function("sim_1us");
@@ -302,7 +333,6 @@ static void faults_break_the_machine_until_they_are_cleared(void)
 
 static void busy_time_is_what_was_run(void)
 {
-    look_at_machine();
     assert_ok(cuCtxSynchronize());
     guint64 from = sim_now();
     launch("sim_300us", 20);
@@ -320,11 +350,14 @@ int main(int argc, char **argv)
     if (child != NULL)
         return strcmp(child, "launch") == 0 ? child_launch_when_told()
                : strcmp(child, "hold") == 0 ? child_hold_until_killed()
+               : strcmp(child, "lock") == 0 ? child_die_with_the_lock()
                                             : child_churn();
     machine_start();
+    look_at_machine();
 #define TEST(name) g_test_add_func("/process/" #name, name)
     TEST(work_of_two_processes_is_served_in_order_of_submission);
     TEST(a_killed_process_leaves_neither_memory_nor_work);
+    TEST(a_process_killed_with_the_lock_held_blocks_nobody);
     TEST(a_storm_of_kills_leaves_a_sound_machine);
     TEST(a_forked_child_has_no_driver);
     TEST(threads_share_a_context_without_losing_anything);

@@ -47,8 +47,9 @@ bench: all ## measure every published figure, target beside it
 	@bench/run $(BUILD)
 
 install: all ## install below DESTDIR PREFIX
-	@DESTDIR=$(DESTDIR) meson configure $(BUILD) --prefix $(PREFIX) >/dev/null
-	@DESTDIR=$(abspath $(DESTDIR)) meson install -C $(BUILD) --no-rebuild
+	@meson configure $(BUILD) --prefix $(PREFIX) >/dev/null
+	@ninja -C $(BUILD) -j $(J) >/dev/null
+	@DESTDIR=$(if $(DESTDIR),$(abspath $(DESTDIR))) meson install -C $(BUILD) --no-rebuild
 
 clean: ## remove the build folder
 	@rm -rf $(BUILD)

@@ -70,7 +70,8 @@ HOOK CUresult cuArrayCreate(CUarray *ret, const CUDA_ARRAY_DESCRIPTOR_v1 *d)
     r = begin(&c, mem_array_bytes(&full, 1));
     if (r != CUDA_SUCCESS)
         return r == MEM_PASS ? real.cuArrayCreate(ret, d) : r;
-    return finish_array(&c, real.cuArrayCreate(&array, d), array, ret);
+    r = real.cuArrayCreate(&array, d);
+    return finish_array(&c, r, array, ret);
 }
 
 HOOK CUresult cuArrayCreate_v2(CUarray *ret, const CUDA_ARRAY_DESCRIPTOR *d)
@@ -89,7 +90,8 @@ HOOK CUresult cuArrayCreate_v2(CUarray *ret, const CUDA_ARRAY_DESCRIPTOR *d)
     r = begin(&c, mem_array_bytes(&full, 1));
     if (r != CUDA_SUCCESS)
         return r == MEM_PASS ? real.cuArrayCreate_v2(ret, d) : r;
-    return finish_array(&c, real.cuArrayCreate_v2(&array, d), array, ret);
+    r = real.cuArrayCreate_v2(&array, d);
+    return finish_array(&c, r, array, ret);
 }
 
 HOOK CUresult cuArray3DCreate(CUarray *ret, const CUDA_ARRAY3D_DESCRIPTOR_v1 *d)
@@ -110,7 +112,8 @@ HOOK CUresult cuArray3DCreate(CUarray *ret, const CUDA_ARRAY3D_DESCRIPTOR_v1 *d)
     r = begin(&c, mem_array_bytes(&full, 1));
     if (r != CUDA_SUCCESS)
         return r == MEM_PASS ? real.cuArray3DCreate(ret, d) : r;
-    return finish_array(&c, real.cuArray3DCreate(&array, d), array, ret);
+    r = real.cuArray3DCreate(&array, d);
+    return finish_array(&c, r, array, ret);
 }
 
 HOOK CUresult cuArray3DCreate_v2(CUarray *ret, const CUDA_ARRAY3D_DESCRIPTOR *d)
@@ -124,7 +127,8 @@ HOOK CUresult cuArray3DCreate_v2(CUarray *ret, const CUDA_ARRAY3D_DESCRIPTOR *d)
     r = begin(&c, mem_array_bytes(d, 1));
     if (r != CUDA_SUCCESS)
         return r == MEM_PASS ? real.cuArray3DCreate_v2(ret, d) : r;
-    return finish_array(&c, real.cuArray3DCreate_v2(&array, d), array, ret);
+    r = real.cuArray3DCreate_v2(&array, d);
+    return finish_array(&c, r, array, ret);
 }
 
 HOOK CUresult cuMipmappedArrayCreate(CUmipmappedArray *ret, const CUDA_ARRAY3D_DESCRIPTOR *d,

@@ -302,14 +302,14 @@ void mem_pool_launched(struct mem_pool *p, uint64_t n, uint64_t reserved)
 
 void mem_pool_cancel(struct mem_pool *p, uint64_t n, uint64_t reserved)
 {
+    if (charged_kind(p)) {
+        atomic_fetch_sub(&p->inflight, n);
+        mem_lock(&p->lock);
+        p->held -= reserved;
+        mem_unlock(&p->lock);
+        mem_pool_touch(p);
+    }
     mem_release(p->device, reserved);
-    if (!charged_kind(p))
-        return;
-    atomic_fetch_sub(&p->inflight, n);
-    mem_lock(&p->lock);
-    p->held -= reserved;
-    mem_unlock(&p->lock);
-    mem_pool_touch(p);
 }
 
 /* A dead pool shrinks with its allocations, for the driver no longer says. */

@@ -226,6 +226,32 @@ static int import_own(int argc, char **argv)
     return 0;
 }
 
+/* Arrays of every kind come and go. */
+static int arrays(int argc, char **argv)
+{
+    const struct real_cuda *cu = kit_cuda();
+    CUDA_ARRAY_DESCRIPTOR flat = {
+        .Width = 4096, .Height = 4096, .Format = CU_AD_FORMAT_FLOAT, .NumChannels = 4};
+    CUDA_ARRAY_DESCRIPTOR_v1 old = {
+        .Width = 4096, .Height = 4096, .Format = CU_AD_FORMAT_FLOAT, .NumChannels = 4};
+    CUDA_ARRAY3D_DESCRIPTOR deep = {
+        .Width = 256, .Height = 256, .Depth = 256, .Format = CU_AD_FORMAT_FLOAT, .NumChannels = 2};
+    CUarray a[3] = {0};
+    CUmipmappedArray m = NULL;
+
+    (void)argc, (void)argv;
+    kit_context(0);
+    STEP("flat", cu->cuArrayCreate_v2(&a[0], &flat));
+    STEP("old", cu->cuArrayCreate(&a[1], &old));
+    STEP("deep", cu->cuArray3DCreate_v2(&a[2], &deep));
+    STEP("levels", cu->cuMipmappedArrayCreate(&m, &deep, 1));
+    STEP("no more", cu->cuArrayCreate_v2(&(CUarray){NULL}, &flat));
+    for (int i = 0; i < 3; i++)
+        STEP("destroy", cu->cuArrayDestroy(a[i]));
+    STEP("destroy", cu->cuMipmappedArrayDestroy(m));
+    return 0;
+}
+
 /* ---- tests ---- */
 
 static void expect(struct kit *kit, const char *body, const char *expected)
@@ -315,7 +341,15 @@ static void memory_kept_by_an_import_is_charged_in_the_end(void)
            "create 0 512\nexport 0 512\nimport 0 512\nrelease 0\nkept 0 512\n");
 }
 
+static void destroyed_arrays_give_everything_back(void)
+{
+    expect(kit_limited("900m"), "arrays",
+           "flat 0 644\nold 0 388\ndeep 0 260\nlevels 0 132\nno more 2 132\n"
+           "destroy 0 388\ndestroy 0 644\ndestroy 0 772\ndestroy 0 900\n");
+}
+
 static const struct kit_body bodies[] = {
+    {"arrays", arrays},
     {"import_own", import_own},
     {"ipc_offer", ipc_offer},
     {"ipc_take", ipc_take},
@@ -336,6 +370,7 @@ int main(int argc, char **argv)
     g_test_init(&argc, &argv, NULL);
     TEST(opened_memory_is_charged_to_who_made_it);
     TEST(memory_kept_by_an_import_is_charged_in_the_end);
+    TEST(destroyed_arrays_give_everything_back);
     TEST(pools_belong_to_their_device_wherever_they_are_used);
     TEST(a_release_threshold_keeps_the_charge);
     TEST(host_memory_and_address_space_are_free);

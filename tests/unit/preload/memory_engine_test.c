@@ -361,6 +361,25 @@ static void oversubscription_spills_to_managed_memory(void)
     fake_end();
 }
 
+static void arrays_are_charged_until_they_are_destroyed(void)
+{
+    CUDA_ARRAY3D_DESCRIPTOR d = {.Width = 256, .Height = 64, .Format = CU_AD_FORMAT_FLOAT, .NumChannels = 1};
+    CUarray a = NULL, b = NULL;
+
+    fake_begin(100000, 0);
+    g_assert_cmpint(cuArray3DCreate_v2(&a, &d), ==, CUDA_SUCCESS);
+    g_assert_nonnull(a);
+    g_assert_cmpuint(used(0), ==, 65536);
+    g_assert_cmpint(cuArray3DCreate_v2(&b, &d), ==, CUDA_ERROR_OUT_OF_MEMORY);
+    g_assert_null(b);
+    fake.fail_next = CUDA_ERROR_NOT_READY;
+    g_assert_cmpint(cuArrayDestroy(a), ==, CUDA_ERROR_NOT_READY);
+    g_assert_cmpuint(used(0), ==, 65536);
+    g_assert_cmpint(cuArrayDestroy(a), ==, CUDA_SUCCESS);
+    g_assert_cmpuint(used(0), ==, 0);
+    fake_end();
+}
+
 static void rounding_beyond_what_was_asked_gets_measured(void)
 {
     CUdeviceptr p = 0;
@@ -399,6 +418,7 @@ int main(int argc, char **argv)
     TEST(free_is_never_more_than_the_card_has_left);
     TEST(an_address_reused_during_its_free_stays_charged);
     TEST(every_allocation_passes_the_gate);
+    TEST(arrays_are_charged_until_they_are_destroyed);
     TEST(rounding_beyond_what_was_asked_gets_measured);
     TEST(oversubscription_spills_to_managed_memory);
     return g_test_run();

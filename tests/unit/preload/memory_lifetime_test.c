@@ -368,6 +368,54 @@ static void retain_three_times_release_three_times(void)
     fake_end();
 }
 
+/* ---- sparse arrays ---- */
+
+static CUresult map_arrays(CUarrayMapInfo *infos, unsigned int count, CUstream stream)
+{
+    (void)infos, (void)count, (void)stream;
+    return CUDA_SUCCESS;
+}
+
+static CUarrayMapInfo tile(CUarray array, unsigned x, CUmemOperationType operation,
+                           CUmemGenericAllocationHandle h)
+{
+    CUarrayMapInfo info = {.resourceType = CU_RESOURCE_TYPE_ARRAY,
+                           .resource.array = array,
+                           .subresourceType = CU_ARRAY_SPARSE_SUBRESOURCE_TYPE_SPARSE_LEVEL,
+                           .subresource.sparseLevel.offsetX = x,
+                           .memOperationType = operation,
+                           .memHandleType = CU_MEM_HANDLE_TYPE_GENERIC,
+                           .memHandle.memHandle = h};
+    return info;
+}
+
+/* The fake driver does not follow tiles: only the ledger is looked at. */
+static void memory_mapped_into_a_sparse_array_stays_charged(void)
+{
+    CUDA_ARRAY3D_DESCRIPTOR d = {
+        .Width = 64, .Height = 64, .Format = CU_AD_FORMAT_FLOAT, .NumChannels = 1, .Flags = 0x40};
+    CUmemGenericAllocationHandle h;
+    CUarrayMapInfo infos[2];
+    CUarray array = NULL;
+
+    fake_begin(64 * MIB, 0);
+    real.cuMemMapArrayAsync = map_arrays;
+    g_assert_cmpint(cuArray3DCreate_v2(&array, &d), ==, CUDA_SUCCESS);
+    g_assert_cmpuint(ledger_used(&slice.region, 0), ==, 0); /* a sparse array owns nothing */
+    h = create(4 * MIB, CU_MEM_LOCATION_TYPE_DEVICE, 0, CUDA_SUCCESS);
+    infos[0] = tile(array, 0, CU_MEM_OPERATION_TYPE_MAP, h);
+    infos[1] = tile(array, 128, CU_MEM_OPERATION_TYPE_MAP, h);
+    g_assert_cmpint(cuMemMapArrayAsync(infos, 2, NULL), ==, CUDA_SUCCESS);
+    g_assert_cmpint(cuMemRelease(h), ==, CUDA_SUCCESS);
+    g_assert_cmpuint(ledger_used(&slice.region, 0), ==, 4 * MIB);
+    infos[0] = tile(array, 0, CU_MEM_OPERATION_TYPE_UNMAP, 0);
+    g_assert_cmpint(cuMemMapArrayAsync(infos, 1, NULL), ==, CUDA_SUCCESS);
+    g_assert_cmpuint(ledger_used(&slice.region, 0), ==, 4 * MIB);
+    g_assert_cmpint(cuArrayDestroy(array), ==, CUDA_SUCCESS); /* takes the last tile along */
+    g_assert_cmpuint(ledger_used(&slice.region, 0), ==, 0);
+    fake_end();
+}
+
 /* ---- checkpoints ---- */
 
 static CUresult checkpoint(int pid, CUcheckpointCheckpointArgs *args)
@@ -437,6 +485,7 @@ int main(int argc, char **argv)
     TEST(a_context_is_charged_once_per_process_and_device);
     TEST(a_context_that_cannot_fit_is_refused_once_its_size_is_known);
     TEST(retain_three_times_release_three_times);
+    TEST(memory_mapped_into_a_sparse_array_stays_charged);
     TEST(a_checkpointed_process_holds_nothing_until_it_is_restored);
     TEST(a_forked_child_forgets_what_its_parent_holds);
     return g_test_run();

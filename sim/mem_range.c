@@ -90,6 +90,8 @@ CUresult sim_mem_enter(struct sim_context **ret_ctx, CUdevice *ret_device)
     struct sim_context *ctx;
     CUresult rc = sim_current(&ctx);
     if (rc == CUDA_SUCCESS)
+        rc = sim_device_health(ctx->device);
+    if (rc == CUDA_SUCCESS)
         rc = sim_capture_unsafe_call();
     if (rc != CUDA_SUCCESS)
         return rc;

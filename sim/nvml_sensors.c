@@ -267,7 +267,9 @@ static unsigned pstate_of(const struct sim_nvml_device *d)
 nvmlReturn_t nvmlDeviceGetPerformanceState(nvmlDevice_t device, nvmlPstates_t *pstate)
 {
     unsigned n = 0;
-    nvmlReturn_t r = sim_nvml_number(device, pstate != NULL ? &n : NULL, pstate_of);
+    nvmlReturn_t r = sim_nvml_number(device, &n, pstate_of);
+    if (r == NVML_SUCCESS && pstate == NULL)
+        r = NVML_ERROR_INVALID_ARGUMENT;
     if (r == NVML_SUCCESS)
         *pstate = (nvmlPstates_t)n;
     return r;

@@ -286,8 +286,10 @@ static int load_shipped(const char *name, struct sim_profile *ret, char *err, si
         if (s == NULL)
             continue;
         int r = parse(s->name, s->text, strlen(s->text), 0, ret, err, err_size);
-        ret->null_model |= r == 0 && short_names[i].null_model;
-        ret->virtual_time |= r == 0 && short_names[i].virtual_time;
+        if (r == 0 && short_names[i].null_model)
+            ret->null_model = true;
+        if (r == 0 && short_names[i].virtual_time)
+            ret->virtual_time = true;
         return r;
     }
     char list[256];

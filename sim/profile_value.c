@@ -5,6 +5,7 @@
 #include "profile_value.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 struct unit {
@@ -59,17 +60,11 @@ static bool plain_number(const char *text, uint64_t *ret)
     static const struct unit none[] = {{"", 1}, {NULL, 0}};
     if (text[0] != '0' || text[1] != 'x')
         return strchr(text, '.') == NULL && number_with_unit(text, none, ret);
-    uint64_t n = 0;
-    const char *p = text + 2;
-    for (; *p != '\0' && p - text < 18; p++) {
-        static const char digits[] = "0123456789abcdef";
-        const char *d = memchr(digits, *p | 0x20, 16);
-        if (d == NULL)
-            return false;
-        n = n << 4 | (uint64_t)(d - digits);
-    }
-    *ret = n;
-    return *p == '\0' && p > text + 2;
+    size_t n = strlen(text + 2);
+    if (n == 0 || n > 16 || strspn(text + 2, "0123456789abcdefABCDEF") != n)
+        return false;
+    *ret = strtoull(text + 2, NULL, 16);
+    return true;
 }
 
 /* 13.0 to 13000, 12.4 to 12040: the two numbers that CUDA knows. */
@@ -158,7 +153,7 @@ static bool set_text(const struct sim_field *f, char *member, const char *value,
         return false;
     }
     memset(member, 0, f->size);
-    memcpy(member, value, n);
+    snprintf(member, f->size, "%s", value);
     return true;
 }
 

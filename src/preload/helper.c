@@ -28,7 +28,7 @@
 #include "preload/slice.h"
 
 #define VISIT_NS 100000000L
-#define IDLE_VISITS 100  /* 10 s without a submission */
+#define IDLE_VISITS 20   /* 2 s without a submission */
 #define MEMORY_VISITS 10 /* once a second */
 
 enum { HELPER_NONE = 0, HELPER_RUNNING = 1 };

@@ -100,10 +100,10 @@ uint64_t sim_copy_ns(unsigned device, uint64_t bytes, bool across_bus);
 
 /* ---- graph nodes of other families (graph.c) ---- */
 
-enum sim_node_kind { SIM_NODE_WORK, SIM_NODE_ALLOC, SIM_NODE_FREE };
 /* A captured copy, set or allocation: appended to the stream's capture with
  * the stream's dependencies. `params` is copied; `run` is called at each graph
- * launch, in order, to describe the work. */
+ * launch, in order, to describe the work. For MEM_ALLOC and MEM_FREE `params`
+ * is a CUDA_MEM_ALLOC_NODE_PARAMS or a CUdeviceptr and `run` is not used. */
 CUresult sim_capture_add(struct sim_stream *stream, CUgraphNodeType type, const void *params,
                          size_t params_size, void (*run)(const void *params, struct sim_work *ret));
 

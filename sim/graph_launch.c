@@ -20,6 +20,8 @@ static void work_of(const struct sim_node *n, struct sim_stream *s, struct sim_w
     if (n->run != NULL) {
         n->run(n->blob, ret);
     } else if (n->type == CU_GRAPH_NODE_TYPE_KERNEL) {
+        if (atomic_load_explicit(&sim_null_model, memory_order_relaxed))
+            return;
         ret->engine = SIM_ENGINE_COMPUTE;
         ret->duration_ns = n->kernel_ns;
         atomic_fetch_add_explicit(&sim_self->launches[s->ctx->device], 1, memory_order_relaxed);

@@ -39,6 +39,8 @@ static CUresult launch(CUfunction handle, const struct shape *shape, CUstream st
     r = sim_capture_legacy_call(s);
     if (r != CUDA_SUCCESS)
         return r;
+    if (atomic_load_explicit(&sim_null_model, memory_order_relaxed))
+        return CUDA_SUCCESS;
     struct sim_work work = {.engine = SIM_ENGINE_COMPUTE};
     uint64_t blocks = (uint64_t)shape->grid[0] * shape->grid[1] * shape->grid[2];
     work.duration_ns = sim_kernel_ns(f, blocks, parameters, extra, s->ctx->sm_count);
@@ -61,8 +63,8 @@ static inline bool null_launch(CUfunction f, CUstream stream)
 {
     return atomic_load_explicit(&sim_null_model, memory_order_relaxed) &&
            atomic_load_explicit(&sim_any_capture, memory_order_relaxed) == 0 &&
-           ((uintptr_t)stream <= 2 || sim_object_is_live(stream, SIM_TAG_STREAM)) &&
-           sim_object_is_live(f, SIM_TAG_FUNCTION);
+           ((uintptr_t)stream <= 2 || sim_object_is(stream, SIM_TAG_STREAM)) &&
+           sim_object_is(f, SIM_TAG_FUNCTION);
 }
 
 CUresult cuLaunchKernel(CUfunction f, unsigned int gx, unsigned int gy, unsigned int gz, unsigned int bx,

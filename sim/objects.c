@@ -74,9 +74,3 @@ void sim_object_free(void *object)
     p->resting++;
     pthread_mutex_unlock(&pool_lock);
 }
-
-bool sim_object_is(const void *handle, enum sim_tag tag)
-{
-    uintptr_t at = (uintptr_t)handle;
-    return at >= 4096 && at % 8 == 0 && *(const uint32_t *)handle == (uint32_t)tag;
-}

@@ -34,10 +34,7 @@ extern pthread_mutex_t sim_driver_lock;
 void *sim_object_new(enum sim_tag tag, size_t size);
 void sim_object_free(void *object);
 /* True when the handle points to a live object of this kind. */
-bool sim_object_is(const void *handle, enum sim_tag tag);
-
-/* The same, inlined for the shortest path. */
-static inline bool sim_object_is_live(const void *handle, enum sim_tag tag)
+static inline bool sim_object_is(const void *handle, enum sim_tag tag)
 {
     uintptr_t at = (uintptr_t)handle;
     return at >= 4096 && at % 8 == 0 && *(const uint32_t *)handle == (uint32_t)tag;

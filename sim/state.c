@@ -588,20 +588,6 @@ struct sim_process *sim_process_attach(void)
     return found;
 }
 
-void sim_process_leave(void)
-{
-    if (sim_self == NULL || sim_self->pid != getpid())
-        return;
-    sim_lock();
-    uint64_t now = sim_now();
-    for (uint32_t d = 0; d < sim_state->profile.n_devices; d++)
-        sim_run_device(d, now);
-    free_slot(sim_self, now);
-    sim_replan_all(now);
-    sim_unlock();
-    sim_self = NULL;
-}
-
 uint64_t sim_part_bytes(unsigned device, unsigned part)
 {
     const struct sim_device_profile *d = &sim_state->profile.devices[device];

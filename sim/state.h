@@ -136,7 +136,6 @@ void sim_unlock(void);
 
 /* Takes a slot for this process, or finds its own again; NULL when all are taken. */
 struct sim_process *sim_process_attach(void);
-void sim_process_leave(void);
 /* This process's pid as another process `p` appears to it; 0 when it cannot be seen. */
 int sim_process_visible_pid(const struct sim_process *p);
 bool sim_process_alive(const struct sim_process *p);

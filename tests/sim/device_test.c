@@ -237,6 +237,42 @@ static void slices_are_equal_between_processes(void)
     on_machine("t4,schedule=time-sliced,quantum=1ms", NULL, NULL, sliced_neighbours);
 }
 
+/* ---- the null model ---- */
+
+static void nothing_is_queued(void)
+{
+    char err[256];
+    CUmodule m;
+    CUfunction f;
+    CUstream s;
+    CUgraph g;
+    CUgraphExec x;
+    current(0);
+    CHECK(sim_state_open(err, sizeof(err)) == 0);
+    CHECK(cuModuleLoadData(&m, "image") == CUDA_SUCCESS);
+    CHECK(cuModuleGetFunction(&f, m, "sim_100ms") == CUDA_SUCCESS);
+    CHECK(cuStreamCreate(&s, CU_STREAM_NON_BLOCKING) == CUDA_SUCCESS);
+    for (unsigned i = 0; i < 100; i++) {
+        CHECK(cuLaunchKernel(f, 1, 1, 1, 1, 1, 1, 0, NULL, NULL, NULL) == CUDA_SUCCESS);
+        CHECK(cuLaunchKernel(f, 1, 1, 1, 1, 1, 1, 0, s, NULL, NULL) == CUDA_SUCCESS);
+    }
+    CHECK(cuStreamBeginCapture_v2(s, CU_STREAM_CAPTURE_MODE_GLOBAL) == CUDA_SUCCESS);
+    CHECK(cuLaunchKernel(f, 1, 1, 1, 1, 1, 1, 0, s, NULL, NULL) == CUDA_SUCCESS);
+    CHECK(cuLaunchKernel_ptsz(f, 1, 1, 1, 1, 1, 1, 0, NULL, NULL, NULL) == CUDA_SUCCESS);
+    CHECK(cuStreamEndCapture(s, &g) == CUDA_SUCCESS);
+    CHECK(cuGraphInstantiateWithFlags(&x, g, 0) == CUDA_SUCCESS);
+    CHECK(cuGraphLaunch(x, s) == CUDA_SUCCESS);
+    CHECK(sim_inspect_queued(0) == 0);
+    CHECK(cuStreamQuery(s) == CUDA_SUCCESS && cuStreamQuery(NULL) == CUDA_SUCCESS);
+    CHECK(cuLaunchKernel(NULL, 1, 1, 1, 1, 1, 1, 0, NULL, NULL, NULL) == CUDA_ERROR_INVALID_HANDLE);
+    CHECK(cuLaunchKernel(f, 0, 1, 1, 1, 1, 1, 0, NULL, NULL, NULL) == CUDA_ERROR_INVALID_VALUE);
+}
+
+static void the_null_model_queues_nothing_and_still_refuses(void)
+{
+    on_machine("t4-null", NULL, NULL, nothing_is_queued);
+}
+
 /* ---- virtual time ---- */
 
 static void launch_and_wait(unsigned n)
@@ -406,6 +442,7 @@ int main(int argc, char **argv)
     TEST(a_mig_slice_is_a_device_of_its_size);
     TEST(engines_follow_the_schedule_of_the_profile);
     TEST(slices_are_equal_between_processes);
+    TEST(the_null_model_queues_nothing_and_still_refuses);
     TEST(virtual_time_is_the_same_in_every_run);
     TEST(virtual_time_can_be_moved_by_hand);
     TEST(linked_cards_are_peers);

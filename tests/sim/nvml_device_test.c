@@ -5,7 +5,12 @@
  */
 #include "machine.h"
 
+#include <errno.h>
+#include <sched.h>
+#include <signal.h>
 #include <string.h>
+#include <sys/mount.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "abi/nvml_api.h"
@@ -191,6 +196,85 @@ static void test_process_lists(void)
     g_assert_cmpint(nvmlDeviceGetComputeRunningProcesses_v3(card(1), &n, NULL), ==, NVML_SUCCESS);
 }
 
+/* ---- a container of its own ---- */
+
+struct inside {
+    int refused; /* errno when a namespace could not be made */
+    unsigned count, pid, self;
+};
+
+static int child_in_namespace(void)
+{
+    struct inside inside = {0};
+    nvmlProcessInfo_t infos[8];
+    char c;
+    if (unshare(CLONE_NEWPID | CLONE_NEWNS) != 0) {
+        inside.refused = errno;
+        machine_send(3, &inside, sizeof(inside), -1);
+        return 0;
+    }
+    pid_t first = fork();
+    if (first != 0)
+        return waitpid(first, NULL, 0) == first ? 0 : 1;
+    g_assert_cmpint(mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL), ==, 0);
+    g_assert_cmpint(mount("proc", "/proc", "proc", 0, NULL), ==, 0);
+    machine_start();
+    g_assert_cmpint(nvmlInit_v2(), ==, NVML_SUCCESS);
+    inside.count = 8;
+    g_assert_cmpint(nvmlDeviceGetComputeRunningProcesses_v3(card(0), &inside.count, infos), ==, NVML_SUCCESS);
+    inside.pid = infos[0].pid;
+    inside.self = (unsigned)getpid();
+    machine_send(3, &inside, sizeof(inside), -1);
+    machine_receive(3, &c, 1);
+    return 0;
+}
+
+static void test_pids_are_the_callers(void)
+{
+    int fd;
+    struct inside inside;
+    nvmlProcessInfo_t infos[8];
+    unsigned n = 8;
+    machine_start();
+    GPid pid = machine_child("namespace", &fd);
+    machine_receive(fd, &inside, sizeof(inside));
+    if (inside.refused != 0) {
+        g_test_skip("a pid namespace cannot be made here: root is needed");
+    } else {
+        g_assert_cmpuint(inside.count, ==, 1); /* it does not see us */
+        g_assert_cmpuint(inside.pid, ==, inside.self);
+        g_assert_cmpuint(inside.self, ==, 1);
+        g_assert_cmpint(nvmlDeviceGetComputeRunningProcesses_v3(card(0), &n, infos), ==, NVML_SUCCESS);
+        g_assert_cmpuint(n, ==, 2); /* we see it, with the pid it has here */
+        unsigned his = infos[0].pid == (unsigned)getpid() ? infos[1].pid : infos[0].pid;
+        g_assert_cmpuint(his, !=, 1);
+        g_assert_cmpint(kill((pid_t)his, 0), ==, 0);
+        machine_send(fd, "x", 1, -1);
+    }
+    machine_join(pid);
+    close(fd);
+}
+
+static void test_killed_process_is_not_listed(void)
+{
+    int fd, status;
+    char c;
+    unsigned n = 8;
+    nvmlProcessInfo_t infos[8];
+    nvmlMemory_t before, after;
+    machine_start();
+    g_assert_cmpint(nvmlDeviceGetMemoryInfo(card(0), &before), ==, NVML_SUCCESS);
+    GPid pid = machine_child("hold", &fd);
+    machine_receive(fd, &c, 1);
+    g_assert_cmpint(kill(pid, SIGKILL), ==, 0);
+    g_assert_cmpint(waitpid(pid, &status, 0), ==, pid);
+    close(fd);
+    g_assert_cmpint(nvmlDeviceGetComputeRunningProcesses_v3(card(0), &n, infos), ==, NVML_SUCCESS);
+    g_assert_cmpuint(n, ==, 1);
+    g_assert_cmpint(nvmlDeviceGetMemoryInfo(card(0), &after), ==, NVML_SUCCESS);
+    g_assert_cmpuint(after.used, ==, before.used);
+}
+
 /* ---- topology ---- */
 
 static void test_topology(void)
@@ -316,7 +400,7 @@ int main(int argc, char **argv)
 {
     machine_init(&argc, &argv, "2xa100-40g");
     if (machine_child_name() != NULL)
-        return child_hold();
+        return strcmp(machine_child_name(), "hold") == 0 ? child_hold() : child_in_namespace();
     g_test_add_func("/nvml/init_and_shutdown_are_counted", test_init_is_counted);
     g_test_add_func("/nvml/handle_is_found_by_uuid_serial_and_address", test_handles);
     g_test_add_func("/nvml/uuid_is_the_one_of_cuda", test_uuid_matches_cuda);
@@ -324,6 +408,8 @@ int main(int argc, char **argv)
     g_test_add_func("/nvml/every_error_has_a_text", test_texts_of_errors);
     g_test_add_func("/nvml/memory_versions_agree_with_cuda", test_memory_versions);
     g_test_add_func("/nvml/process_lists_follow_the_two_call_protocol", test_process_lists);
+    g_test_add_func("/nvml/pids_are_those_of_the_callers_namespace", test_pids_are_the_callers);
+    g_test_add_func("/nvml/killed_process_is_not_listed", test_killed_process_is_not_listed);
     g_test_add_func("/nvml/topology_is_the_profiles", test_topology);
     g_test_add_func("/nvml/unknown_field_fails_alone", test_field_values);
     g_test_add_func("/nvml/event_set_sees_each_later_xid_once", test_events);

@@ -47,11 +47,13 @@ static void epoch_next(void)
     atomic_fetch_add_explicit(&ctx_epoch, 1, memory_order_relaxed);
 }
 
-static void count_drop(unsigned d)
+static void count_drop(unsigned d, bool has_ended)
 {
     if (atomic_fetch_sub(&counts[d], 1) == 1) {
         mem_device_gone(d);
         overhead_end(d);
+    } else if (has_ended) {
+        overhead_changed(d);
     }
 }
 
@@ -105,12 +107,14 @@ static CUresult created(const struct admission *a, CUresult r, uint64_t handle, 
     if (a->device < 0)
         return r;
     if (r != CUDA_SUCCESS || !add(handle, a->device, a->ordinal)) {
-        count_drop((unsigned)a->device);
+        count_drop((unsigned)a->device, false);
         return r;
     }
     if (a->first) {
         identity_after_context(&a->look, (unsigned)a->device);
         overhead_measure((unsigned)a->device, ctx);
+    } else {
+        overhead_changed((unsigned)a->device);
     }
     return r;
 }
@@ -185,7 +189,7 @@ static CUresult ended(const struct mem_entry *e, bool known, CUresult r)
     }
     epoch_next();
     mem_context_gone((CUcontext)(uintptr_t)e->key);
-    count_drop(e->device);
+    count_drop(e->device, true);
     return r;
 }
 
@@ -281,7 +285,7 @@ static CUresult primary_left(CUresult r, CUdevice dev, bool reset)
         mem_context_gone(ctx);
     }
     if (!active && mem_table_take(&contexts, (uintptr_t)ctx, &e))
-        count_drop((unsigned)device);
+        count_drop((unsigned)device, true);
     return r;
 }
 
@@ -399,7 +403,7 @@ static void adopt(const struct ctx_here *h)
         overhead_measure((unsigned)h->device, h->ctx);
     }
     if (!add((uintptr_t)h->ctx, h->device, h->ordinal))
-        count_drop((unsigned)h->device);
+        count_drop((unsigned)h->device, false);
 }
 
 const struct ctx_here *ctx_here_refresh(void)

@@ -222,17 +222,28 @@ void overhead_measure(unsigned d, CUcontext ctx)
     errno = saved;
 }
 
-void overhead_tick(void)
+/* Managed memory is charged in full and may not be resident: what that hides
+ * must not lower the share of one context. */
+static void measure_again(unsigned d, uint32_t falls)
 {
     uint64_t bytes;
 
-    for (unsigned d = 0; d < REGION_DEVICES; d++) {
-        if (!ctx_count(d) || !measure(d, &bytes))
-            continue;
-        /* Managed memory is charged in full and may not be resident: what
-         * that hides must not lower the context's share. */
-        settle_at(d, bytes > learned(d) ? bytes : learned(d), FALL_SLOWLY);
-    }
+    if (ctx_count(d) && measure(d, &bytes))
+        settle_at(d, bytes > learned(d) ? bytes : learned(d), falls);
+}
+
+void overhead_changed(unsigned d)
+{
+    int saved = errno;
+
+    measure_again(d, FALL_NOW);
+    errno = saved;
+}
+
+void overhead_tick(void)
+{
+    for (unsigned d = 0; d < REGION_DEVICES; d++)
+        measure_again(d, FALL_SLOWLY);
 }
 
 void overhead_after_fork(void)

@@ -27,6 +27,9 @@ void overhead_begin_forced(unsigned d);
 /* After it. ctx may be NULL when there is no handle to look through. */
 void overhead_measure(unsigned d, CUcontext ctx);
 
+/* After a further one, and after one of several has ended. */
+void overhead_changed(unsigned d);
+
 /* After the last. */
 void overhead_end(unsigned d);
 

@@ -282,6 +282,66 @@ static void queries_bear_null_outputs_and_missing_contexts(void)
     kit_free(kit);
 }
 
+/* ---- contexts ---- */
+
+/* Free memory as seen through NVML, which needs no context. */
+static void tell_used(const char *what, int r)
+{
+    const struct real_nvml *nvml = kit_nvml();
+    nvmlDevice_t device;
+    nvmlMemory_t memory = {0};
+
+    nvml->nvmlInit_v2();
+    nvml->nvmlDeviceGetHandleByIndex_v2(0, &device);
+    nvml->nvmlDeviceGetMemoryInfo(device, &memory);
+    kit_tell("%s %d %llu", what, r, memory.used / MIB);
+}
+
+static int contexts(int argc, char **argv)
+{
+    const struct real_cuda *cu = kit_cuda();
+    CUcontext a = NULL, b = NULL, primary = NULL, popped = NULL;
+    CUdeviceptr p;
+
+    (void)argc, (void)argv;
+    if (!kit_nvml()->nvmlInit_v2) {
+        kit_tell("no management library");
+        return 0;
+    }
+    cu->cuInit(0);
+    tell_used("init", 0);
+    tell_used("create", cu->cuCtxCreate_v2(&a, 0, 0));
+    tell_used("create", cu->cuCtxCreate_v4(&b, NULL, 0, 0));
+    tell_used("alloc in b", cu->cuMemAlloc_v2(&p, 64 * MIB));
+    tell_used("pop", cu->cuCtxPopCurrent_v2(&popped));
+    tell_used("alloc in a", cu->cuMemAlloc_v2(&p, 32 * MIB));
+    for (int i = 0; i < 3; i++)
+        tell_used("retain", cu->cuDevicePrimaryCtxRetain(&primary, 0));
+    tell_used("destroy b", cu->cuCtxDestroy_v2(b));
+    cu->cuCtxSetCurrent(primary);
+    tell_used("alloc in primary", cu->cuMemAlloc_v2(&p, 16 * MIB));
+    tell_used("destroy a", cu->cuCtxDestroy_v2(a));
+    for (int i = 0; i < 3; i++)
+        tell_used("release", cu->cuDevicePrimaryCtxRelease_v2(0));
+    return 0;
+}
+
+static void contexts_count_while_they_live(void)
+{
+    struct kit *kit = kit_limited("2G");
+    g_autofree char *out = kit_run(kit, "contexts", NULL);
+
+    if (g_str_has_prefix(out, "no management"))
+        g_test_skip("the simulator was built without its management library");
+    else
+        g_assert_cmpstr(
+            out, ==,
+            "init 0 0\ncreate 0 128\ncreate 0 256\nalloc in b 0 320\npop 0 320\nalloc in a 0 352\n"
+            "retain 0 480\nretain 0 480\nretain 0 480\ndestroy b 0 288\nalloc in primary 0 304\n"
+            "destroy a 0 144\nrelease 0 144\nrelease 0 144\nrelease 0 0\n");
+    kit_free(kit);
+}
+
 /* ---- many at once ---- */
 
 static int hammer_thread_failures;
@@ -338,9 +398,13 @@ static void there_is_no_spurious_refusal_while_space_is_free(void)
 }
 
 static const struct kit_body bodies[] = {
-    {"steps", steps},     {"interactive", interactive},
-    {"figures", figures}, {"null_queries", null_queries},
-    {"hammer", hammer},   {0},
+    {"steps", steps},
+    {"interactive", interactive},
+    {"figures", figures},
+    {"null_queries", null_queries},
+    {"hammer", hammer},
+    {"contexts", contexts},
+    {0},
 };
 
 #define TEST(name) g_test_add_func("/memory_limit/" #name, name)
@@ -359,6 +423,7 @@ int main(int argc, char **argv)
     TEST(a_resize_takes_effect_in_running_programs);
     TEST(every_query_tells_the_same_figures);
     TEST(queries_bear_null_outputs_and_missing_contexts);
+    TEST(contexts_count_while_they_live);
     TEST(there_is_no_spurious_refusal_while_space_is_free);
     return g_test_run();
 }

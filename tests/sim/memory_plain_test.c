@@ -10,6 +10,8 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "sim/fault.h"
+
 #define UNTOUCHED 0xdeadbeefcafeULL
 
 /* ---- plain ---- */
@@ -115,6 +117,21 @@ static void every_call_needs_a_context(void)
     g_assert_cmpuint(p, ==, UNTOUCHED);
     g_assert_cmpuint(n, ==, 5);
     assert_ok(cuCtxSetCurrent(ctx));
+}
+
+static void a_lost_card_gives_nothing(void)
+{
+    char err[256];
+    CUdeviceptr p = UNTOUCHED;
+    size_t before = machine_free();
+    g_assert_cmpint(sim_state_open(err, sizeof err), ==, 0);
+    sim_fault_lose(0, true);
+    g_assert_cmpint(cuMemAlloc_v2(&p, 1), ==, CUDA_ERROR_UNKNOWN);
+    g_assert_cmpuint(p, ==, UNTOUCHED);
+    sim_fault_lose(0, false);
+    assert_ok(cuMemAlloc_v2(&p, 1));
+    assert_ok(cuMemFree_v2(p));
+    g_assert_cmpuint(machine_free(), ==, before);
 }
 
 static void destroying_a_context_frees_what_it_holds(void)
@@ -398,6 +415,7 @@ int main(int argc, char **argv)
                     the_whole_card_can_be_taken_and_not_a_chunk_more);
     g_test_add_func("/plain/only_live_bases_can_be_freed", only_live_bases_can_be_freed);
     g_test_add_func("/plain/every_call_needs_a_context", every_call_needs_a_context);
+    g_test_add_func("/plain/a_lost_card_gives_nothing", a_lost_card_gives_nothing);
     g_test_add_func("/plain/destroying_a_context_frees_what_it_holds",
                     destroying_a_context_frees_what_it_holds);
     g_test_add_func("/plain/the_first_versions_hand_out_32_bit_pointers",

@@ -209,6 +209,46 @@ def _(w):
     assert w.slices() == [] and w.leftovers() == []
 
 
+@test("top is live on a terminal, draws bars, and ends with q")
+def _(w):
+    p = w.hold("--mem", "1G", "--name", "shown")
+    pid, fd = on_terminal(w)
+    os.write(fd, f"{w.hami} top --interval 50ms; echo st''atus=$?\n".encode())
+    seen = read_until(fd, b"shown")
+    read_until(fd, b"\x1b[H")
+    os.write(fd, b"q")
+    read_until(fd, b"status=0")
+    assert b"[#" in seen or b"[" in seen
+    os.write(fd, b"exit\n")
+    os.close(fd)
+    os.waitpid(pid, 0)
+    p.stdin.close()
+    p.wait()
+
+
+@test("a driver that hangs is given up after the deadline")
+def _(w):
+    assert w.run("--mem", "1G", "--", "true").returncode == 0
+    w.config("[run]\ndriver_deadline = 300ms\n")
+    sim = {"HAMI_SIM": w.profile}
+    r = w.call("sim", "fault", "hang", "20000", "--device", "0", env=sim)
+    if r.returncode:
+        raise Skip("hami sim fault: " + r.stderr.strip())
+    r = w.run("--mem", "1G", "--", "true")
+    assert r.returncode == 69 and "300 ms" in r.stderr, r
+    assert w.call("sim", "fault", "clear", env=sim).returncode == 0
+    assert w.run("--mem", "1G", "--", "true").returncode == 0
+
+
+@test("root without the right to mount runs unprotected and says so")
+def _(w):
+    need_root()
+    import subprocess
+    r = subprocess.run(["setpriv", "--bounding-set=-sys_admin", "--inh-caps=-sys_admin", w.hami, *w.run_args(
+        ["--mem", "1G", "--", CLIENT, "alloc", "100", "2000"])], text=True, capture_output=True, env=w.env, timeout=LIMIT_S)
+    assert json.loads(r.stdout) == [0, 2] and "without the right to mount" in r.stderr, r
+
+
 @test("a root tenant cannot undo its limits")
 def _(w):
     need_root()
@@ -304,6 +344,9 @@ def _(w):
                           capture_output=True, timeout=LIMIT_S,
                           env={**w.env, "LD_LIBRARY_PATH": os.path.join(w.build, "sim"), "HAMI_SIM": w.profile})
     assert json.loads(free.stdout)[1] == 2, free
+    found = w.json("doctor", "--json", s["id"])
+    assert not [f for f in found if f["finding"] == "wall_differs"], found
+    assert w.call("resize", s["id"], "--mem", "2G").returncode == 0
     found = w.json("doctor", "--json", s["id"])
     assert not [f for f in found if f["finding"] == "wall_differs"], found
     p.stdin.close()

@@ -191,7 +191,8 @@ static void forget_container(struct region *r)
 {
     for (unsigned d = 0; d < REGION_DEVICES; d++)
         memset(&r->ext->devices[d].compute, 0, sizeof r->ext->devices[d].compute);
-    __atomic_store_n(&r->base->recent_kernel, 2, __ATOMIC_RELAXED);
+    if (__atomic_load_n(&r->base->recent_kernel, __ATOMIC_RELAXED) >= 0) /* else the host's word: blocked */
+        __atomic_store_n(&r->base->recent_kernel, 2, __ATOMIC_RELAXED);
 }
 
 /* The container was started again on the same file: what its dead processes

@@ -541,6 +541,7 @@ static void restarted_container_starts_clean(struct scene *s, gconstpointer unus
     ledger_reserve(&r, r.slot, 0, 900, SCENE_LIMIT);
     atomic_store(&r.ext->devices[0].compute.tokens_ns, -123456789);
     atomic_store(&r.ext->incarnation, 1); /* as if written by an earlier run */
+    r.base->recent_kernel = -1;           /* the host blocks launches */
     region_close(&r);
     later.mem_bytes[0] = 2 * SCENE_LIMIT;
     g_assert_cmpint(region_open(&r, s->path, &later), ==, 0);
@@ -548,6 +549,7 @@ static void restarted_container_starts_clean(struct scene *s, gconstpointer unus
     g_assert_cmpint(atomic_load(&r.ext->devices[0].compute.tokens_ns), ==, 0);
     g_assert_cmpuint(r.base->limit[0], ==, 2 * SCENE_LIMIT);
     g_assert_cmpint(r.base->proc_num, ==, 0);
+    g_assert_cmpint(r.base->recent_kernel, ==, -1);
     region_close(&r);
 }
 

@@ -30,9 +30,8 @@
 
 static struct region held;
 static struct stat held_file;
-static pid_t held_pid;
+static _Atomic pid_t known_pid; /* the process that this state belongs to; 0 = none yet */
 static uint32_t generation;
-static bool registered;
 
 /* What pthread_atfork calls; used directly because this library has none of
  * the start files that pthread_atfork's static part refers to. */
@@ -50,11 +49,12 @@ static bool fd_is_ours(void)
 void life_in_child(void)
 {
     int saved = errno;
-    if (held_pid != 0 && held_pid != getpid()) {
-        if (!fd_is_ours())
+    if (life_is_stale()) {
+        if (held.base && !fd_is_ours())
             held.fd = -1;
-        region_close(&held);
-        held_pid = 0;
+        if (held.base)
+            region_close(&held);
+        atomic_store(&known_pid, getpid());
         generation++;
         slice_after_fork();
         helper_after_fork();
@@ -64,12 +64,18 @@ void life_in_child(void)
     errno = saved;
 }
 
-void life_begin(void *state, size_t bytes)
+void life_begin(void)
+{
+    static atomic_bool registered;
+    if (!atomic_exchange(&registered, true)) {
+        atomic_store(&known_pid, getpid());
+        __register_atfork(NULL, NULL, life_in_child, NULL);
+    }
+}
+
+void life_empty_in_copies(void *state, size_t bytes)
 {
     madvise(state, bytes, MADV_WIPEONFORK);
-    if (!registered)
-        __register_atfork(NULL, NULL, life_in_child, NULL);
-    registered = true;
 }
 
 uint32_t life_attached(const struct region *region)
@@ -77,7 +83,6 @@ uint32_t life_attached(const struct region *region)
     memcpy(&held, region, sizeof held);
     if (held.fd < 0 || region_stat(held.fd, &held_file) != 0)
         held_file = (struct stat){0};
-    held_pid = getpid();
     return generation;
 }
 
@@ -87,7 +92,7 @@ uint32_t life_attached(const struct region *region)
  * out (region_reclaim). */
 __attribute__((destructor)) static void life_end(void)
 {
-    if (atomic_load_explicit(&slice.state, memory_order_relaxed) != SLICE_ON || held_pid != getpid())
+    if (atomic_load_explicit(&slice.state, memory_order_relaxed) != SLICE_ON || life_is_stale())
         return;
     if (slice.region.base && slice.slot >= 0 && slice.slot < REGION_SLOTS - 1)
         __atomic_store_n(&slice.region.base->procs[slice.slot].status, REGION_SLOT_FREE, __ATOMIC_RELEASE);
@@ -95,5 +100,6 @@ __attribute__((destructor)) static void life_end(void)
 
 bool life_is_stale(void)
 {
-    return held_pid != 0 && held_pid != getpid();
+    pid_t pid = atomic_load(&known_pid);
+    return pid != 0 && pid != getpid();
 }

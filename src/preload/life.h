@@ -11,9 +11,12 @@
 
 #include "region/region.h"
 
-/* The first attach of a process: whole pages at `state` read as zeros in every
- * copy of the process from now on. */
-void life_begin(void *state, size_t bytes);
+/* Before the first lock of a process is taken: from now on its copies know
+ * that they are copies. */
+void life_begin(void);
+
+/* Whole pages at `state` read as zeros in every copy of the process. */
+void life_empty_in_copies(void *state, size_t bytes);
 
 /* Remembers what a copy of this process must let go of. Returns the process's
  * generation of fork. */

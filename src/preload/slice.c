@@ -265,7 +265,7 @@ static enum slice_state attach_locked(const struct devices_list *machine)
     uint64_t epoch = *grant_map_epoch();
     if (slice.has_grant && grant_map(&grant, &epoch) != GRANT_FOUND) /* mapped by slice_check() */
         return publish(SLICE_REFUSED);
-    life_begin(&slice, sizeof slice);
+    life_empty_in_copies(&slice, sizeof slice);
     memset(&limits, 0, sizeof limits);
     if (slice.has_grant)
         limits_of_grant(&limits);
@@ -295,8 +295,8 @@ enum slice_state slice_check(void)
     if (getauxval(AT_SECURE))
         return publish(SLICE_OFF);
     int saved = errno;
-    if (life_is_stale())
-        life_in_child();
+    life_begin();
+    life_in_child(); /* of a raw clone, which nobody told */
     pthread_mutex_lock(&lock);
     uint64_t epoch;
     state = (enum slice_state)atomic_load(&slice.state);

@@ -206,6 +206,44 @@ static int fork_storm(int argc, char **argv)
     return failed ? 1 : take(64 * MIB) == CUDA_SUCCESS ? 0 : 2;
 }
 
+static void *attach_in_thread(void *barrier)
+{
+    pthread_barrier_wait(barrier);
+    return kit_cuda()->cuInit(0) == CUDA_SUCCESS ? NULL : (void *)1;
+}
+
+/* Everybody is the first to call. */
+static int attach_race(int argc, char **argv)
+{
+    enum { THREADS = 16 };
+    pthread_t threads[THREADS];
+    pthread_barrier_t barrier;
+    void *failed = NULL;
+    (void)argc, (void)argv;
+    kit_cuda();
+    pthread_barrier_init(&barrier, NULL, THREADS + 1);
+    for (int i = 0; i < THREADS; i++)
+        pthread_create(&threads[i], NULL, attach_in_thread, &barrier);
+    pthread_barrier_wait(&barrier);
+    int status = 0;
+    for (int i = 0; i < 20; i++) {
+        pid_t pid = fork(); /* whatever the others hold at this moment */
+        if (pid == 0) {
+            alarm(20);
+            _exit(kit_cuda()->cuInit(0) != CUDA_SUCCESS);
+        }
+        status |= wait_for(pid);
+    }
+    for (int i = 0; i < THREADS; i++) {
+        void *result;
+        pthread_join(threads[i], &result);
+        failed = failed ? failed : result;
+    }
+    kit_tell("attached");
+    kit_hear();
+    return failed ? 1 : status;
+}
+
 /* ---- descriptors ---- */
 
 static int daemonise(int argc, char **argv)
@@ -385,6 +423,31 @@ static void forks_from_many_threads_survive(void)
     run_body("fork_storm");
 }
 
+/* Over a driver without any lock of its own, so that only ours can be caught
+ * in the act. */
+static void threads_that_race_to_attach_share_one_slot(void)
+{
+    for (int round = 0; round < 10; round++) {
+        struct kit *kit = kit_new(NULL);
+        g_autofree char *driver =
+            g_build_filename(g_getenv("HAMI_BUILD"), "tests/preload/libold_driver.so", NULL);
+        g_autofree char *link = kit_path(kit, "libcuda.so.1");
+        g_assert_cmpint(symlink(driver, link), ==, 0);
+        kit_env(kit, "LD_LIBRARY_PATH", "%s", kit_dir(kit));
+        struct kit_process *p = kit_start(kit, "attach_race", NULL);
+        g_autofree char *line = kit_line(p);
+        g_assert_cmpstr(line, ==, "attached");
+        struct region_view *view = view_of(kit);
+        unsigned mine = 0;
+        for (unsigned i = 0; i < view->n_processes; i++)
+            mine += view->processes[i].pid == kit_pid(p);
+        g_assert_cmpuint(mine, ==, 1);
+        kit_say(p, "end");
+        g_assert_cmpint(kit_finish(p, NULL, NULL), ==, 0);
+        kit_free(kit);
+    }
+}
+
 static void a_daemon_that_closes_all_files_keeps_its_new_ones(void)
 {
     struct kit *kit = kit_new(NULL);
@@ -410,13 +473,8 @@ static void signals_interrupt_nothing_and_stay_the_programs(void)
 
 static void umask_and_threads_are_left_alone(void)
 {
-    struct kit *kit = kit_new(NULL);
-    kit_env(kit, "CUDA_DEVICE_MEMORY_SHARED_CACHE", NULL);
-    struct kit *bare = kit_new(NULL);
+    struct kit *kit = kit_new(NULL), *bare = kit_new(NULL);
     kit_no_preload(bare);
-    kit_env(kit, "HAMI_GRANT", NULL);
-    g_autofree char *path = kit_path(kit, "default.cache");
-    kit_env(kit, "CUDA_DEVICE_MEMORY_SHARED_CACHE", "%s", path);
     g_autofree char *out = kit_run(kit, "side_effects", NULL), *native = kit_run(bare, "side_effects", NULL);
     g_assert_cmpstr(out, ==, native);
     kit_free(bare);
@@ -462,6 +520,7 @@ static const struct kit_body bodies[] = {
     {"vfork_and_spawn", vfork_and_spawn},
     {"generations", generations},
     {"fork_storm", fork_storm},
+    {"attach_race", attach_race},
     {"daemonise", daemonise},
     {"exec_closes_files", exec_closes_files},
     {"signal_storm", signal_storm},
@@ -484,6 +543,7 @@ int main(int argc, char **argv)
     TEST(vfork_exec_and_posix_spawn_work);
     TEST(a_hundred_generations_of_fork_add_nothing_up);
     TEST(forks_from_many_threads_survive);
+    TEST(threads_that_race_to_attach_share_one_slot);
     TEST(a_daemon_that_closes_all_files_keeps_its_new_ones);
     TEST(exec_inherits_no_descriptor);
     TEST(signals_interrupt_nothing_and_stay_the_programs);

@@ -5,6 +5,7 @@
 #include "local/paths.h"
 
 #include <errno.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -86,9 +87,23 @@ static bool create(const char *path, int mode, const char *variable, GError **er
     return false;
 }
 
+static bool is_inside(const char *path, const char *folder)
+{
+    size_t n = strlen(folder);
+    return strncmp(path, folder, n) == 0 && (path[n] == '/' || path[n] == '\0');
+}
+
 bool paths_create(const struct paths *p, GError **error)
 {
     static const char *const below[] = {"slices", "board", NULL};
+    /* Slices get a cover over each: one must not hide the other. */
+    if (is_inside(p->state, p->runtime) || is_inside(p->runtime, p->state)) {
+        g_set_error(
+            error, STATUS_ERROR, STATUS_CONFIG,
+            "HAMI_STATE_DIR %s and HAMI_RUNTIME_DIR %s lie in one another; choose folders side by side",
+            p->state, p->runtime);
+        return false;
+    }
     if (!create(p->state, 0700, "HAMI_STATE_DIR", error))
         return false;
     for (int i = 0; below[i]; i++) {

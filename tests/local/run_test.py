@@ -142,6 +142,12 @@ def _(w):
     assert r.returncode == 72 and "split_count" in r.stderr, r
 
 
+@test("state and runtime folders must not lie in one another")
+def _(w):
+    r = w.call("ps", env={"HAMI_RUNTIME_DIR": w.path("state", "run")})
+    assert r.returncode == 72 and "side by side" in r.stderr, r
+
+
 @test("a name is unique among running slices")
 def _(w):
     p = w.hold("--name", "one", "--mem", "1G")

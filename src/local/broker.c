@@ -114,14 +114,6 @@ static void clean_up(struct broker *b, const struct ledger_slice *s)
     files_remove(b->paths, s->id);
 }
 
-static bool is_live(GArray *slices, const char *id)
-{
-    for (guint i = 0; i < slices->len; i++)
-        if (strcmp(g_array_index(slices, struct ledger_slice, i).id, id) == 0)
-            return true;
-    return false;
-}
-
 static bool holds_card(GArray *slices, const char *uuid)
 {
     for (guint i = 0; i < slices->len; i++) {
@@ -133,15 +125,34 @@ static bool holds_card(GArray *slices, const char *uuid)
     return false;
 }
 
-/* Control groups of ended slices that are still there. */
+static bool is_live(GArray *slices, const char *id)
+{
+    for (guint i = 0; i < slices->len; i++)
+        if (strcmp(g_array_index(slices, struct ledger_slice, i).id, id) == 0)
+            return true;
+    return false;
+}
+
+char *broker_cgroup_base(const struct paths *p)
+{
+    return p->own_state ? g_strdup_printf("hami-%08x", g_str_hash(p->state)) : g_strdup("hami");
+}
+
+/* Empty control groups below ours that no live slice owns. */
 static bool sweep_groups(struct broker *b, GError **error)
 {
-    g_autoptr(GArray) slices = ledger_slices(b->ledger, false, error);
-    for (guint i = 0; slices && i < slices->len; i++) {
-        struct ledger_slice *s = &g_array_index(slices, struct ledger_slice, i);
-        if (s->state == LEDGER_ENDED && s->cgroup[0] && g_file_test(s->cgroup, G_FILE_TEST_IS_DIR))
-            cgroup_remove(s->cgroup);
+    g_autoptr(GArray) slices = ledger_slices(b->ledger, true, error);
+    g_autofree char *mount = slices && b->paths->root ? cgroup_mount() : NULL;
+    g_autofree char *base = broker_cgroup_base(b->paths);
+    g_autofree char *folder = mount ? g_build_filename(mount, base, NULL) : NULL;
+    g_autoptr(GDir) dir = folder ? g_dir_open(folder, 0, NULL) : NULL;
+    for (const char *name; dir && (name = g_dir_read_name(dir));) {
+        g_autofree char *path = g_build_filename(folder, name, NULL);
+        if (g_file_test(path, G_FILE_TEST_IS_DIR) && !is_live(slices, name) && !cgroup_populated(path))
+            cgroup_remove(path);
     }
+    if (folder)
+        rmdir(folder); /* does nothing while it has children */
     return slices != NULL;
 }
 

@@ -38,6 +38,10 @@ struct broker_request {
     bool oversubscribe;
 };
 
+/* Name of the control group that ours lie in. Brokers with other state folders
+ * have their own beside it. Caller frees. */
+char *broker_cgroup_base(const struct paths *p);
+
 /* The driver of a machine; sim_state as in the request. */
 struct driver_source broker_source(const struct broker *b, const char *machine, const char *sim_state);
 

@@ -96,12 +96,6 @@ static int reserve(struct broker *b, const struct launch *l, struct ledger_slice
 
 /* ---- preparing --------------------------------------------------------- */
 
-/* Control groups of brokers with other state folders lie beside ours. */
-static char *cgroup_base(const struct paths *p)
-{
-    return p->own_state ? g_strdup_printf("hami-%08x", g_str_hash(p->state)) : g_strdup("hami");
-}
-
 static bool set_wall(struct broker *b, struct ledger_slice *s)
 {
     g_autoptr(GError) problem = NULL;
@@ -118,7 +112,7 @@ static bool prepare(struct broker *b, struct ledger_slice *s, GError **error)
     g_autoptr(GError) problem = NULL;
     s->protected = b->settings->protect && jail_possible();
     if (b->paths->root) {
-        g_autofree char *base = cgroup_base(b->paths);
+        g_autofree char *base = broker_cgroup_base(b->paths);
         g_autofree char *cgroup = cgroup_create(base, s->id, &problem);
         g_strlcpy(s->cgroup, cgroup ? cgroup : "", sizeof s->cgroup);
     }

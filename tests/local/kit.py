@@ -90,8 +90,15 @@ class World:
         found = [os.path.join("run", d, n) for d in ("slices", "board") for n in os.listdir(self.path("run", d))]
         mount = cgroup_mount()
         if mount:
-            found += [c for c in self.groups() if os.path.isdir(c)]
+            found += [self.base_group()] if os.path.isdir(self.base_group()) else []
         return found
+
+    def base_group(self):
+        """Where this world's control groups lie: named after a hash of the state folder (g_str_hash)."""
+        h = 5381
+        for c in self.path("state").encode():
+            h = (h * 33 + c) & 0xffffffff
+        return os.path.join(cgroup_mount(), f"hami-{h:08x}")
 
     def groups(self):
         """Control groups of this world's slices, running or ended."""

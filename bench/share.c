@@ -19,6 +19,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -291,6 +292,7 @@ static pid_t start(unsigned i, const struct tenant *t)
     if (pid != 0)
         return pid;
     prctl(PR_SET_PDEATHSIG, SIGKILL);
+    setpriority(PRIO_PROCESS, 0, -15); /* where permitted: other programs' bursts are not our subject */
     snprintf(path, sizeof path, "%s/sim", build);
     setenv("LD_LIBRARY_PATH", path, 1);
     snprintf(path, sizeof path, "%s/libvgpu.so", build);

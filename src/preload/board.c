@@ -8,6 +8,7 @@
 #include <stddef.h>
 
 #define LAG_MAX_NS UINT64_C(50000000)     /* how far behind a newcomer starts */
+#define EXTEND_MAX_NS UINT64_C(200000000) /* longest turn by extension */
 #define FOREIGN_MAX_NS UINT64_C(20000000) /* longest stretch believed to be the previous holder's */
 
 static uint64_t load(const _Atomic uint64_t *word)
@@ -151,6 +152,7 @@ static bool take(struct board_seat *seat, uint64_t turn, uint64_t now)
         return false;
     seat->sequence = sequence;
     seat->held_ns = now;
+    seat->taken_ns = now;
     seat->foreign_ns = board_foreign_end(seat, sequence, now);
     store(&seat->board->idle_ns, 0);
     store(&seat->board->lease_ns, now + 5000000);
@@ -223,14 +225,33 @@ void board_busy(struct board_seat *seat)
         store(&seat->board->idle_ns, 0);
 }
 
+static void add_used(struct board_seat *seat, uint64_t until)
+{
+    uint64_t held = until > seat->held_ns ? until - seat->held_ns : 0;
+    atomic_fetch_add(&mine(seat)->used_ns, held * 100 / (seat->weight ? seat->weight : 1));
+}
+
+bool board_extend(struct board_seat *seat, uint64_t now)
+{
+    if (!board_holds(seat) || now - seat->taken_ns > EXTEND_MAX_NS)
+        return false;
+    uint64_t before = load(&mine(seat)->used_ns);
+    add_used(seat, now);
+    if (!is_first(seat, now)) {
+        store(&mine(seat)->used_ns, before);
+        return false;
+    }
+    seat->held_ns = now;
+    return true;
+}
+
 void board_release(struct board_seat *seat, uint64_t now, uint64_t drained_ns)
 {
     uint64_t sequence = seat->sequence, turn = sequence << 8 | (uint64_t)(seat->member + 1);
     if (sequence == 0 || seat->member < 0)
         return;
     seat->sequence = 0;
-    uint64_t held = drained_ns > seat->held_ns ? drained_ns - seat->held_ns : 0;
-    atomic_fetch_add(&mine(seat)->used_ns, held * 100 / (seat->weight ? seat->weight : 1));
+    add_used(seat, drained_ns);
     store(&mine(seat)->work_ns, now);
     if (load(&seat->board->turn) != turn)
         return;
@@ -300,7 +321,7 @@ uint32_t board_left_over(const struct board_seat *seat, uint64_t now, uint64_t w
         unlimited += percent == 0;
     }
     /* a little less, so that hand-overs do not come out of the shares */
-    return (uint32_t)((taken < 87 ? 97 - taken : 10) / unlimited);
+    return (uint32_t)((taken < 82 ? 92 - taken : 10) / unlimited);
 }
 
 uint32_t board_holder_pid(const struct board_seat *seat)

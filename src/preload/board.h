@@ -68,6 +68,7 @@ struct board_seat {
     uint32_t percent;   /* share it is limited to; 0 = not limited */
     uint64_t sequence;  /* of the turn we hold; 0 = none */
     uint64_t held_ns;   /* since when */
+    uint64_t taken_ns;  /* the same, before it was extended */
     uint64_t seen_turn; /* another holder's turn word, and since when we see it */
     uint64_t seen_since_ns;
     uint64_t foreign_ns; /* predicted end of the work before our turn; 0 = none */
@@ -93,6 +94,10 @@ void board_renew(struct board_seat *seat, uint64_t now, uint64_t until_ns);
 /* The holder has nothing in flight (idle) or again has something. */
 void board_idle(struct board_seat *seat, uint64_t now);
 void board_busy(struct board_seat *seat);
+
+/* The turn lasted long enough while others wait, but we would be next again:
+ * it goes on without draining. False: somebody else is first. */
+bool board_extend(struct board_seat *seat, uint64_t now);
 
 /* Gives the turn back; the device will be free at drained_ns. */
 void board_release(struct board_seat *seat, uint64_t now, uint64_t drained_ns);

@@ -34,11 +34,14 @@
 #include "preload/turn.h"
 
 #define MS UINT64_C(1000000)
-#define CHUNK_NS LANE_CHUNK_NS         /* credit taken at once */
-#define CHUNK_MIN_NS INT64_C(20000)    /* below, every launch is measured by itself */
-#define GRANT_NS INT64_C(250000)       /* tokens that must be there before a grant */
-#define PIPE_NS INT64_C(2000000)       /* estimated work in flight */
-#define PIPE_BATCHES 2                 /* ... however long they are */
+#define CHUNK_NS LANE_CHUNK_NS      /* credit taken at once */
+#define CHUNK_MIN_NS INT64_C(20000) /* below, every launch is measured by itself */
+#define GRANT_NS INT64_C(250000)    /* tokens that must be there before a grant */
+#define PIPE_NS INT64_C(2000000)    /* estimated work in flight */
+#define PIPE_ALONE_NS                                                                                        \
+    INT64_C(6000000)   /* ... when nobody waits: a host that is slow to wake us must not let the device idle \
+                        */
+#define PIPE_BATCHES 2 /* ... however long they are */
 #define OPEN_NS INT64_C(1000000)       /* tokens that all devices of a group must have to open */
 #define STEP_NS (500 * UINT64_C(1000)) /* how often a closed one looks at the others */
 #define LOOK_NS (50 * MS)              /* a live change is seen within this */
@@ -181,8 +184,9 @@ static enum verdict consider(struct request *r, const struct turn_limit *limit, 
         return WAIT_TOKENS;
     }
     int64_t wanted = r->price_ns > r->lane->chunk_ns ? r->price_ns : r->lane->chunk_ns;
+    int64_t pipe = turn_is_wanted(card, now) ? PIPE_NS : PIPE_ALONE_NS;
     if (atomic_load_explicit(&card->closed, memory_order_relaxed) >= PIPE_BATCHES && next != UINT64_MAX &&
-        inflight + (wanted < CHUNK_NS ? wanted : CHUNK_NS) > PIPE_NS) {
+        inflight + (wanted < CHUNK_NS ? wanted : CHUNK_NS) > pipe) {
         *ret_due = next;
         return WAIT_ROOM;
     }

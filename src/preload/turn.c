@@ -298,6 +298,8 @@ bool turn_have(struct card *card, const struct turn_limit *limit, uint64_t now, 
         uint64_t until = measure_busy_until(card);
         bool over =
             (until > now ? until : now) - card->seat.held_ns >= TURN_NS && board_wanted(&card->seat, now);
+        if (over && board_extend(&card->seat, now))
+            over = false;
         if (over && !end_turn(card, now, ret_due))
             return false;
         if (!over)
@@ -327,6 +329,11 @@ void turn_offer(struct card *card, bool tokens_short, uint64_t now, uint64_t *du
         return;
     if (!end_turn(card, now, &at) && at < *due)
         *due = at;
+}
+
+bool turn_is_wanted(const struct card *card, uint64_t now)
+{
+    return card->seat.board && card->seat.member >= 0 && board_wanted(&card->seat, now);
 }
 
 void turn_idle(struct card *card)

@@ -190,6 +190,24 @@ static void holder_is_passed_over_after_lease_idleness_or_death(void)
     }
 }
 
+static void turn_goes_on_only_while_its_holder_would_be_next(void)
+{
+    struct board *board = g_new0(struct board, 1);
+    struct board_seat a = seat_at(board, 1, 80), b = seat_at(board, 2, 20);
+    uint64_t due, now = S;
+    unsigned extended = 0;
+    g_assert_true(board_sit(&a, now) && board_sit(&b, now) && board_try(&b, now, false, &due));
+    board_release(&b, now + 8 * MS, now + 8 * MS);
+    now += 8 * MS;
+    g_assert_true(board_try(&a, now, false, &due));
+    board_renew(&a, now, now + 400 * MS);
+    g_assert_false(board_try(&b, now, false, &due));
+    for (now += 8 * MS; board_extend(&a, now); now += 8 * MS, extended++)
+        board_try(&b, now + 1, false, &due);
+    g_assert_cmpuint(extended, ==, 4); /* 80 to 20: four turns for one, and the tie goes to the first seat */
+    g_free(board);
+}
+
 static void full_board_refuses_and_silent_seats_are_taken(void)
 {
     struct board *board = g_new0(struct board, 1);
@@ -251,6 +269,7 @@ int main(int argc, char **argv)
     TEST(full_price_table_still_answers);
     TEST(turn_goes_to_one_and_comes_back);
     TEST(holder_is_passed_over_after_lease_idleness_or_death);
+    TEST(turn_goes_on_only_while_its_holder_would_be_next);
     TEST(full_board_refuses_and_silent_seats_are_taken);
     TEST(noise_never_keeps_the_turn_away_for_a_second);
     return g_test_run();

@@ -25,7 +25,6 @@
 #include <unistd.h>
 
 #include "preload/elf_find.h"
-#include "preload/hook.h"
 #include "preload/loader.h"
 
 #if defined(__x86_64__)
@@ -34,9 +33,9 @@
 #define IS_SLOT(type) ((type) == R_AARCH64_JUMP_SLOT || (type) == R_AARCH64_GLOB_DAT)
 #endif
 
-HOOK void *dlsym(void *handle, const char *name);
-HOOK void *dlvsym(void *handle, const char *name, const char *version);
-extern HOOK void *our_dlopen(const char *file, int flags) __asm__("dlopen");
+/* Ours, as dlsym and dlvsym of <dlfcn.h> are: -Bsymbolic binds them here. The
+ * name dlopen itself stands for the C library's in this library (glibc.h). */
+extern void *our_dlopen(const char *file, int flags) __asm__("dlopen");
 
 /* What of an object's dynamic section is needed here. */
 struct object {

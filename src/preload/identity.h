@@ -21,6 +21,6 @@ struct identity_look {
     unsigned pids[128];
 };
 void identity_before_context(struct identity_look *look, unsigned d);
-void identity_after_context(const struct identity_look *look, unsigned d);
+void identity_after_context(const struct identity_look *before, unsigned d);
 
 #endif

@@ -8,7 +8,7 @@
 
 enum log_level { LOG_ERROR = 0, LOG_WARN = 2, LOG_INFO = 3, LOG_DEBUG = 4 };
 
-__attribute__((format(printf, 4, 5))) void log_line(enum log_level level, const char *file, int line,
+__attribute__((format(printf, 4, 5))) void log_line(enum log_level level, const char *file, int number,
                                                     const char *format, ...);
 
 #define log_error(...) log_line(LOG_ERROR, __FILE_NAME__, __LINE__, __VA_ARGS__)

@@ -144,7 +144,7 @@ static int device_unlisted(const char *uuid)
     if (slice.has_grant)
         return slice.denied;
     struct region_base *base = slice.region.base;
-    uint64_t n = __atomic_load_n(&base->device_num, __ATOMIC_RELAXED);
+    uint64_t n = base ? __atomic_load_n(&base->device_num, __ATOMIC_RELAXED) : REGION_DEVICES;
     if (n >= REGION_DEVICES ||
         !__atomic_compare_exchange_n(&base->device_num, &n, n + 1, false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED))
         return -1;

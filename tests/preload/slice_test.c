@@ -579,93 +579,6 @@ static void setuid_programs_are_passed_through(void)
     }
 }
 
-/* ---- the driver comes, goes and has many cards ---- */
-
-static void more_cards_than_a_region_counts_do_no_harm(void)
-{
-    struct kit *kit = kit_new(NULL);
-    g_autofree char *driver =
-        g_build_filename(g_getenv("HAMI_BUILD"), "tests/preload/libold_driver.so", NULL);
-    g_autofree char *link = kit_path(kit, "libcuda.so.1");
-    g_assert_cmpint(symlink(driver, link), ==, 0);
-    kit_env(kit, "LD_LIBRARY_PATH", "%s", kit_dir(kit));
-    kit_env(kit, "OLD_DRIVER_CARDS", "40");
-    kit_env(kit, "CUDA_DEVICE_MEMORY_LIMIT", "1G");
-    g_free(kit_run(kit, "nothing", NULL));
-    static struct region_view view;
-    g_assert_cmpint(region_read(kit_region(kit), &view), ==, 0);
-    g_assert_cmpuint(view.n_devices, ==, REGION_DEVICES);
-    g_assert_cmpuint(view.limit[REGION_DEVICES - 1], ==, GIB);
-    kit_free(kit);
-}
-
-/* The driver is not ready at first (no such profile), and ready later. */
-static int init_late(int argc, char **argv)
-{
-    (void)argc, (void)argv;
-    g_autofree char *profile = g_strdup(g_getenv("HAMI_SIM"));
-    g_setenv("HAMI_SIM", "no-such-profile", TRUE);
-    for (int i = 0; i < 3; i++)
-        if (kit_cuda()->cuInit(0) == CUDA_SUCCESS)
-            return 1;
-    g_setenv("HAMI_SIM", profile, TRUE);
-    return totals(0, NULL);
-}
-
-static void init_that_fails_and_later_succeeds_attaches_then(void)
-{
-    struct kit *kit = kit_new(NULL);
-    kit_env(kit, "CUDA_DEVICE_MEMORY_LIMIT", "3G");
-    struct kit_process *p = kit_start(kit, "init_late", NULL);
-    g_autofree char *out = NULL;
-    g_assert_cmpint(kit_finish(p, &out, NULL), ==, 0);
-    g_assert_cmpstr(out, ==, "0 3072\n");
-    kit_free(kit);
-}
-
-static int unload(int argc, char **argv)
-{
-    (void)argc, (void)argv;
-    for (int i = 0; i < 5; i++) {
-        void *driver = dlopen("libcuda.so.1", RTLD_NOW);
-        CUresult (*init)(unsigned) = (CUresult(*)(unsigned))dlsym(driver, "cuInit");
-        if (!init || init(0) != CUDA_SUCCESS || dlclose(driver) != 0)
-            return 1;
-    }
-    return totals(0, NULL);
-}
-
-static void driver_may_be_closed_and_opened_again(void)
-{
-    struct kit *kit = kit_new(NULL);
-    kit_env(kit, "CUDA_DEVICE_MEMORY_LIMIT", "3G");
-    g_autofree char *out = kit_run(kit, "unload", NULL);
-    g_assert_cmpstr(out, ==, "0 3072\n");
-    kit_free(kit);
-}
-
-static int reset_loop(int argc, char **argv)
-{
-    (void)argc, (void)argv;
-    const struct real_cuda *cu = kit_cuda();
-    for (int i = 0; i < 20; i++) {
-        CUdeviceptr p;
-        kit_context(0);
-        if (cu->cuMemAlloc_v2(&p, 1500 * MIB) != CUDA_SUCCESS ||
-            cu->cuDevicePrimaryCtxReset_v2(0) != CUDA_SUCCESS)
-            return 1;
-    }
-    return 0;
-}
-
-static void device_resets_give_everything_back(void)
-{
-    struct kit *kit = kit_new(NULL);
-    kit_env(kit, "CUDA_DEVICE_MEMORY_LIMIT", "2G");
-    g_free(kit_run(kit, "reset_loop", NULL));
-    kit_free(kit);
-}
-
 static const struct kit_body bodies[] = {
     {"totals", totals},
     {"allocate", allocate},
@@ -673,9 +586,6 @@ static const struct kit_body bodies[] = {
     {"nothing", nothing},
     {"broker", broker},
     {"tell_hostpid", tell_hostpid},
-    {"init_late", init_late},
-    {"unload", unload},
-    {"reset_loop", reset_loop},
     {0},
 };
 
@@ -709,9 +619,5 @@ int main(int argc, char **argv)
     TEST(unusable_region_file_means_local_enforcement_and_one_line);
     TEST(log_level_and_its_nonsense_do_no_harm);
     TEST(setuid_programs_are_passed_through);
-    TEST(more_cards_than_a_region_counts_do_no_harm);
-    TEST(init_that_fails_and_later_succeeds_attaches_then);
-    TEST(driver_may_be_closed_and_opened_again);
-    TEST(device_resets_give_everything_back);
     return g_test_run();
 }

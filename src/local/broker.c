@@ -365,12 +365,11 @@ static void fill_slice(const struct broker *b, const struct broker_request *r, c
 
 static bool insert(struct broker *b, const struct ledger_slice *s, GError **error)
 {
-    char text[QUANTITY_TEXT];
+    char text[QUANTITY_TEXT], share[QUANTITY_TEXT];
     return ledger_insert(b->ledger, s, error) &&
-           ledger_event(b->ledger, s->id, "reserved", error, "%u card%s, %s and %u %% of each: %s",
-                        s->n_shares, s->n_shares == 1 ? "" : "s",
-                        quantity_format_bytes(s->shares[0].mem_bytes, text), s->shares[0].cores_pct,
-                        s->command) &&
+           ledger_event(b->ledger, s->id, "reserved", error, "%u card%s, %s%s of each: %s", s->n_shares,
+                        s->n_shares == 1 ? "" : "s", quantity_format_bytes(s->shares[0].mem_bytes, text),
+                        quantity_format_share(s->shares[0].cores_pct, share), s->command) &&
            ledger_commit(b->ledger, error);
 }
 

@@ -124,14 +124,14 @@ static bool check_use(struct broker *b, const struct ledger_slice *s, const stru
 
 static bool commit(struct broker *b, const struct ledger_slice *s, const char *kind, GError **error)
 {
-    char text[QUANTITY_TEXT];
+    char text[QUANTITY_TEXT], share[QUANTITY_TEXT];
     bool done =
         ledger_update(b->ledger, s, error) &&
-        (!kind || ledger_event(b->ledger, s->id, kind, error, "%s and %u %% of each card%s",
+        (!kind || ledger_event(b->ledger, s->id, kind, error, "%s%s of each card%s",
                                quantity_format_bytes(s->shares[0].pending_bytes ? s->shares[0].pending_bytes
                                                                                 : s->shares[0].mem_bytes,
                                                      text),
-                               s->shares[0].cores_pct,
+                               quantity_format_share(s->shares[0].cores_pct, share),
                                s->shares[0].pending_bytes ? ", memory once it is free" : "")) &&
         ledger_commit(b->ledger, error);
     if (!done)

@@ -108,6 +108,8 @@ const char *quantity_parse_mem(const char *text, struct quantity_mem *ret)
     }
     uint64_t bytes;
     const char *why = quantity_parse_bytes(text, &bytes);
+    if (!why && bytes < QUANTITY_MIB)
+        why = "is less than 1 MiB (a number without a unit is bytes)";
     if (!why)
         *ret = (struct quantity_mem){.bytes = bytes};
     return why;
@@ -221,5 +223,13 @@ const char *quantity_format_flag(uint64_t bytes, char buf[QUANTITY_TEXT])
         snprintf(buf, QUANTITY_TEXT, "%" PRIu64, bytes);
     else
         snprintf(buf, QUANTITY_TEXT, "%" PRIu64 "%c", bytes >> (10 * unit), letters[unit]);
+    return buf;
+}
+
+const char *quantity_format_share(uint32_t cores_pct, char buf[QUANTITY_TEXT])
+{
+    buf[0] = '\0';
+    if (cores_pct)
+        snprintf(buf, QUANTITY_TEXT, " and %u %%", cores_pct);
     return buf;
 }

@@ -20,10 +20,11 @@ struct quantity_mem {
 };
 
 /* "8G", "1.5GiB", "8192m", "8589934592", "30%". Suffixes are binary, case does
- * not matter, a bare number is bytes. NULL on success, else why not. */
+ * not matter, a bare number is bytes; less than 1 MiB is taken for a forgotten
+ * unit and refused. NULL on success, else why not. */
 const char *quantity_parse_mem(const char *text, struct quantity_mem *ret);
 
-/* As above without percent. */
+/* As above without percent and of any size. */
 const char *quantity_parse_bytes(const char *text, uint64_t *ret);
 
 /* "30" or "30%": 1 to 100. */
@@ -48,5 +49,8 @@ const char *quantity_format_bytes(uint64_t bytes, char buf[QUANTITY_TEXT]);
 
 /* As a flag's value that parses back to the same bytes: "8G", "512M", "17". */
 const char *quantity_format_flag(uint64_t bytes, char buf[QUANTITY_TEXT]);
+
+/* Goes behind an amount of memory: " and 30 %", or nothing without a compute limit (0). */
+const char *quantity_format_share(uint32_t cores_pct, char buf[QUANTITY_TEXT]);
 
 #endif

@@ -133,6 +133,13 @@ static void test_memory_is_bytes_or_percent(void)
     g_assert_nonnull(quantity_parse_mem("101%", &m));
     g_assert_nonnull(quantity_parse_mem("1.5%", &m));
     g_assert_nonnull(quantity_parse_mem("-5%", &m));
+    g_assert_cmpstr(quantity_parse_mem("1M", &m), ==, NULL);
+    g_assert_cmpuint(m.bytes, ==, QUANTITY_MIB);
+    char text[QUANTITY_TEXT];
+    g_assert_cmpstr(quantity_format_share(30, text), ==, " and 30 %");
+    g_assert_cmpstr(quantity_format_share(0, text), ==, "");
+    g_assert_nonnull(quantity_parse_mem("8", &m)); /* a forgotten unit */
+    g_assert_nonnull(quantity_parse_mem("1023K", &m));
 }
 
 static void test_lists(void)

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "cli/cli.h"
+#include "cli/sim.h"
 #include "local/doctor.h"
 
 static bool as_json;
@@ -51,6 +52,8 @@ static int run(int argc, char **argv)
     int worst = DOCTOR_NOTE;
     if (argc > 1)
         return cli_usage(v, "takes one slice at most");
+    if (simulated && !sim_profile_known(v, simulated))
+        return STATUS_USAGE;
     g_autoptr(Broker) b = broker_open(&error);
     g_autofree char *machine = simulated ? broker_machine(simulated) : NULL;
     g_autoptr(GArray) rows = b ? doctor_examine(b, argc ? argv[0] : NULL, machine, &error) : NULL;

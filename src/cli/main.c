@@ -27,6 +27,10 @@ static int unknown_verb(const char *word)
     const char *names[G_N_ELEMENTS(verbs)] = {0};
     for (int i = 0; verbs[i]; i++)
         names[i] = verbs[i]->name;
+    if (*word == '-')
+        return cli_usage(
+            NULL, "unknown flag %s; a verb comes first: hami VERB [FLAGS]; `hami help` lists the verbs",
+            word);
     const char *near = words_nearest(word, names);
     return cli_usage(NULL, "unknown verb \"%s\"%s%s%s; `hami help` lists them", word,
                      near ? ", did you mean \"" : "", near ? near : "", near ? "\"?" : "");

@@ -41,7 +41,7 @@ static void print_slice(const struct view_slice *v)
         s->shares[0].cores_pct ? g_strdup_printf("%u%%", s->shares[0].cores_pct) : g_strdup("-");
     guint64 end = s->state == LEDGER_ENDED ? s->ended_ms : now_ms;
     g_autofree char *age = cli_duration(end > s->created_ms ? end - s->created_ms : 0);
-    printf("%-8s  %-12.12s  %-10s  %5u  %-21s  %5s  %5u  %-9s  %s\n", s->id, s->name[0] ? s->name : "-",
+    printf("%-8s  %-12.12s  %-11s  %5u  %-21s  %5s  %5u  %-9s  %s\n", s->id, s->name[0] ? s->name : "-",
            state, s->n_shares, memory, cores, v->region ? v->region->n_processes : 0, age, s->command);
 }
 
@@ -58,7 +58,7 @@ static int run(int argc, char **argv)
         return cli_fail(v, error);
     json_t *list = json_array();
     if (!as_json)
-        printf("%-8s  %-12s  %-10s  %5s  %-21s  %5s  %5s  %-9s  %s\n", "ID", "NAME", "STATE", "CARDS",
+        printf("%-8s  %-12s  %-11s  %5s  %-21s  %5s  %5s  %-9s  %s\n", "ID", "NAME", "STATE", "CARDS",
                "MEMORY", "CORES", "PROCS", "AGE", "COMMAND");
     for (guint i = 0; i < views->len; i++) {
         if (as_json)

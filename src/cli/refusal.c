@@ -6,6 +6,24 @@
 
 #include <stdio.h>
 
+static void append_list(GString *s, const char *flag, const char *list)
+{
+    if (list)
+        g_string_append_printf(s, "%s %s ", flag, list);
+}
+
+/* "the same without --type and --uuid": those that were given. */
+static char *without_lists(const struct request *r)
+{
+    g_autoptr(GString) s = g_string_new("the same without");
+    const char *lists[] = {r->use_types, r->not_types, r->use_uuids, r->not_uuids};
+    static const char *const flags[] = {"--type", "--not-type", "--uuid", "--not-uuid"};
+    for (gsize i = 0, n = 0; i < G_N_ELEMENTS(lists); i++)
+        if (lists[i])
+            g_string_append_printf(s, "%s %s", n++ ? " and" : "", flags[i]);
+    return g_strdup(s->str);
+}
+
 static char *asked_for(const struct request *r)
 {
     char text[QUANTITY_TEXT];
@@ -20,12 +38,16 @@ static char *asked_for(const struct request *r)
         g_string_append_printf(s, "--cores %u ", r->cores_pct);
     if (r->exclusive)
         g_string_append(s, "--exclusive ");
+    append_list(s, "--type", r->use_types);
+    append_list(s, "--not-type", r->not_types);
+    append_list(s, "--uuid", r->use_uuids);
+    append_list(s, "--not-uuid", r->not_uuids);
     g_string_truncate(s, s->len - 1);
     return g_string_free(s, FALSE);
 }
 
 /* What would fit, as the flag to give. NULL when nothing would. */
-static char *proposal(const struct sched_explanation *why)
+static char *proposal(const struct request *r, const struct sched_explanation *why)
 {
     char text[QUANTITY_TEXT];
     switch (why->kind) {
@@ -43,7 +65,7 @@ static char *proposal(const struct sched_explanation *why)
     case SCHED_CHANGE_SHARED:
         return g_strdup("the same without --exclusive");
     case SCHED_CHANGE_LISTS:
-        return g_strdup("the same without --type, --uuid, --not-type and --not-uuid");
+        return without_lists(r);
     default:
         return NULL;
     }
@@ -64,7 +86,7 @@ void refusal_print(const struct verb *v, const struct request *r, const struct l
     const struct sched_explanation *why = &refusal->why;
     const struct sched_reason_words *words = sched_reason_words(why->reason);
     g_autofree char *asked = asked_for(r);
-    g_autofree char *fits = proposal(why);
+    g_autofree char *fits = proposal(r, why);
     fprintf(stderr, "hami %s: %s: %s (%s)\n", v->name, asked, words->text, words->code);
     for (uint32_t i = 0; i < refusal->set.n; i++)
         print_card(&refusal->set.devices[i], &why->cards[i]);
@@ -79,7 +101,7 @@ json_t *refusal_json(const struct request *r, const struct launch_refusal *refus
     const struct sched_explanation *why = &refusal->why;
     const struct sched_reason_words *words = sched_reason_words(why->reason);
     g_autofree char *asked = asked_for(r);
-    g_autofree char *fits = proposal(why);
+    g_autofree char *fits = proposal(r, why);
     json_t *cards = json_array();
     for (uint32_t i = 0; i < refusal->set.n; i++) {
         const struct device *d = &refusal->set.devices[i];

@@ -7,6 +7,7 @@
 
 #include "cli/cli.h"
 #include "cli/refusal.h"
+#include "cli/sim.h"
 #include "local/launch.h"
 
 static const char *gpus, *mem, *cores, *policy, *types, *uuids, *not_types, *not_uuids, *priority,
@@ -36,9 +37,12 @@ static const struct cli_option options[] = {
     {0},
 };
 
+/* An example that starts with = is of a flag whose value stands behind one. */
 static bool wrong(const char *flag, const char *value, const char *why, const char *example)
 {
-    cli_usage(cli_verb("run"), "--%s %s: %s; for example --%s %s", flag, value, why, flag, example);
+    const char *between = *example == '=' ? "=" : " ";
+    cli_usage(cli_verb("run"), "--%s%s%s: %s; for example --%s%s%s", flag, between, value, why, flag,
+              *example == '=' ? "" : " ", example);
     return false;
 }
 
@@ -119,11 +123,13 @@ static int run(int argc, char **argv)
     const struct verb *v = cli_verb("run");
     if (argc == 0)
         return cli_usage(v, "no command; for example: hami run --mem 8G --cores 30 -- python train.py");
+    if (simulated && !sim_profile_known(v, simulated))
+        return STATUS_USAGE;
     g_autoptr(Broker) b = broker_open(&error);
     if (!b)
         return cli_fail(v, error);
     g_autofree char *machine = simulated ? broker_machine(simulated) : NULL;
-    g_autofree char *sim_state = simulated ? broker_sim_state(machine) : NULL;
+    g_autofree char *state_file = simulated ? broker_sim_state(machine) : NULL;
     g_autofree char *command = g_strjoinv(" ", argv);
     g_strdelimit(command, "\n\r\t", ' ');
     struct launch l = {.argv = argv, .detach = detach, .quiet = quiet};
@@ -133,7 +139,7 @@ static int run(int argc, char **argv)
                     .cores_pct = b->settings->cores_pct,
                     .policy = b->settings->policy},
         .machine = machine,
-        .sim_state = sim_state,
+        .sim_state = state_file,
         .command = command,
         .core_policy = b->settings->core_policy,
         .oversubscribe = oversubscribe,
@@ -159,7 +165,7 @@ const struct verb verb_run = {
             "library are read-only; otherwise a program that clears its environment is not limited.",
     .examples = "hami run --mem 8G --cores 30 -- python train.py\n"
                 "hami run --gpus 2 --mem 50% --policy topology -- torchrun job.py\n"
-                "hami run --sim 2xa100-40g --mem 4G -- nvidia-smi\n"
+                "hami run --sim 2xa100-40g --mem 4G -- ./program\n"
                 "hami run --wait=5m --name trainer --exclusive -- ./train\n"
                 "id=$(hami run --detach --mem 2G -- ./serve); hami stop $id",
     .options = options,

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "base/words.h"
+#include "local/view.h"
 
 const char *sim_chosen_profile, *sim_chosen_state;
 
@@ -19,9 +20,48 @@ static const struct verb *const words[] = {&sim_verb_top, &sim_verb_log, &sim_ve
 
 /* ---- which machine ---- */
 
+bool sim_profile_known(const struct verb *v, const char *profile)
+{
+    g_autofree struct sim_profile *p = g_new0(struct sim_profile, 1);
+    char err[512];
+    if (sim_profile_load(profile, p, err, sizeof err) == 0)
+        return true;
+    cli_usage(v, "--sim %s: %s", profile, g_str_has_prefix(err, "HAMI_SIM: ") ? err + 10 : err);
+    return false;
+}
+
+/* Nothing says which machine is meant: that of the newest slice on one. */
+static void choose_newest(void)
+{
+    g_autoptr(Broker) b = broker_open(NULL);
+    g_autoptr(GPtrArray) views = b ? view_slices(b, false, NULL) : NULL;
+    const struct ledger_slice *newest = NULL;
+    for (guint i = 0; views && i < views->len; i++) {
+        const struct view_slice *v = g_ptr_array_index(views, i);
+        if (v->slice.machine[0] && (!newest || v->slice.created_ms >= newest->created_ms))
+            newest = &v->slice;
+    }
+    if (!newest)
+        return;
+    g_setenv("HAMI_SIM", newest->machine, TRUE);
+    if (newest->sim_state[0])
+        g_setenv("HAMI_SIM_STATE", newest->sim_state, FALSE);
+}
+
+static bool is_chosen(void)
+{
+    const char *profile = g_getenv("HAMI_SIM");
+    return sim_chosen_profile || sim_chosen_state || (profile && *profile) ||
+           access("/etc/hami/sim", R_OK) == 0;
+}
+
 int sim_open(const struct verb *v)
 {
     char err[512];
+    if (sim_chosen_profile && !sim_profile_known(v, sim_chosen_profile))
+        return STATUS_USAGE;
+    if (!is_chosen())
+        choose_newest();
     if (sim_chosen_profile)
         g_setenv("HAMI_SIM", sim_chosen_profile, TRUE);
     if (sim_chosen_state && !sim_chosen_profile && access(sim_chosen_state, F_OK) == 0) {

@@ -17,11 +17,14 @@ extern const char *sim_chosen_profile, *sim_chosen_state;
      0,                                                                                                      \
      CLI_TEXT,                                                                                               \
      "PROFILE",                                                                                              \
-     "this machine (default: $HAMI_SIM, else /etc/hami/sim)",                                                \
+     "this machine (default: $HAMI_SIM, else the newest slice's)",                                           \
      &sim_chosen_profile},                                                                                   \
     {                                                                                                        \
         "state", 0, CLI_TEXT, "FILE", "its state file, when it is not in the usual place", &sim_chosen_state \
     }
+
+/* True when it is a profile; false with all said of what is wrong with it. */
+bool sim_profile_known(const struct verb *v, const char *profile);
 
 /* Maps the chosen machine. STATUS_OK, or the exit status with all said. */
 int sim_open(const struct verb *v);

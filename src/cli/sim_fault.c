@@ -135,8 +135,9 @@ static int run(int argc, char **argv)
         return cli_usage(v, "%s takes no value", f->name);
     if (f && f->value &&
         (argc != 2 || !g_ascii_string_to_unsigned(argv[1], 10, f->min, f->max, &value, NULL)))
-        return cli_usage(v, "%s %s: give %s (%" G_GUINT64_FORMAT " to %" G_GUINT64_FORMAT ")", f->name,
-                         argc > 1 ? argv[1] : "", f->value, (guint64)f->min, (guint64)f->max);
+        return cli_usage(v, "%s%s%s: give %s (%" G_GUINT64_FORMAT " to %" G_GUINT64_FORMAT ")", f->name,
+                         argc > 1 ? " " : "", argc > 1 ? argv[1] : "", f->value, (guint64)f->min,
+                         (guint64)f->max);
     int status = sim_open(v);
     if (status != STATUS_OK)
         return status;

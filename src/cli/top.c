@@ -10,10 +10,12 @@
 #include <unistd.h>
 
 #include "cli/cli.h"
+#include "cli/sim.h"
 #include "cli/top_draw.h"
 
 static bool once, as_json;
 static const char *simulated, *interval;
+static char *machine; /* of --sim */
 
 static const struct cli_option options[] = {
     {"once", '1', CLI_FLAG, NULL, "print once and end", &once},
@@ -40,7 +42,7 @@ static bool look_for_cards(struct broker *b, GError **error)
         broker_discover(b, NULL, NULL, inventory, NULL);
         return true;
     }
-    g_autofree char *machine = broker_machine(simulated);
+    machine = broker_machine(simulated);
     g_autofree char *state = broker_sim_state(machine);
     return broker_discover(b, machine, state, inventory, error);
 }
@@ -63,6 +65,7 @@ static bool show(struct broker *b, GPtrArray *before, GPtrArray *now, bool live,
     g_autoptr(GArray) cards = view_cards(b, before, now, error);
     if (!cards)
         return false;
+    view_drop_idle_machines(cards, machine);
     if (as_json && once)
         return cli_print_json(frame_json(cards, before, now)) == STATUS_OK;
     if (as_json) {
@@ -136,6 +139,8 @@ static int run(int argc, char **argv)
     (void)argv;
     if (argc > 0)
         return cli_usage(v, "takes no argument");
+    if (simulated && !sim_profile_known(v, simulated))
+        return STATUS_USAGE;
     const char *why = interval ? quantity_parse_duration(interval, &interval_ms) : NULL;
     if (why || interval_ms < 50)
         return cli_usage(v, "--interval %s: %s; for example --interval 500ms", interval,
@@ -156,7 +161,7 @@ const struct verb verb_top = {
     .text =
         "Bars show what is used of what is granted; of a card, # is used and + granted to slices. THROTTLED\n"
         "is the part of the time in which launches waited for their share. Press q to end. Without a\n"
-        "terminal it prints once.",
+        "terminal it prints once. A simulated machine is shown while a slice runs on it, or with --sim.",
     .examples = "hami top\nhami top --once\nhami top --once --json | jq '.slices[].shares'\nhami top --json "
                 "--interval 500ms",
     .options = options,

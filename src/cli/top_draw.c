@@ -125,7 +125,8 @@ void top_draw(GString *ret, GArray *cards, GPtrArray *before, GPtrArray *now, un
     for (guint i = 0; i < cards->len; i++)
         draw_card(&p, &g_array_index(cards, struct view_card, i));
     if (cards->len == 0) {
-        g_string_append(ret, "no card is known; `hami doctor` says why");
+        g_string_append(
+            ret, "no card is in sight: `hami doctor` says why; --sim PROFILE shows a simulated machine's");
         end_line(&p);
     }
     end_line(&p);

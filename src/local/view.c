@@ -180,6 +180,25 @@ GArray *view_cards(struct broker *b, GPtrArray *before, GPtrArray *now, GError *
     return cards;
 }
 
+static bool machine_is_used(const GArray *cards, const char *machine)
+{
+    for (guint i = 0; i < cards->len; i++) {
+        const struct view_card *c = &g_array_index(cards, struct view_card, i);
+        if (c->slices && strcmp(c->card.machine, machine) == 0)
+            return true;
+    }
+    return false;
+}
+
+void view_drop_idle_machines(GArray *cards, const char *but)
+{
+    for (guint i = cards->len; i-- > 0;) {
+        const char *machine = g_array_index(cards, struct view_card, i).card.machine;
+        if (*machine && g_strcmp0(machine, but) != 0 && !machine_is_used(cards, machine))
+            g_array_remove_index(cards, i);
+    }
+}
+
 json_t *view_card_json(const struct view_card *c)
 {
     return json_pack("{s:s, s:s, s:s, s:i, s:i, s:b, s:I, s:I, s:I, s:I, s:i, s:i, s:i, s:f}", "uuid",

@@ -41,6 +41,10 @@ struct view_card {
     uint32_t grantable_cores, granted_cores, slices;
     uint32_t busy_permille;
 };
+/* Takes out the cards of simulated machines on which no slice runs, but for
+ * those of one machine (may be NULL). */
+void view_drop_idle_machines(GArray *cards, const char *but);
+
 GArray *view_cards(struct broker *b, GPtrArray *before, GPtrArray *now, GError **error);
 json_t *view_card_json(const struct view_card *c);
 

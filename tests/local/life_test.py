@@ -221,6 +221,18 @@ def _(w):
     assert "ended (0)" in w.call("ps", "--all").stdout
 
 
+@test("top shows a simulated machine while it is used, sim top without a name that of the newest slice")
+def _(w):
+    p = w.hold("--mem", "1G")
+    assert len(w.json("top", "--once", "--json")["cards"]) == 2
+    end(p)
+    assert [c for c in w.json("top", "--once", "--json")["cards"] if c["machine"]] == []
+    assert len(w.json("top", "--once", "--json", "--sim", w.profile)["cards"]) == 2
+    if not os.path.exists("/etc/hami/sim"):
+        r = w.call("sim", "top", "--once")
+        assert r.returncode == 0 and r.stdout.startswith(w.profile), r
+
+
 @test("many runs in a row leave nothing behind")
 def _(w):
     runs = 1000 if os.environ.get("HAMI_TEST_LONG") else 150

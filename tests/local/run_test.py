@@ -26,7 +26,8 @@ def _(w):
 @test("a mistyped verb, flag or value is refused with what was meant")
 def _(w):
     for args, says in ((["rum"], '"run"'), (["run", "--memm", "1G", "true"], "--mem"), (["resize", "x"], "--mem"),
-                       (["run", "--mem", "8X", "true"], "--mem 8X"), (["run", "--mem"], "needs a value"),
+                       (["run", "--mem", "8X", "true"], "--mem 8X"), (["run", "--mem", "8", "true"], "1 MiB"),
+                       (["-v"], "unknown flag -v"), (["run", "--wait=soon", "true"], "for example --wait=30s"), (["run", "--mem"], "needs a value"),
                        (["run", "--cores", "0", "true"], "--cores 0"), (["run", "--cores", "101", "true"], "--cores"),
                        (["run", "--gpus", "0", "true"], "--gpus"), (["run", "--policy", "best", "true"], "spread"),
                        (["run", "--priority", "2", "true"], "--priority"), (["run", "--wait=soon", "true"], "--wait"),
@@ -95,7 +96,11 @@ def _(w):
     r = w.call("run", "--", "true")
     assert r.returncode == 69 and "libnvidia-ml.so.1" in r.stderr and "--sim" in r.stderr, r
     r = w.call("run", "--sim", "/nonexistent.yaml", "--", "true")
-    assert r.returncode == 69, r
+    assert r.returncode == 64 and "--sim /nonexistent.yaml" in r.stderr and "No such file" in r.stderr, r
+    for verb in (["run", "--sim", "nosuch", "--", "true"], ["top", "--sim", "nosuch"], ["doctor", "--sim", "nosuch"],
+                 ["sim", "top", "--sim", "nosuch"]):
+        r = w.call(*verb)
+        assert r.returncode == 64 and "--sim nosuch" in r.stderr and "2xa100-40g" in r.stderr, r
 
 
 @test("several cards are distinct, and lists choose among them")
@@ -108,7 +113,8 @@ def _(w):
     assert w.run("--not-uuid", uuids[0], *show).stdout.strip() == uuids[1]
     assert w.run("--type", "a100", *show).returncode == 0
     assert w.run("--not-type", "a100", *show).returncode == 66
-    assert "without --type" in w.run("--type", "H200", *show).stderr
+    says = w.run("--type", "H200", *show).stderr
+    assert "--mem 1G --type H200:" in says and "would fit now: the same without --type\n" in says, says
 
 
 @test("policies: binpack shares a card, spread takes another")

@@ -172,7 +172,7 @@ static bool try_free(struct board_seat *seat, uint64_t turn, uint64_t now, uint6
     return false;
 }
 
-bool board_try(struct board_seat *seat, uint64_t now, bool holder_is_dead, uint64_t *ret_due)
+static bool try_once(struct board_seat *seat, uint64_t now, bool holder_is_dead, uint64_t *ret_due)
 {
     *ret_due = now + 1000000;
     struct board_member *m = mine(seat);
@@ -196,8 +196,49 @@ bool board_try(struct board_seat *seat, uint64_t now, bool holder_is_dead, uint6
     return false;
 }
 
+/* Each single holder is bounded by passed_over_at(); a row of them, or of false
+ * ones that somebody writes there, is not. An attempt long after the last one
+ * is a new wait: the process was stopped, or had nothing to launch. */
+static bool is_starved(struct board_seat *seat, uint64_t now)
+{
+    if (seat->wait_since_ns == 0 || now - seat->tried_ns > BOARD_STARVE_NS / 2)
+        seat->wait_since_ns = now;
+    seat->tried_ns = now;
+    return seat->hunger_ns + (now - seat->wait_since_ns) > BOARD_STARVE_NS;
+}
+
+/* A turn makes up for four times the wait that its length would explain: cards
+ * may be overcommitted, and others may have priority. */
+static void feed(struct board_seat *seat, uint64_t until)
+{
+    uint64_t held = until > seat->held_ns ? until - seat->held_ns : 0;
+    uint64_t fed = held * 400 / (seat->fair ? seat->fair : 100);
+    seat->hunger_ns = seat->hunger_ns > fed ? seat->hunger_ns - fed : 0;
+}
+
+bool board_try(struct board_seat *seat, uint64_t now, bool holder_is_dead, uint64_t *ret_due)
+{
+    bool taken = try_once(seat, now, holder_is_dead, ret_due), starved = is_starved(seat, now);
+    if (!taken && !starved)
+        return false;
+    seat->hunger_ns = taken ? seat->hunger_ns + (now - seat->wait_since_ns) : 0;
+    seat->wait_since_ns = 0;
+    if (!taken) {
+        seat->shun_until_ns = now + BOARD_SHUN_NS;
+        board_leave(seat);
+        *ret_due = now;
+    }
+    return taken;
+}
+
+bool board_is_shunned(const struct board_seat *seat, uint64_t now)
+{
+    return now < seat->shun_until_ns;
+}
+
 void board_unwant(struct board_seat *seat)
 {
+    seat->wait_since_ns = 0;
     if (seat->member >= 0)
         store(&mine(seat)->want_ns, 0);
 }
@@ -241,6 +282,7 @@ bool board_extend(struct board_seat *seat, uint64_t now)
         store(&mine(seat)->used_ns, before);
         return false;
     }
+    feed(seat, now);
     seat->held_ns = now;
     return true;
 }
@@ -252,6 +294,7 @@ void board_release(struct board_seat *seat, uint64_t now, uint64_t drained_ns)
         return;
     seat->sequence = 0;
     add_used(seat, drained_ns);
+    feed(seat, drained_ns);
     store(&mine(seat)->work_ns, now);
     if (load(&seat->board->turn) != turn)
         return;

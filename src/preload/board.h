@@ -19,6 +19,9 @@
  *   4. The page may hold anything: indices are bounded, times are compared
  *      against the reader's own clock, loops have fixed bounds. A tenant that
  *      scribbles can disturb the order of turns, not stop them.
+ *   5. Whoever waits for turns much longer than its share explains, by however
+ *      many holders, true or false, leaves the board for BOARD_SHUN_NS and goes
+ *      without turns.
  */
 #ifndef HAMI_PRELOAD_BOARD_H
 #define HAMI_PRELOAD_BOARD_H
@@ -32,6 +35,8 @@
 #define BOARD_LEASE_MAX_NS UINT64_C(500000000)
 #define BOARD_GRACE_NS UINT64_C(150000)
 #define BOARD_ELECT_NS UINT64_C(3000000)
+#define BOARD_STARVE_NS UINT64_C(2000000000)
+#define BOARD_SHUN_NS UINT64_C(30000000000)
 #define BOARD_GONE_NS UINT64_C(5000000000) /* a member unseen for so long gives its seat away */
 
 struct board_member {
@@ -71,7 +76,12 @@ struct board_seat {
     uint64_t taken_ns;  /* the same, before it was extended */
     uint64_t seen_turn; /* another holder's turn word, and since when we see it */
     uint64_t seen_since_ns;
-    uint64_t foreign_ns; /* predicted end of the work before our turn; 0 = none */
+    uint32_t fair;          /* percent of the device it can count on; 0 = 100 */
+    uint64_t wait_since_ns; /* waiting for the turn since; 0 = not waiting */
+    uint64_t tried_ns;      /* the last attempt */
+    uint64_t hunger_ns;     /* waits that turns have not made up for */
+    uint64_t shun_until_ns; /* starved: without the board until then */
+    uint64_t foreign_ns;    /* predicted end of the work before our turn; 0 = none */
 };
 
 /* Takes a seat, or finds ours again. False: the board is full. */
@@ -81,6 +91,9 @@ void board_leave(struct board_seat *seat);
 /* One attempt to have the turn. True: it is ours. Otherwise *ret_due is when
  * to try again if the bell does not ring before. */
 bool board_try(struct board_seat *seat, uint64_t now, bool holder_is_dead, uint64_t *ret_due);
+
+/* The turn did not come for too long: go without it for now. */
+bool board_is_shunned(const struct board_seat *seat, uint64_t now);
 
 /* We no longer wait. */
 void board_unwant(struct board_seat *seat);

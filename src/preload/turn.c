@@ -228,6 +228,7 @@ struct turn_limit turn_limit_of(struct card *card, uint64_t now)
         card->seat.percent ? limit.percent : atomic_load_explicit(&card->left_over, memory_order_relaxed);
     uint32_t weight = percent * (slice.priority == 0 ? PRIORITY_WEIGHT : 1);
     card->seat.weight = weight ? weight : 1;
+    card->seat.fair = percent;
     return limit;
 }
 
@@ -292,7 +293,7 @@ bool turn_have(struct card *card, const struct turn_limit *limit, uint64_t now, 
     if (!limit->turns || !card->seat.board)
         return true;
     *ret_bell = atomic_load(&card->seat.board->bell);
-    if (!board_sit(&card->seat, now))
+    if (board_is_shunned(&card->seat, now) || !board_sit(&card->seat, now))
         return true;
     if (board_holds(&card->seat)) {
         uint64_t until = measure_busy_until(card);
@@ -309,7 +310,14 @@ bool turn_have(struct card *card, const struct turn_limit *limit, uint64_t now, 
     }
     uint32_t pid = board_holder_pid(&card->seat);
     bool dead = pid && pid != (uint32_t)getpid() && !port.is_alive(pid);
-    return board_try(&card->seat, now, dead, ret_due) && may_use(card, now, ret_due);
+    if (board_try(&card->seat, now, dead, ret_due))
+        return may_use(card, now, ret_due);
+    if (!board_is_shunned(&card->seat, now))
+        return false;
+    log_error(
+        "turn board of device %u: the turn does not come, a tenant may write to it; going on without it",
+        (unsigned)(card - cards));
+    return true;
 }
 
 void turn_wait(struct card *card, uint64_t due, uint32_t bell)

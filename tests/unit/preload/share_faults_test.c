@@ -52,7 +52,7 @@ static void tenant_that_keeps_the_turn_is_passed_over(void)
                                         {.percent = 30, .us = 1, .program = GREEDY, .starts = S}});
     say(m, 1, 2 * S, 8 * S);
     g_assert_cmpuint(machine_longest_pause(m, 0, S, 8 * S), <, 1000 * MS);
-    g_assert_cmpuint(machine_launches(m, 0), >, 100);
+    g_assert_cmpfloat(machine_share(m, 0, 4 * S, 8 * S), >, 25);
     machine_free(m);
 }
 
@@ -63,6 +63,17 @@ static void noise_on_the_board_stops_nobody(void)
     say(m, 2, 2 * S, 6 * S);
     g_assert_cmpuint(machine_longest_pause(m, 0, S, 6 * S), <, 1000 * MS);
     g_assert_cmpfloat(machine_share(m, 0, 2 * S, 6 * S), >, 15);
+    machine_free(m);
+}
+
+static void tenant_that_steals_the_turn_again_and_again_stops_nobody(void)
+{
+    struct machine *m =
+        RUN(.lasts = 20 * S,
+            .tenants = {{.percent = 30, .us = 300}, {.percent = 30, .us = 1, .program = THIEF, .starts = S}});
+    say(m, 1, 5 * S, 20 * S);
+    g_assert_cmpuint(machine_longest_pause(m, 0, S, 20 * S), <, 2500 * MS);
+    g_assert_cmpfloat(machine_share(m, 0, 5 * S, 20 * S), >, 25);
     machine_free(m);
 }
 
@@ -261,6 +272,7 @@ int main(int argc, char **argv)
     TEST(killed_long_kernel_leaves_the_share_of_others);
     TEST(tenant_that_keeps_the_turn_is_passed_over);
     TEST(noise_on_the_board_stops_nobody);
+    TEST(tenant_that_steals_the_turn_again_and_again_stops_nobody);
     TEST(live_change_is_in_force_within_100_ms);
     TEST(debt_of_a_long_kernel_does_not_delay_a_raise);
     TEST(share_settles_in_the_first_300_ms);

@@ -31,6 +31,7 @@ enum program {
     STREAMS,   /* asynchronous launches round robin over 4 streams */
     HOSTBOUND, /* launches with pauses as long as the kernel, without waiting */
     GREEDY,    /* takes the turn and renews it for ever, ignores its tokens */
+    THIEF,     /* takes the turn a thousand times a second, whoever has it */
     VANDAL,    /* a flood that also writes noise all over the board */
     RANKS,     /* floods that meet at a barrier kernel with the other RANKS tenants */
 };

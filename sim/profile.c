@@ -174,7 +174,7 @@ static void set_defaults(struct sim_profile *p)
     p->schedule = SIM_FIFO;
     p->engines = 2;
     p->quantum_ns = 2000000;
-    p->real_bytes_max = 256 * MIB;
+    p->real_bytes_max = 64 * MIB;
     p->interval_log = true;
     p->utilization_window_ns = 1000000000 / 6;
     p->kernel_ns = 5000;

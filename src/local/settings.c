@@ -110,13 +110,19 @@ static const char *put(struct settings *s, const struct key *key, const char *te
     return key->read(text, (char *)s + key->at);
 }
 
-/* A TOML reader's strings stand in quotes; a key file's do not. */
-static char *unquoted(char *text)
+/* Cuts a comment behind the value, which TOML allows. A TOML reader's strings
+ * stand in quotes; a key file's do not. */
+static char *bare(char *text)
 {
-    size_t n = strlen(g_strstrip(text));
-    if (n >= 2 && (text[0] == '"' || text[0] == '\'') && text[n - 1] == text[0]) {
-        memmove(text, text + 1, n - 2);
-        text[n - 2] = '\0';
+    g_strstrip(text);
+    char *end = text[0] == '"' || text[0] == '\'' ? strchr(text + 1, text[0]) : NULL;
+    char *comment = end ? end + 1 + strspn(end + 1, " \t") : strchr(text, '#');
+    if (end && (*comment == '\0' || *comment == '#')) {
+        *end = '\0';
+        memmove(text, text + 1, (size_t)(end - text));
+    } else if (!end && comment) {
+        *comment = '\0';
+        g_strchomp(text);
     }
     return text;
 }
@@ -140,6 +146,14 @@ static bool unknown_key(const char *path, const char *section, const char *name,
     return false;
 }
 
+static bool is_section(const char *name)
+{
+    for (size_t i = 0; i < G_N_ELEMENTS(keys); i++)
+        if (strcmp(keys[i].section, name) == 0)
+            return true;
+    return false;
+}
+
 static bool load_section(struct settings *s, GKeyFile *file, const char *path, const char *section,
                          GError **error)
 {
@@ -149,7 +163,7 @@ static bool load_section(struct settings *s, GKeyFile *file, const char *path, c
         if (!key)
             return unknown_key(path, section, *name, error);
         g_autofree char *text = g_key_file_get_value(file, section, *name, NULL);
-        const char *why = put(s, key, unquoted(text));
+        const char *why = put(s, key, bare(text));
         if (why) {
             g_set_error(error, STATUS_ERROR, STATUS_CONFIG, "%s: [%s] %s = %s %s; the default is %s", path,
                         section, *name, text, why, *key->value ? key->value : "empty");
@@ -173,9 +187,15 @@ static bool load_file(struct settings *s, const char *path, GError **error)
         return false;
     }
     g_auto(GStrv) sections = g_key_file_get_groups(file, NULL);
-    for (char **section = sections; *section; section++)
+    for (char **section = sections; *section; section++) {
+        if (!is_section(*section)) {
+            g_set_error(error, STATUS_ERROR, STATUS_CONFIG,
+                        "%s: there is no section [%s]: give [cards], [defaults] or [run]", path, *section);
+            return false;
+        }
         if (!load_section(s, file, path, *section, error))
             return false;
+    }
     return true;
 }
 

@@ -208,6 +208,19 @@ static void test_settings(void)
     g_assert_false(s->protect);
 }
 
+static void test_comments_behind_values(void)
+{
+    GError *error = NULL;
+    g_autoptr(Settings) s = load("[cards]\nsplit_count = 3   # slices per card\ncordon = \"GPU-1\"# one\n"
+                                 "[defaults]\npolicy = 'spread' # 'and' \"quotes\"\nmemory = 4G#\n",
+                                 &error);
+    g_assert_no_error(error);
+    g_assert_cmpuint(s->split_count, ==, 3);
+    g_assert_cmpstr(s->cordon, ==, "GPU-1");
+    g_assert_cmpint(s->policy, ==, REQUEST_SPREAD);
+    g_assert_cmpuint(s->memory.bytes, ==, UINT64_C(4) << 30);
+}
+
 static void test_bad_settings(void)
 {
     static const struct {
@@ -216,7 +229,9 @@ static void test_bad_settings(void)
                 {"[cards]\nsplitcount = 3\n", "did you mean \"split_count\""},
                 {"[cards]\nmemory_scale = 0\n", "memory_scale"},
                 {"[run]\nprotection = maybe\n", "neither yes nor no"},
-                {"[nowhere]\nx = 1\n", "nowhere"},
+                {"[nowhere]\nx = 1\n", "[nowhere]: give [cards], [defaults] or [run]"},
+                {"[cards]\nsplit_count = # 3\n", "split_count"},
+                {"[cards]\ncordon = \"GPU-1\n[defaults]\npolicy = \"spread\" x\n", "policy"},
                 {"no section = 1\n", "conf"}};
     for (size_t i = 0; i < G_N_ELEMENTS(rows); i++) {
         g_autoptr(GError) error = NULL;
@@ -237,6 +252,7 @@ int main(int argc, char **argv)
     g_test_add_func("/ledger/queue_keeps_order_and_events_are_pruned", test_queue_and_events);
     g_test_add_func("/process/a_reused_pid_is_somebody_else", test_liveness);
     g_test_add_func("/settings/defaults_and_every_kind_of_value", test_settings);
+    g_test_add_func("/settings/a_comment_may_stand_behind_a_value", test_comments_behind_values);
     g_test_add_func("/settings/nonsense_names_file_key_and_remedy", test_bad_settings);
     return g_test_run();
 }

@@ -43,7 +43,7 @@ static int complete(const char *word)
     for (int i = 0; !word && verbs[i]; i++)
         puts(verbs[i]->name);
     for (const struct cli_option *o = v ? v->options : NULL; o && o->name; o++)
-        printf("--%s%s\n", o->name, o->kind == CLI_TEXT ? "=" : "");
+        printf("--%s\n", o->name);
     return STATUS_OK;
 }
 

@@ -1,7 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 # Completion of hami for bash.
 _hami() {
-    local cur=${COMP_WORDS[COMP_CWORD]} verb=${COMP_WORDS[1]} i
+    local cur=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD - 1]} verb=${COMP_WORDS[1]} i
+    # The shell splits --flag=value at the =.
+    if [ "$cur" = = ]; then
+        cur=
+    elif [ "$before" = = ]; then
+        before=${COMP_WORDS[COMP_CWORD - 2]}
+    fi
     if [ "$COMP_CWORD" -eq 1 ]; then
         mapfile -t COMPREPLY < <(compgen -W "$(hami __complete 2>/dev/null)" -- "$cur")
         return
@@ -15,7 +21,7 @@ _hami() {
             fi
         done
     fi
-    case ${COMP_WORDS[COMP_CWORD - 1]} in
+    case $before in
     --policy) mapfile -t COMPREPLY < <(compgen -W "binpack spread numa topology" -- "$cur") ;;
     --core-policy) mapfile -t COMPREPLY < <(compgen -W "default force disable" -- "$cur") ;;
     --sim) mapfile -t COMPREPLY < <(compgen -f -W "t4 2xa100-40g 8xh200 gb10 a100-mig" -- "$cur") ;;
@@ -27,6 +33,7 @@ _hami() {
             words+=" $(hami ps 2>/dev/null | awk 'NR > 1 {print $1; if ($2 != "-") print $2}')"
             ;;
         help) words=$(hami __complete 2>/dev/null) ;;
+        sim) [ "$COMP_CWORD" -eq 2 ] && words="top log fault profiles" ;;
         esac
         mapfile -t COMPREPLY < <(compgen -W "$words --help" -- "$cur")
         ;;

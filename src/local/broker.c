@@ -74,7 +74,8 @@ static bool settle_pending(struct broker *b, struct ledger_slice *s, GError **er
     bool changed = false;
     for (uint32_t i = 0; i < s->n_shares; i++) {
         struct ledger_share *share = &s->shares[i];
-        if (!share->pending_bytes || broker_used(b, s, i) > share->pending_bytes)
+        uint64_t used;
+        if (!share->pending_bytes || !broker_used(b, s, i, &used) || used > share->pending_bytes)
             continue;
         share->mem_bytes = share->pending_bytes;
         share->pending_bytes = 0;
@@ -423,13 +424,14 @@ bool broker_release(struct broker *b, const char *id, int exit_status, GError **
     return done;
 }
 
-uint64_t broker_used(struct broker *b, const struct ledger_slice *s, uint32_t i)
+bool broker_used(struct broker *b, const struct ledger_slice *s, uint32_t i, uint64_t *ret)
 {
     g_autoptr(Files) f = files_of(b->paths, s->id);
     g_autofree struct region_view *view = g_new0(struct region_view, 1);
     if (i >= REGION_DEVICES || region_read(f->region, view) < 0)
-        return 0;
-    return view->used[i];
+        return false;
+    *ret = MAX(view->used[i], view->held[i]);
+    return true;
 }
 
 void broker_signal(struct broker *b, const struct ledger_slice *s, int signal)

@@ -70,8 +70,8 @@ bool broker_update(struct broker *b, const struct ledger_slice *s, const char *k
                    GError **error);
 
 /* Bytes the slice's processes use of its device i, as far as its region is to
- * be believed; 0 when it cannot be read. */
-uint64_t broker_used(struct broker *b, const struct ledger_slice *s, uint32_t i);
+ * be believed. False when it cannot be read: then they may use all they have. */
+bool broker_used(struct broker *b, const struct ledger_slice *s, uint32_t i, uint64_t *ret);
 
 struct broker_resize {
     bool has_mem, has_cores, pending;

@@ -107,10 +107,19 @@ static bool check_use(struct broker *b, const struct ledger_slice *s, const stru
 {
     char used_text[QUANTITY_TEXT], want[QUANTITY_TEXT];
     for (uint32_t i = 0; i < s->n_shares; i++) {
-        uint64_t used = broker_used(b, s, i);
-        above[i] = plan->mem_bytes[i] < s->shares[i].mem_bytes && used > plan->mem_bytes[i];
+        uint64_t used = 0;
+        bool known = broker_used(b, s, i, &used);
+        above[i] = plan->mem_bytes[i] < s->shares[i].mem_bytes && (!known || used > plan->mem_bytes[i]);
         if (!above[i] || pending)
             continue;
+        if (!known) {
+            g_set_error(
+                error, STATUS_ERROR, STATUS_IN_USE,
+                "--mem %s: what %s uses cannot be known, its region is damaged (see `hami doctor %s`); "
+                "stop it, or add --pending to have the limit hold for what is allocated from now on",
+                quantity_format_flag(plan->mem_bytes[i], want), s->id, s->id);
+            return false;
+        }
         g_set_error(error, STATUS_ERROR, STATUS_IN_USE,
                     "--mem %s: %s uses %s (%" G_GUINT64_FORMAT
                     " bytes) of card %s now; free memory first, or add --pending to have the limit hold "
@@ -192,7 +201,12 @@ bool broker_resize(struct broker *b, struct ledger_slice *s, const struct broker
     g_autoptr(Files) f = files_of(b->paths, s->id);
     int fd = open(f->folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (s->state == LEDGER_ENDED || fd < 0) {
-        g_set_error(error, STATUS_ERROR, STATUS_NO_SLICE, "slice %s has ended", s->id);
+        if (s->state == LEDGER_ENDED)
+            g_set_error(error, STATUS_ERROR, STATUS_NO_SLICE, "slice %s has ended", s->id);
+        else
+            g_set_error(error, STATUS_ERROR, STATUS_FAILED,
+                        "slice %s: %s is gone; its limits stay as they are: stop it and start it again",
+                        s->id, f->folder);
         if (fd >= 0)
             close(fd);
         return false;

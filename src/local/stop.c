@@ -54,6 +54,15 @@ bool stop_wait(struct broker *b, const char *word, gint64 deadline_us, struct le
     return false;
 }
 
+/* What is stopped does not act on a signal, and a command can stop its
+ * supervisor: without it nobody would bury the slice. */
+static void wake(struct broker *b, const struct ledger_slice *s)
+{
+    broker_signal(b, s, SIGCONT);
+    if (process_alive(&s->holder))
+        kill(s->holder.pid, SIGCONT);
+}
+
 /* The whole slice. Its supervisor sees the command end and frees it. */
 static void kill_all(struct broker *b, const struct ledger_slice *s)
 {
@@ -73,11 +82,13 @@ bool stop_slice(struct broker *b, const char *word, uint64_t grace_ms, GError **
     if (s.suspended)
         stop_suspend(b, s.id, false, NULL);
     broker_signal(b, &s, SIGTERM);
+    wake(b, &s);
     if (!wait_ended(b, s.id, g_get_monotonic_time() + (gint64)grace_ms * 1000, &last, &ended, error))
         return false;
     if (ended)
         return true;
     kill_all(b, &last);
+    wake(b, &last);
     if (!wait_ended(b, s.id, g_get_monotonic_time() + 10 * G_USEC_PER_SEC, &last, &ended, error))
         return false;
     if (!ended)

@@ -128,6 +128,46 @@ def _(w):
     assert w.leftovers() == []
 
 
+@test("a slice that spoils its region is not shrunk below what it may use, unless --pending")
+def _(w):
+    p = w.hold("--mem", "4G", "--name", "r")
+    region = w.path("run", "slices", w.only()["id"], "region", "vgpu.cache")
+    os.rename(region, region + ".kept")
+    r = w.call("resize", "r", "--mem", "1G")
+    assert r.returncode == 71 and "region is damaged" in r.stderr and "--pending" in r.stderr, r
+    assert ask(p, "info")["mem"] == 4096 * MIB
+    assert w.call("resize", "r", "--mem", "5G").returncode == 0
+    assert w.call("resize", "r", "--mem", "1G", "--pending").returncode == 0
+    s = w.only()["shares"][0]
+    assert s["mem_bytes"] == 5120 * MIB and s["pending_bytes"] == 1024 * MIB, s
+    assert ask(p, "alloc 1500") == 2
+    os.rename(region + ".kept", region)
+    assert w.only()["shares"][0]["mem_bytes"] == 1024 * MIB
+    p.stdin.close()
+    assert p.wait() == 0
+
+
+@test("a command that stops its supervisor is ended by hami stop all the same")
+def _(w):
+    p = w.start("--mem", "1G", "--", "sh", "-c", "kill -STOP $PPID; echo ready; exec sleep 1000")
+    assert line(p) == "ready"
+    r = w.call("stop", w.only()["id"])
+    assert r.returncode == 0, r
+    assert p.wait() == 128 + signal.SIGTERM
+    assert w.slices() == [] and w.leftovers() == []
+
+
+@test("a slice whose runtime folder was removed says so when resized, and can be stopped")
+def _(w):
+    p = w.hold("--mem", "1G", "--name", "r")
+    shutil.rmtree(w.path("run"), ignore_errors=True)
+    r = w.call("resize", "r", "--mem", "2G")
+    assert r.returncode == 70 and "is gone" in r.stderr, r
+    assert ask(p, "alloc 2000") == 2
+    assert w.call("stop", "r").returncode == 0
+    p.wait()
+
+
 @test("resize goes both ways while it runs, and is refused below use and above the card")
 def _(w):
     p = w.hold("--mem", "2G", "--cores", "30", "--name", "r", mib=1024)

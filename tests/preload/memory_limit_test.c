@@ -63,7 +63,7 @@ static int steps(int argc, char **argv)
         if (argv[i][0] == '-') {
             kit_tell("%d", cu->cuMemFree_v2(held[g_ascii_strtoull(argv[i] + 1, NULL, 10)]));
         } else if (argv[i][0] == '?') {
-            int r = cu->cuMemGetInfo_v2(&left, &total);
+            CUresult r = cu->cuMemGetInfo_v2(&left, &total);
             kit_tell("%d %zu %zu", r, left / MIB, total / MIB);
         } else {
             kit_tell("%d", cu->cuMemAlloc_v2(&held[n++], mib(argv[i])));
@@ -85,7 +85,7 @@ static int interactive(int argc, char **argv)
     kit_tell("ready %d", getpid());
     while ((line = kit_hear())) {
         if (line[0] == '?') {
-            int r = cu->cuMemGetInfo_v2(&left, &total);
+            CUresult r = cu->cuMemGetInfo_v2(&left, &total);
             kit_tell("%d %zu %zu", r, left / MIB, total / MIB);
         } else {
             kit_tell("%d", cu->cuMemAlloc_v2(&p, mib(line)));
@@ -285,7 +285,7 @@ static void queries_bear_null_outputs_and_missing_contexts(void)
 /* ---- contexts ---- */
 
 /* Free memory as seen through NVML, which needs no context. */
-static void tell_used(const char *what, int r)
+static void tell_used(const char *what, CUresult r)
 {
     const struct real_nvml *nvml = kit_nvml();
     nvmlDevice_t device;
@@ -309,7 +309,7 @@ static int contexts(int argc, char **argv)
         return 0;
     }
     cu->cuInit(0);
-    tell_used("init", 0);
+    tell_used("init", CUDA_SUCCESS);
     tell_used("create", cu->cuCtxCreate_v2(&a, 0, 0));
     tell_used("create", cu->cuCtxCreate_v4(&b, NULL, 0, 0));
     tell_used("alloc in b", cu->cuMemAlloc_v2(&p, 64 * MIB));

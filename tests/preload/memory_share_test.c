@@ -34,7 +34,7 @@ static struct kit *kit_limited(const char *limit)
 
 /* ---- bodies ---- */
 
-static void tell_free(const char *what, int r)
+static void tell_free(const char *what, CUresult r)
 {
     size_t left = 0, total = 0;
 

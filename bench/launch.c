@@ -15,10 +15,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "abi/cuda_api.h"
+#include "bench/measure.h"
 #include "preload/elf_find.h"
 
 #define ROUNDS 301
@@ -44,19 +44,6 @@ struct entries {
 static struct entries hooked, native;
 static CUfunction function;
 static CUstream stream;
-
-static double now_ns(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec * 1e9 + (double)t.tv_nsec;
-}
-
-static int by_value(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
 
 static _Noreturn void fail(const char *what)
 {

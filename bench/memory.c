@@ -19,10 +19,10 @@
 #include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "abi/cuda_api.h"
+#include "bench/measure.h"
 #include "preload/elf_find.h"
 
 #define ROUNDS 31
@@ -39,19 +39,6 @@ struct entries {
     CUresult (*info)(size_t *, size_t *);
 };
 static struct entries hooked, native;
-
-static double now_ns(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec * 1e9 + (double)t.tv_nsec;
-}
-
-static int by_value(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
 
 static void fail(const char *what)
 {

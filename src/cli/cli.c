@@ -34,6 +34,21 @@ unsigned cli_width(void)
     return 100;
 }
 
+void cli_clip(GString *frame)
+{
+    struct winsize size;
+    if (ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) != 0 || size.ws_row < 2)
+        return;
+    gsize at = 0;
+    for (unsigned line = 0; line < size.ws_row; line++) {
+        const char *end = memchr(frame->str + at, '\n', frame->len - at);
+        if (!end)
+            return;
+        at = (gsize)(end - frame->str) + 1;
+    }
+    g_string_truncate(frame, at - 1);
+}
+
 /* ---- errors ------------------------------------------------------------ */
 
 static void say(const struct verb *v, const char *message)

@@ -57,6 +57,9 @@ int cli_usage(const struct verb *v, const char *format, ...) G_GNUC_PRINTF(2, 3)
 bool cli_colour(int fd);
 unsigned cli_width(void);
 
+/* Cuts a frame of a live picture to the lines that the terminal has. */
+void cli_clip(GString *frame);
+
 /* Prints and frees; returns STATUS_OK, or STATUS_FAILED when nobody takes it. */
 int cli_print_json(json_t *value);
 

@@ -124,7 +124,7 @@ void sim_live_start(bool screen)
         raw.c_lflag &= ~(tcflag_t)(ICANON | ECHO);
         tcsetattr(STDIN_FILENO, TCSANOW, &raw);
     }
-    fputs("\033[?1049h\033[?25l\033[2J", stdout);
+    fputs("\033[?1049h\033[?25l\033[?7l\033[2J", stdout); /* long lines are cut, not wrapped */
 }
 
 bool sim_live_wait(uint64_t interval_ms)
@@ -140,7 +140,7 @@ bool sim_live_wait(uint64_t interval_ms)
 void sim_live_end(void)
 {
     if (screen_taken)
-        fputs("\033[?25h\033[?1049l", stdout);
+        fputs("\033[?7h\033[?25h\033[?1049l", stdout);
     fflush(stdout);
     if (terminal_changed)
         tcsetattr(STDIN_FILENO, TCSANOW, &terminal_before);

@@ -123,8 +123,10 @@ static bool show(bool live)
                            sim_state->profile.driver_version, path, end);
     for (unsigned d = 0; d < sim_state->profile.n_devices; d++)
         draw_card(text, d, end);
-    if (live)
+    if (live) {
         g_string_append(text, "\033[J");
+        cli_clip(text);
+    }
     fputs(text->str, stdout);
     return fflush(stdout) == 0;
 }

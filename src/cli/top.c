@@ -76,6 +76,8 @@ static bool show(struct broker *b, GPtrArray *before, GPtrArray *now, bool live,
     } else {
         g_autoptr(GString) text = g_string_new(live ? "\033[H" : NULL);
         top_draw(text, cards, before, now, cli_width(), cli_colour(STDOUT_FILENO), live);
+        if (live)
+            cli_clip(text);
         fputs(text->str, stdout);
     }
     return fflush(stdout) == 0;
@@ -122,9 +124,9 @@ static bool run_live(struct broker *b, uint64_t interval_ms, GError **error)
         raw.c_lflag &= ~(tcflag_t)(ICANON | ECHO);
         tcsetattr(STDIN_FILENO, TCSANOW, &raw);
     }
-    fputs("\033[?1049h\033[?25l\033[2J", stdout);
+    fputs("\033[?1049h\033[?25l\033[?7l\033[2J", stdout); /* long lines are cut, not wrapped */
     bool done = loop(b, interval_ms, true, error);
-    fputs("\033[?25h\033[?1049l", stdout);
+    fputs("\033[?7h\033[?25h\033[?1049l", stdout);
     fflush(stdout);
     if (terminal)
         tcsetattr(STDIN_FILENO, TCSANOW, &before);

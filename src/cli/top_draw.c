@@ -59,7 +59,11 @@ static void draw_card(struct pen *p, const struct view_card *c)
     paint(p, BOLD, title);
     if (c->card.machine[0])
         g_string_append_printf(p->to, "  (simulated: %s)", c->card.machine);
+    if (!c->slices)
+        g_string_append_printf(p->to, "  %s, no slice", quantity_format_bytes(c->grantable_bytes, all));
     end_line(p);
+    if (!c->slices)
+        return;
     g_string_append(p->to, "  memory  ");
     bar(p, c->used_bytes, c->granted_bytes, c->grantable_bytes);
     g_string_append_printf(p->to, " %s used, %s granted of %s", quantity_format_bytes(c->used_bytes, used),

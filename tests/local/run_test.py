@@ -1,11 +1,15 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """hami run as a user meets it: limits, status, signals, terminal, refusals."""
+import fcntl
 import json
 import os
 import pty
 import select
 import signal
+import struct
+import subprocess
+import termios
 
 from kit import CLIENT, LIMIT_S, MIB, Skip, ask, line, main, need_root, rest, test
 
@@ -36,6 +40,14 @@ def _(w):
                        (["run", "--exclusive=yes", "true"], "takes no value"), (["top", "--interval", "1ms"], "50ms")):
         r = w.call(*args)
         assert r.returncode == 64 and says in r.stderr and not r.stdout, (args, r)
+
+
+@test("output that cannot be written is a failure")
+def _(w):
+    for verb in (["version"], ["help"], ["ps"], ["ps", "--json"], ["top", "--once"]):
+        with open("/dev/full", "w") as full:
+            p = subprocess.run([w.hami, *verb], stdout=full, stderr=subprocess.PIPE, text=True, env=w.env, timeout=LIMIT_S)
+        assert p.returncode == 70, (verb, p)
 
 
 @test("the limit is seen and enforced, also with an empty environment")
@@ -231,6 +243,21 @@ def _(w):
     os.write(fd, b"q")
     read_until(fd, b"status=0")
     assert b"[#" in seen or b"[" in seen
+
+
+@test("top on a small terminal draws no more lines than that has")
+def _(w):
+    p = w.hold("--mem", "1G", "--name", "shown")
+    pid, fd = on_terminal(w)
+    fcntl.ioctl(fd, termios.TIOCSWINSZ, struct.pack("HHHH", 3, 60, 0, 0))
+    os.write(fd, f"{w.hami} top --interval 50ms; echo st''atus=$?\n".encode())
+    seen = b""
+    while seen.count(b"\x1b[H") < 2:
+        seen += read_until(fd, b"\x1b[H")
+    frame = seen.split(b"\x1b[H")[1]
+    os.write(fd, b"q")
+    read_until(fd, b"status=0")
+    assert frame.count(b"\n") == 2 and b"memory" in frame, frame
     os.write(fd, b"exit\n")
     os.close(fd)
     os.waitpid(pid, 0)

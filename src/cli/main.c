@@ -2,6 +2,7 @@
  *
  * The hami executable: finds the verb in the table and runs it.
  */
+#include <errno.h>
 #include <locale.h>
 #include <stdio.h>
 #include <string.h>
@@ -47,6 +48,15 @@ static int complete(const char *word)
     return STATUS_OK;
 }
 
+/* A full disk behind `hami ps > file` is no success. */
+static int written(int status)
+{
+    if ((fflush(stdout) == 0 && !ferror(stdout)) || status != STATUS_OK)
+        return status;
+    cli_usage(NULL, "standard output: %s", g_strerror(errno));
+    return STATUS_FAILED;
+}
+
 int main(int argc, char **argv)
 {
     const char *word = argc > 1 ? argv[1] : "help";
@@ -65,7 +75,7 @@ int main(int argc, char **argv)
     if (!v)
         return unknown_verb(word);
     if (argc < 2)
-        return v->run(0, argv);
+        return written(v->run(0, argv));
     int status = cli_parse(v, argc - 1, argv + 1, &rest);
-    return status >= 0 ? status : v->run(argc - 1 - rest, argv + 1 + rest);
+    return written(status >= 0 ? status : v->run(argc - 1 - rest, argv + 1 + rest));
 }

@@ -109,6 +109,7 @@ void card_open(struct card *c)
     must(cu.cuMemHostAlloc(&host, 4096, HOST_DEVICEMAP), "cuMemHostAlloc");
     must(cu.cuMemHostGetDevicePointer_v2(&c->host_count, host, 0), "cuMemHostGetDevicePointer");
     memset(host, 0, 4096);
+    must(cu.cuCtxSynchronize(), "cuCtxSynchronize"); /* the stream does not wait for the setting of memory */
     c->counted = host;
 }
 

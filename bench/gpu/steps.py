@@ -5,7 +5,7 @@ import statistics
 import sys
 import time
 
-from arms import Failed, Tenant, call, floats, series, together
+from arms import Failed, Tenant, call, floats, lines, series, together
 from figures import Work, burst, error_floor, jain, mean_error, median_interval, percentile, settle
 
 CHUNK_US = 20
@@ -220,14 +220,14 @@ def victims(run):
                 other.say()
             v = Tenant(victim(gap), arm.slice(cores=70, board=board)).ready()
             v.say()
-            return floats(lines_of(v.finish())["latency_us"])
+            return floats(lines(v.finish())["latency_us"])
         finally:
             if other:
                 other.kill()
 
     served = Tenant(victim(0, run.count(200)), run.native.slice()).ready()
     served.say()
-    gap = statistics.median(floats(lines_of(served.finish())["latency_us"])) / 0.6
+    gap = statistics.median(floats(lines(served.finish())["latency_us"])) / 0.6
     alone = {arm.name: latencies(arm, gap) for arm in run.arms}
     base = alone["N"]
     run.table.add("", "victim alone, p50 and p99", "", {a: f"{percentile(v, 50):.0f}, {percentile(v, 99):.0f} us" for a, v in alone.items()}, None)
@@ -238,12 +238,10 @@ def victims(run):
             v = latencies(arm, gap, [run.program, "flood", kind, str(chunks), str(run.laps)])
             delta = [100 * (percentile(v, p) / percentile(base, p) - 1) for p in (50, 95, 99)]
             shown[arm.name] = "p50 {:+.0f}, p95 {:+.0f}, p99 {:+.0f} %".format(*delta)
+            if len(v) < n:
+                shown[arm.name] += f" ({len(v)} of {n} served)"
             ours = delta[2] if arm.name == "O" else ours
         run.table.add("G10" if bound else "", f"victim beside {name}", "p99 <= +10 %" if bound else "", shown, ours <= 10 if bound else None)
-
-
-def lines_of(text):
-    return {line.split()[0]: line.split()[1:] for line in text.splitlines() if line.strip()}
 
 
 def changes(run):
@@ -290,7 +288,7 @@ def reclaim(run):
             holder.say()  # a long kernel starts
             next_one.say()
             holder.kill()
-            samples.append(float(lines_of(next_one.finish())["reach_ms"][0]))
+            samples.append(float(lines(next_one.finish())["reach_ms"][0]))
         took[arm.name] = statistics.median(samples)
     run.table.add("G13", "killed in a kernel: memory to be had after", "native + 10 ms", {a: f"{v:.2f} ms" for a, v in took.items()},
                   took["O"] <= took["N"] + 10)
@@ -300,7 +298,7 @@ def torch_steps(run):
     if not run.torch:
         run.table.skip("PyTorch (G11, G12)", run.no_torch)
         return
-    command = [sys.executable, os.path.join(run.here, "torch_steps.py"), "steps", str(run.window(4))]
+    command = [sys.executable, os.path.join(run.here, "torch_steps.py"), "steps", "1.5"]
     free, half = {}, {}
     order = [run.native, *run.limited, *run.limited[::-1], run.native]
     for arm in order:

@@ -103,6 +103,7 @@ def decode(seconds):
 
     time_steps("decode-eager", step, seconds)
     aside = torch.cuda.Stream()
+    aside.wait_stream(torch.cuda.current_stream())
     with torch.cuda.stream(aside):
         step()
     torch.cuda.current_stream().wait_stream(aside)

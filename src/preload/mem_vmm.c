@@ -6,8 +6,9 @@
  *
  * Invariants:
  *   1. An object lives while holds > 0; holds counts its handle references,
- *      its mappings and calls under way that may add one. When it falls to 0
- *      the object's bytes are given back.
+ *      its mappings, its bindings to multicast objects (mem_multicast.c) and
+ *      calls under way that may add one. When it falls to 0 the object's bytes
+ *      are given back.
  *   2. Objects that are host memory, imported from another process or
  *      multicast are followed like others and charge 0 bytes: host memory is
  *      not the card's, an import is charged to the process that made it.
@@ -90,18 +91,29 @@ static void object_hold(struct mem_object *o)
 
 static void object_drop(struct mem_object *o)
 {
-    uint64_t bytes = 0;
-    unsigned d;
+    bool last;
 
     mem_lock(&objects_lock);
-    d = o->device;
-    if (--o->holds == 0) {
-        bytes = o->bytes;
-        o->next = objects_free;
-        objects_free = o;
-    }
+    last = --o->holds == 0;
     mem_unlock(&objects_lock);
-    mem_release(d, bytes);
+    if (!last)
+        return;
+    mem_multicast_gone(o); /* before another object can get its address */
+    mem_release(o->device, o->bytes);
+    mem_lock(&objects_lock);
+    o->next = objects_free;
+    objects_free = o;
+    mem_unlock(&objects_lock);
+}
+
+void mem_vmm_drop(struct mem_object *o)
+{
+    object_drop(o);
+}
+
+unsigned mem_vmm_device(const struct mem_object *o)
+{
+    return o->device;
 }
 
 /* ---- handles ---- */
@@ -143,6 +155,11 @@ static struct mem_object *handle_hold(CUmemGenericAllocationHandle h)
         return NULL;
     object_hold(e.owner);
     return e.owner;
+}
+
+struct mem_object *mem_vmm_hold_handle(CUmemGenericAllocationHandle h)
+{
+    return handle_hold(h);
 }
 
 /* A handle of memory that is not charged here. Should its maker let go of it
@@ -370,6 +387,11 @@ static struct mem_object *mapped_hold(CUdeviceptr address)
     }
 }
 
+struct mem_object *mem_vmm_hold_mapped(CUdeviceptr address)
+{
+    return mapped_hold(address);
+}
+
 HOOK CUresult cuMemRetainAllocationHandle(CUmemGenericAllocationHandle *ret, void *address)
 {
     struct mem_object *o;
@@ -475,6 +497,7 @@ void mem_vmm_after_fork(void)
     mem_table_forget(&handles);
     mem_table_forget(&mappings);
     mem_table_forget(&tiles);
+    mem_multicast_after_fork();
     atomic_store(&objects_lock, 0);
     objects_free = NULL;
 }

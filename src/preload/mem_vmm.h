@@ -7,6 +7,23 @@
 
 #include <stdint.h>
 
+#include "abi/cuda.h"
+
+/* A physical allocation, or a multicast object. */
+struct mem_object;
+
+/* The object behind a handle or mapped at an address, held for the caller;
+ * NULL when it is not known here. */
+struct mem_object *mem_vmm_hold_handle(CUmemGenericAllocationHandle h);
+struct mem_object *mem_vmm_hold_mapped(CUdeviceptr address);
+void mem_vmm_drop(struct mem_object *o);
+unsigned mem_vmm_device(const struct mem_object *o); /* of the region */
+
+/* Nobody holds this object any more: if it was a multicast object, what was
+ * bound to it is free of it. */
+void mem_multicast_gone(const struct mem_object *multicast);
+void mem_multicast_after_fork(void);
+
 /* A sparse array or mipmap was destroyed: what was mapped into it is not held
  * by it any more. */
 void mem_vmm_array_gone(uint64_t array);

@@ -153,7 +153,7 @@ HOOK nvmlReturn_t nvmlDeviceGetAccountingPids(nvmlDevice_t device, unsigned int 
 HOOK nvmlReturn_t nvmlDeviceGetAccountingStats(nvmlDevice_t device, unsigned int pid,
                                                nvmlAccountingStats_t *stats)
 {
-    enum slice_state state = nvml_view();
+    enum slice_state state = stats ? nvml_view() : SLICE_OFF;
     if (state == SLICE_REFUSED)
         return NVML_ERROR_NO_PERMISSION;
     if (state != SLICE_ON)

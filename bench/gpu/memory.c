@@ -181,6 +181,7 @@ int alloc_main(int argc, char **argv)
         unsigned n = batch / rows[i].fewer ? batch / rows[i].fewer : 1;
         compare(rows[i].label, &ways[rows[i].way], rows[i].bytes, rounds, n);
     }
+    printf("preloaded %d\n", cu.cuMemAlloc_v2 != native.cuMemAlloc_v2);
     return 0;
 }
 

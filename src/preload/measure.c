@@ -98,6 +98,7 @@ static uint64_t foreign_end(const struct card *card, const struct batch *batch)
 
 static void settle(struct card *card, struct batch *batch, const struct measure *m)
 {
+    turn_check_board(card); /* since the last look the driver was asked */
     uint64_t from = m->from_ns, foreign = foreign_end(card, batch);
     from = foreign > from ? (foreign < m->to_ns ? foreign : m->to_ns) : from;
     uint64_t own_ns = m->to_ns - from;

@@ -241,6 +241,7 @@ static void ring(struct card *card)
 
 static void give_back(struct card *card, uint64_t now, uint64_t drained)
 {
+    turn_check_board(card);
     card->last_sequence = card->seat.sequence;
     board_release(&card->seat, now, drained > now ? drained : now);
     ring(card);
@@ -267,10 +268,10 @@ static bool end_turn(struct card *card, uint64_t now, uint64_t *ret_due)
 
 void turn_renew(struct card *card)
 {
+    uint64_t now = port.now(), until = measure_busy_until(card);
     turn_check_board(card);
     if (!card->seat.board || !board_holds(&card->seat))
         return;
-    uint64_t now = port.now(), until = measure_busy_until(card);
     uint64_t ahead = until > now ? 2 * (until - now) : 0;
     board_renew(&card->seat, now, now + ahead + (card->probes ? PROBE_LEASE_NS : LEASE_MIN_NS));
 }
@@ -292,6 +293,7 @@ bool turn_have(struct card *card, const struct turn_limit *limit, uint64_t now, 
 {
     if (!limit->turns || !card->seat.board)
         return true;
+    turn_check_board(card); /* what was considered before may have asked the driver */
     *ret_bell = atomic_load(&card->seat.board->bell);
     if (board_is_shunned(&card->seat, now) || !board_sit(&card->seat, now))
         return true;
@@ -329,6 +331,7 @@ void turn_offer(struct card *card, bool tokens_short, uint64_t now, uint64_t *du
 {
     if (!card->seat.board || card->seat.member < 0 || !tokens_short)
         return;
+    turn_check_board(card);
     board_unwant(&card->seat);
     if (!board_holds(&card->seat))
         return;
@@ -339,8 +342,9 @@ void turn_offer(struct card *card, bool tokens_short, uint64_t now, uint64_t *du
         *due = at;
 }
 
-bool turn_is_wanted(const struct card *card, uint64_t now)
+bool turn_is_wanted(struct card *card, uint64_t now)
 {
+    turn_check_board(card);
     return card->seat.board && card->seat.member >= 0 && board_wanted(&card->seat, now);
 }
 

@@ -38,7 +38,7 @@ void turn_wait(struct card *card, uint64_t due, uint32_t bell);
 void turn_offer(struct card *card, bool tokens_short, uint64_t now, uint64_t *due);
 
 /* Somebody else waits for the device's turn. */
-bool turn_is_wanted(const struct card *card, uint64_t now);
+bool turn_is_wanted(struct card *card, uint64_t now);
 
 /* All work is known to be complete. */
 void turn_idle(struct card *card);

@@ -31,6 +31,10 @@ unsigned cli_width(void)
     struct winsize size;
     if (ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col >= 40)
         return size.ws_col;
+    const char *columns = g_getenv("COLUMNS"); /* who calls has a terminal */
+    guint64 n = 0;
+    if (columns && g_ascii_string_to_unsigned(columns, 10, 40, 1000, &n, NULL))
+        return (unsigned)n;
     return 100;
 }
 

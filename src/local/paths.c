@@ -81,9 +81,15 @@ static bool create(const char *path, int mode, const char *variable, GError **er
 {
     if (g_mkdir_with_parents(path, mode) == 0 && access(path, W_OK) == 0)
         return true;
-    g_set_error(error, STATUS_ERROR, errno == EACCES || errno == EROFS ? STATUS_DENIED : STATUS_FAILED,
-                "folder %s cannot be used: %s; choose another one with %s", path, g_strerror(errno),
-                variable);
+    int why = errno;
+    const char *slice = g_getenv("HAMI_SLICE");
+    int status = why == EACCES || why == EROFS ? STATUS_DENIED : STATUS_FAILED;
+    if (why == EROFS && slice && *slice)
+        g_set_error(error, STATUS_ERROR, status,
+                    "this is the inside of slice %s, where the ledger is covered; ask from outside", slice);
+    else
+        g_set_error(error, STATUS_ERROR, status, "folder %s cannot be used: %s; choose another one with %s",
+                    path, g_strerror(why), variable);
     return false;
 }
 

@@ -9,7 +9,7 @@ from arms import Failed, Tenant, call, floats, lines, series, together
 from figures import Work, burst, error_floor, jain, mean_error, median_interval, percentile, settle
 
 CHUNK_US = 20
-GIB = 1 << 30
+MIB, GIB = 1 << 20, 1 << 30
 # Shape, chunks of 20 us in one kernel, pieces behind one launch, and how it is called in the table.
 SHAPES = {"20 us": ("kernel", 1, 1), "300 us": ("kernel", 15, 1), "2 ms": ("kernel", 100, 1),
           "cooperative 300 us": ("coop", 15, 1), "KernelEx 300 us": ("ex", 15, 1),
@@ -110,6 +110,25 @@ def caps(run):
     run.table.add("G3", "ways enforced", "all", {a: f"{v} of {ways[a]}" for a, v in enforced.items()}, enforced["O"] == ways["O"])
     run.table.add("G3", "rounds over-committed by 4 processes", "0", race, clean)
     run.table.add("", "refusal", "", refused, None)
+    hidden(run)
+
+
+def hidden(run):
+    """Memory of a bare process: what its slice is charged, and what the card has less meanwhile.
+
+    Its one small buffer is charged by the byte and takes a block of 2 MiB; beyond that 1 MiB is allowed."""
+    def free(arm, mem=0):
+        return int(call([run.program, "inventory"], arm.slice(mem=mem))["free_bytes"][0])
+
+    shown, apart = {}, {}
+    for arm in run.limited:
+        charged, before = GIB - free(arm, GIB), free(run.native)
+        holder = Tenant([run.program, "hold", "0"], arm.slice(mem=GIB)).ready()
+        taken = before - free(run.native)
+        holder.finish()
+        apart[arm.name] = abs(charged - taken)
+        shown[arm.name] = f"charged {charged / MIB:.1f}, taken {taken / MIB:.1f} MiB"
+    run.table.add("", "memory of a context", "<= 3 MiB apart", shown, apart["O"] <= 3 * MIB)
 
 
 def starts(run):

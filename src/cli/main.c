@@ -3,9 +3,11 @@
  * The hami executable: finds the verb in the table and runs it.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <locale.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/words.h"
 #include "cli/cli.h"
@@ -57,11 +59,23 @@ static int written(int status)
     return STATUS_FAILED;
 }
 
+/* A file that we open must not become standard error: messages would go into it. */
+static void fill_standard_descriptors(void)
+{
+    int fd;
+    do
+        fd = open("/dev/null", O_RDWR);
+    while (fd >= 0 && fd <= STDERR_FILENO);
+    if (fd >= 0)
+        close(fd);
+}
+
 int main(int argc, char **argv)
 {
     const char *word = argc > 1 ? argv[1] : "help";
     const struct verb *v;
     int rest = 0;
+    fill_standard_descriptors();
     setlocale(LC_CTYPE, "");
     if (strcmp(word, "__driver") == 0)
         return driver_helper_main(argc, argv);

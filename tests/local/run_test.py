@@ -80,6 +80,14 @@ def _(w):
     assert r.stdout == "--mem 3G --help\n", r
 
 
+@test("closed standard descriptors are /dev/null, not a file of hami's")
+def _(w):
+    import subprocess
+    command = f"{w.hami} run --sim {w.profile} --mem 1G -- readlink /proc/self/fd/0 /proc/self/fd/2 <&- 2>&-"
+    r = subprocess.run(["sh", "-c", command], capture_output=True, text=True, env=w.env, timeout=LIMIT_S)
+    assert r.stdout == "/dev/null\n/dev/null\n", r
+
+
 @test("the environment speaks the field's words")
 def _(w):
     r = w.run("--mem", "1536M", "--cores", "40", "--priority", "0", "--core-policy", "force", "--oversubscribe", "--",

@@ -157,6 +157,13 @@ static bool sweep_groups(struct broker *b, GError **error)
     return slices != NULL;
 }
 
+/* A slice that runs although nobody remembers it: its ledger was removed. */
+static bool is_in_use(struct broker *b, const char *id)
+{
+    g_autoptr(Files) f = files_of(b->paths, id);
+    return region_is_attached(f->region) == 1;
+}
+
 /* Folders and boards that no live slice owns: their slice's end was cut short.
  * Inside a transaction, so that no slice is just being born. */
 static bool sweep_files(struct broker *b, GError **error)
@@ -168,7 +175,7 @@ static bool sweep_files(struct broker *b, GError **error)
         return false;
     g_autoptr(GDir) dir = g_dir_open(folders, 0, NULL);
     for (const char *name; dir && (name = g_dir_read_name(dir));)
-        if (!is_live(slices, name))
+        if (!is_live(slices, name) && !is_in_use(b, name))
             files_remove(b->paths, name);
     g_autoptr(GDir) board_dir = g_dir_open(boards, 0, NULL);
     for (const char *name; board_dir && (name = g_dir_read_name(board_dir));) {

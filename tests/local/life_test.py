@@ -7,7 +7,7 @@ import shutil
 import signal
 import subprocess
 
-from kit import CLIENT, LIMIT_S, MIB, Skip, alive, ask, eventually, line, main, need_root, rest, test
+from kit import CLIENT, LIMIT_S, MIB, Skip, alive, ask, cgroup_mount, eventually, line, main, need_root, rest, test
 
 
 def end(*holders):
@@ -166,6 +166,21 @@ def _(w):
     assert ask(p, "alloc 2000") == 2
     assert w.call("stop", "r").returncode == 0
     p.wait()
+
+
+@test("a slice whose ledger was removed keeps its files and is named by doctor")
+def _(w):
+    need_root()
+    if not cgroup_mount():
+        raise Skip("no control group hierarchy of version 2")
+    p = w.hold("--mem", "1G")
+    id = w.only()["id"]
+    shutil.rmtree(w.path("state"))
+    assert w.slices() == [] and os.path.exists(w.path("run", "slices", id, "etc", "grant"))
+    found = [f for f in w.json("doctor", "--json", "--sim", w.profile) if f["finding"] == "stray_group"]
+    assert len(found) == 1 and id in json.dumps(found), found
+    end(p)
+    assert w.slices() == [] and w.leftovers() == []
 
 
 @test("resize goes both ways while it runs, and is refused below use and above the card")

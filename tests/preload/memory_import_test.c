@@ -40,7 +40,7 @@ static uint64_t left_mib(void)
     return left / MIB;
 }
 
-static void step(const char *what, int r)
+static void step(const char *what, CUresult r)
 {
     kit_tell("%s %d %" PRIu64, what, r, left_mib());
 }

@@ -58,8 +58,8 @@ static int odd_frees(int argc, char **argv)
     (void)argc, (void)argv;
     kit_context(0);
     size_t before = left_bytes();
-    int r[6] = {cu->cuMemAllocAsync(&p, 64 * MIB, NULL), cu->cuMemAlloc_v2(&q, 64 * MIB), cu->cuMemFree_v2(p),
-                cu->cuMemFreeAsync(q, NULL)};
+    CUresult r[6] = {cu->cuMemAllocAsync(&p, 64 * MIB, NULL), cu->cuMemAlloc_v2(&q, 64 * MIB),
+                     cu->cuMemFree_v2(p), cu->cuMemFreeAsync(q, NULL)};
     cu->cuCtxSynchronize();
     if (r[3] != CUDA_SUCCESS)
         cu->cuMemFree_v2(q);

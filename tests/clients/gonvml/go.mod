@@ -1,5 +1,5 @@
 module gonvml
 
-go 1.20
+go 1.18
 
-require github.com/NVIDIA/go-nvml v0.13.4-1
+require github.com/NVIDIA/go-nvml v0.12.0-2

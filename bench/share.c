@@ -8,7 +8,10 @@
  *
  * One line per tenant and case: share asked and measured (bias in points), mean
  * absolute error over 100 ms windows above its floor d(1-q)/2W, and for cases
- * with several tenants the error of their ratio. Exit status 0; figures inform.
+ * with several tenants the error of their ratio
+ * and Jain's index of got/asked. A case with an idle tenant says what is left
+ * unused under the default policy; a case with requests says by how much their
+ * p99 grows beyond what the quota explains. Exit status 0; figures inform.
  */
 #include <dlfcn.h>
 #include <errno.h>
@@ -18,6 +21,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -31,10 +35,15 @@
 
 #define SECOND_NS UINT64_C(1000000000)
 #define WINDOW_NS UINT64_C(100000000)
-#define TENANTS 3
+#define TENANTS 10
+#define TIMES 65536
+#define REQUEST_KERNELS 50
 
-enum shape { KERNEL, COOPERATIVE, EX, GRAPH, SYNC };
-static const char *const shape_names[] = {"kernel", "coop", "ex", "graph", "sync"};
+/* BURST works 0.2 s in each 0.5 s, IDLE never, REQUEST notes how long 50 kernels
+ * and their synchronisation take. */
+enum shape { KERNEL, COOPERATIVE, EX, GRAPH, SYNC, BURST, IDLE, REQUEST };
+static const char *const shape_names[] = {"kernel", "coop",  "ex",   "graph",
+                                          "sync",   "burst", "idle", "request"};
 
 struct tenant {
     unsigned percent; /* 100 = unlimited */
@@ -50,6 +59,10 @@ struct test {
     struct tenant tenants[TENANTS];
 };
 
+#define STEADY(percent)                                                                                      \
+    {                                                                                                        \
+        percent, 300, 0, KERNEL                                                                              \
+    }
 static const struct test tests[] = {
     {"alone 20 us async", true, 0, {{50, 20, 0, KERNEL}}},
     {"alone 100 us async", false, 0, {{50, 100, 0, KERNEL}}},
@@ -77,6 +90,23 @@ static const struct test tests[] = {
     {"30/70 random 1.5 ms +-90 %", false, 0, {{30, 1500, 90, KERNEL}, {70, 1500, 90, KERNEL}}},
     {"20/30/40 fixed", true, 0, {{20, 300, 0, KERNEL}, {30, 300, 0, KERNEL}, {40, 300, 0, KERNEL}}},
     {"20/30/40 random", true, 0, {{20, 300, 90, KERNEL}, {30, 1500, 90, KERNEL}, {40, 100, 90, KERNEL}}},
+    {"10/90 fixed 300 us", true, 0, {{10, 300, 0, KERNEL}, {90, 300, 0, KERNEL}}},
+    {"4x25 fixed 300 us", true, 0, {STEADY(25), STEADY(25), STEADY(25), STEADY(25)}},
+    {"9x10 and one bursty",
+     true,
+     0,
+     {STEADY(10),
+      STEADY(10),
+      STEADY(10),
+      STEADY(10),
+      STEADY(10),
+      STEADY(10),
+      STEADY(10),
+      STEADY(10),
+      STEADY(10),
+      {10, 300, 0, BURST}}},
+    {"spare, idle neighbour", true, 0, {STEADY(50), {50, 300, 0, IDLE}}},
+    {"victim beside 1 ms kernels", true, 0, {{50, 20, 0, REQUEST}, {50, 1000, 0, KERNEL}}},
     {"30 beside unlimited", false, 0, {{30, 300, 0, KERNEL}, {100, 300, 0, KERNEL}}},
     {"live 50 to 20", true, 20, {{50, 300, 0, KERNEL}}},
     {"live 20 to 80", true, 80, {{20, 1500, 0, KERNEL}}},
@@ -188,11 +218,70 @@ static void launch(const struct tenant *t, CUfunction f, CUgraphExec exec, CUstr
         check(cu.cuGraphLaunch(exec, stream), "graph launch");
         break;
     case SYNC:
+    case BURST:
+    case IDLE:
+    case REQUEST:
     case KERNEL:
         check(cu.cuLaunchKernel(f, 132, 1, 1, 128, 1, 1, 0, stream, params, NULL), "launch");
     }
     if (t->shape == SYNC)
         check(cu.cuStreamSynchronize(stream), "synchronize");
+}
+
+/* How long each request took, in a file both sides map. */
+struct times {
+    uint32_t n;
+    double ms[TIMES];
+};
+
+static struct times *map_times(const char *path)
+{
+    int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0644);
+    if (fd < 0 || ftruncate(fd, sizeof(struct times)) != 0)
+        die(path);
+    struct times *times = mmap(NULL, sizeof *times, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    if (times == MAP_FAILED)
+        die(path);
+    close(fd);
+    return times;
+}
+
+static void request(const struct tenant *t, CUfunction f, CUstream stream, struct times *times)
+{
+    uint64_t begin = now_ns();
+    for (int i = 0; i < REQUEST_KERNELS; i++)
+        launch(t, f, NULL, stream);
+    check(cu.cuStreamSynchronize(stream), "synchronize");
+    uint32_t n = times->n;
+    times->ms[n % TIMES] = (double)(now_ns() - begin) / 1e6;
+    __atomic_store_n(&times->n, n + 1, __ATOMIC_RELEASE);
+}
+
+static void burst(const struct tenant *t, CUfunction f, CUstream stream)
+{
+    for (uint64_t begin = now_ns(); now_ns() - begin < SECOND_NS / 5;)
+        launch(t, f, NULL, stream);
+    check(cu.cuStreamSynchronize(stream), "synchronize");
+    usleep(300000);
+}
+
+static _Noreturn void work(const struct tenant *t, CUfunction f, CUgraphExec exec, CUstream stream)
+{
+    struct times *times = t->shape == REQUEST ? map_times(getenv("SHARE_TIMES")) : NULL;
+    for (;;)
+        switch (t->shape) {
+        case REQUEST:
+            request(t, f, stream, times);
+            break;
+        case BURST:
+            burst(t, f, stream);
+            break;
+        case IDLE:
+            pause();
+            break;
+        default:
+            launch(t, f, exec, stream);
+        }
 }
 
 static _Noreturn void tenant_main(char **argv)
@@ -214,8 +303,7 @@ static _Noreturn void tenant_main(char **argv)
     check(cu.cuModuleGetFunction(&f, module, "sim_arg"), "function");
     check(cu.cuStreamCreate(&stream, CU_STREAM_NON_BLOCKING), "stream");
     CUgraphExec exec = t.shape == GRAPH ? graph_of(f, &t, stream) : NULL;
-    for (;;)
-        launch(&t, f, exec, stream);
+    work(&t, f, exec, stream);
 }
 
 /* ---- the machine ------------------------------------------------------- */
@@ -241,11 +329,22 @@ static void write_file(const char *path, const char *text, size_t n)
     close(fd);
 }
 
-static void write_grant(unsigned i, const struct tenant *t, unsigned percent, unsigned epoch)
+static bool has(const struct test *test, enum shape shape)
+{
+    for (unsigned i = 0; i < TENANTS && test->tenants[i].us; i++)
+        if (test->tenants[i].shape == shape)
+            return true;
+    return false;
+}
+
+/* Unused time may be borrowed only where that is what the case asks about. */
+static void write_grant(const struct test *test, unsigned i, unsigned percent, unsigned epoch)
 {
     static char text[GRANT_FILE_BYTES];
-    struct grant g = {.epoch = epoch, .policy = GRANT_POLICY_FORCE, .priority = 1, .n_devices = 1};
-    (void)t;
+    struct grant g = {.epoch = epoch,
+                      .policy = has(test, IDLE) ? GRANT_POLICY_DEFAULT : GRANT_POLICY_FORCE,
+                      .priority = 1,
+                      .n_devices = 1};
     snprintf(g.id, sizeof g.id, "share-%u", i);
     snprintf(g.region, sizeof g.region, "%s", in_scratch("region", i));
     snprintf(g.devices[0].uuid, sizeof g.devices[0].uuid, "%s", sim_state->profile.devices[0].uuid);
@@ -256,14 +355,14 @@ static void write_grant(unsigned i, const struct tenant *t, unsigned percent, un
     write_file(in_scratch("grant", i), text, sizeof text);
 }
 
-static void open_machine(void)
+static void open_machine(const struct test *test)
 {
     char err[256];
     const char *base = access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp";
     snprintf(scratch, sizeof scratch, "%s/hami-share-XXXXXX", base);
     if (!mkdtemp(scratch))
         die(scratch);
-    setenv("HAMI_SIM", "t4", 1);
+    setenv("HAMI_SIM", has(test, REQUEST) ? "t4,schedule=time-sliced" : "t4", 1);
     setenv("HAMI_SIM_STATE", in_scratch("machine", 0), 1);
     if (sim_state_open(err, sizeof err) != 0) {
         fprintf(stderr, "share: %s\n", err);
@@ -273,17 +372,18 @@ static void open_machine(void)
 
 static void close_machine(void)
 {
-    static const char *const names[] = {"machine", "board", "grant", "region"};
-    for (unsigned n = 0; n < 4; n++)
+    static const char *const names[] = {"machine", "board", "grant", "region", "times"};
+    for (unsigned n = 0; n < sizeof names / sizeof names[0]; n++)
         for (unsigned i = 0; i < TENANTS; i++)
             unlink(in_scratch(names[n], i));
     rmdir(scratch);
 }
 
-static pid_t start(unsigned i, const struct tenant *t)
+static pid_t start(const struct test *test, unsigned i, unsigned percent)
 {
+    const struct tenant *t = &test->tenants[i];
     char us[16], jitter[16], shape[16], seed[16], path[512];
-    write_grant(i, t, t->percent, 1);
+    write_grant(test, i, percent, 1);
     snprintf(us, sizeof us, "%u", t->us);
     snprintf(jitter, sizeof jitter, "%u", t->jitter);
     snprintf(shape, sizeof shape, "%d", (int)t->shape);
@@ -297,6 +397,7 @@ static pid_t start(unsigned i, const struct tenant *t)
     setenv("LD_LIBRARY_PATH", path, 1);
     snprintf(path, sizeof path, "%s/libvgpu.so", build);
     setenv("LD_PRELOAD", path, 1);
+    setenv("SHARE_TIMES", in_scratch("times", i), 1);
     setenv("HAMI_GRANT", in_scratch("grant", i), 1);
     execl(self, self, "--tenant", us, jitter, shape, seed, NULL);
     die(self);
@@ -340,10 +441,10 @@ static void sleep_s(double seconds)
     usleep((useconds_t)(seconds * 1e6));
 }
 
-static bool started(const pid_t *pids, unsigned n)
+static bool started(const struct test *test, const pid_t *pids, unsigned n)
 {
     for (unsigned i = 0; i < n; i++)
-        if (share_in(pids[i], now_ns() - SECOND_NS, now_ns()) <= 0)
+        if (test->tenants[i].shape != IDLE && share_in(pids[i], now_ns() - SECOND_NS, now_ns()) <= 0)
             return false;
     return true;
 }
@@ -374,12 +475,47 @@ static void run_change(const struct test *test, pid_t pid, double seconds)
     sleep_s(seconds / 2);
     uint64_t changed = now_ns();
     struct figures f = figures_of(pid, test->tenants[0].percent, before, changed);
-    write_grant(0, &test->tenants[0], test->change_to, 2);
+    write_grant(test, 0, test->change_to, 2);
     sleep_s(seconds / 2);
     uint64_t end = now_ns();
     print_tenant(test, 0, &f);
     printf("%-28s to %u: %.2f in force after %.3f s (target 0.2)\n", "", test->change_to,
            share_in(pid, changed + 2 * WINDOW_NS, end), settle_of(pid, test->change_to, changed, end));
+}
+
+static int by_value(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+/* Jain's index of got/asked in each second, its 5th percentile; of the tenants
+ * that always have work. */
+static double jain_p5(const struct test *test, const pid_t *pids, unsigned n, uint64_t from, uint64_t to)
+{
+    double j[512];
+    unsigned windows = 0;
+    for (uint64_t t = from; t + SECOND_NS <= to && windows < 512; t += WINDOW_NS, windows++) {
+        double sum = 0, squares = 0;
+        unsigned counted = 0;
+        for (unsigned i = 0; i < n; i++) {
+            double x = share_in(pids[i], t, t + SECOND_NS) / target_of(test, i);
+            if (test->tenants[i].shape == BURST)
+                continue;
+            sum += x, squares += x * x, counted++;
+        }
+        j[windows] = squares > 0 ? sum * sum / (counted * squares) : 0;
+    }
+    qsort(j, windows, sizeof j[0], by_value);
+    return windows ? j[windows * 5 / 100] : 0;
+}
+
+static void print_unused(const pid_t *pids, unsigned n, uint64_t from, uint64_t to)
+{
+    double used = 0;
+    for (unsigned i = 0; i < n; i++)
+        used += share_in(pids[i], from, to);
+    printf("%-28s unused %.4f (target 0.02)\n", "", 1 - used / 100);
 }
 
 static void run_steady(const struct test *test, const pid_t *pids, unsigned n, double seconds)
@@ -395,9 +531,60 @@ static void run_steady(const struct test *test, const pid_t *pids, unsigned n, d
     if (n == 1)
         printf("%-28s settled %.2f s after the first look\n", "",
                settle_of(pids[0], target_of(test, 0), first, to));
+    if (has(test, IDLE)) {
+        print_unused(pids, n, from, to);
+        return;
+    }
     for (unsigned i = 1; i < n; i++)
-        printf("%-28s ratio error %+.2f %%\n", "",
-               100 * (f[i - 1].share / f[i].share / (target_of(test, i - 1) / target_of(test, i)) - 1));
+        if (test->tenants[i].shape != BURST)
+            printf("%-28s ratio error %+.2f %%\n", "",
+                   100 * (f[i - 1].share / f[i].share / (target_of(test, i - 1) / target_of(test, i)) - 1));
+    if (n > 1)
+        printf("%-28s Jain p5 %.5f\n", "", jain_p5(test, pids, n, from, to));
+}
+
+static void stop(const pid_t *pids, unsigned n)
+{
+    for (unsigned i = 0; i < n; i++) {
+        kill(pids[i], SIGKILL);
+        waitpid(pids[i], NULL, 0);
+    }
+}
+
+static void await_start(const struct test *test, const pid_t *pids, unsigned n)
+{
+    for (int i = 0; i < 100 && !started(test, pids, n); i++)
+        sleep_s(0.02);
+    sleep_s(0.5);
+}
+
+/* The victim's p99 beside the tenants after it, of which there are n - 1. */
+static double victim_p99(const struct test *test, unsigned n, unsigned percent, double seconds)
+{
+    pid_t pids[TENANTS];
+    static double ms[TIMES];
+    for (unsigned i = 0; i < n; i++)
+        pids[i] = start(test, i, i ? test->tenants[i].percent : percent);
+    await_start(test, pids, n);
+    struct times *times = map_times(in_scratch("times", 0));
+    uint32_t first = __atomic_load_n(&times->n, __ATOMIC_ACQUIRE), count = 0;
+    sleep_s(seconds);
+    for (uint32_t last = __atomic_load_n(&times->n, __ATOMIC_ACQUIRE); first < last && count < TIMES; first++)
+        ms[count++] = times->ms[first % TIMES];
+    stop(pids, n);
+    times->n = 0;
+    munmap(times, sizeof *times);
+    qsort(ms, count, sizeof ms[0], by_value);
+    return count ? ms[count * 99 / 100] : NAN;
+}
+
+/* Against its own share: half the device may take twice as long, no longer. */
+static void run_victim(const struct test *test, double seconds)
+{
+    double alone = victim_p99(test, 1, 100, seconds / 2);
+    double shared = victim_p99(test, 2, test->tenants[0].percent, seconds / 2);
+    printf("%-28s request\n%-28s p99 %.3f ms alone, %.3f ms beside; slower %+.2f %% (target 10)\n",
+           test->name, "", alone, shared, 100 * (shared * test->tenants[0].percent / 100 / alone - 1));
 }
 
 static void run_test(const struct test *test, double seconds)
@@ -405,22 +592,21 @@ static void run_test(const struct test *test, double seconds)
     pid_t pids[TENANTS];
     unsigned n = 0;
     char page[4096] = {0};
-    open_machine();
+    open_machine(test);
     write_file(in_scratch("board", 0), page, sizeof page);
-    for (; n < TENANTS && test->tenants[n].us; n++)
-        pids[n] = start(n, &test->tenants[n]);
-    for (int i = 0; i < 100 && !started(pids, n); i++)
-        sleep_s(0.02);
-    sleep_s(0.5);
-    if (test->change_to)
-        run_change(test, pids[0], seconds);
-    else
-        run_steady(test, pids, n, seconds);
-    fflush(stdout);
-    for (unsigned i = 0; i < n; i++) {
-        kill(pids[i], SIGKILL);
-        waitpid(pids[i], NULL, 0);
+    if (has(test, REQUEST)) {
+        run_victim(test, seconds);
+    } else {
+        for (; n < TENANTS && test->tenants[n].us; n++)
+            pids[n] = start(test, n, test->tenants[n].percent);
+        await_start(test, pids, n);
+        if (test->change_to)
+            run_change(test, pids[0], seconds);
+        else
+            run_steady(test, pids, n, seconds);
+        stop(pids, n);
     }
+    fflush(stdout);
     close_machine();
 }
 
@@ -460,6 +646,7 @@ int main(int argc, char **argv)
     seconds = seconds > 0 ? seconds : quick ? 3 : 6;
     printf("%-28s %-6s %6s %7s %6s %6s %6s   (%% of the device; simulated driver, real time)\n", "case",
            "launch", "asked", "got", "bias", "MAE", "floor");
+    fflush(stdout);
     for (size_t i = 0; i < sizeof tests / sizeof tests[0]; i++)
         if ((!quick || tests[i].quick) && (!only || strstr(tests[i].name, only)))
             run_apart(&tests[i], seconds);

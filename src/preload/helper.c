@@ -43,9 +43,9 @@ static uint64_t now_ns(void)
     return (uint64_t)t.tv_sec * UINT64_C(1000000000) + (uint64_t)t.tv_nsec;
 }
 
-static long futex(_Atomic uint32_t *word, int operation, uint32_t value)
+static long futex(_Atomic uint32_t *word, int operation, uint32_t value, const struct timespec *limit)
 {
-    return syscall(SYS_futex, word, operation, value, NULL, NULL, 0);
+    return syscall(SYS_futex, word, operation, value, limit, NULL, 0);
 }
 
 #pragma weak compute_tick
@@ -78,8 +78,13 @@ static void *helper_main(void *argument)
             nanosleep(&(struct timespec){.tv_nsec = VISIT_NS}, NULL);
             continue;
         }
-        while (atomic_load(&helper.active) == 0)
-            futex(&helper.active, FUTEX_WAIT_PRIVATE, 0);
+        while (atomic_load(&helper.active) == 0) {
+            static const struct timespec second = {.tv_sec = 1};
+            bool watches = memory_watches();
+            futex(&helper.active, FUTEX_WAIT_PRIVATE, 0, watches ? &second : NULL);
+            if (watches && atomic_load_explicit(&slice.state, memory_order_acquire) == SLICE_ON)
+                memory_tick(now_ns());
+        }
         idle = 0;
     }
     return NULL;
@@ -121,7 +126,7 @@ __attribute__((cold)) void helper_wake(void)
     if (atomic_exchange(&helper.active, 1) == 0 && atomic_load(&slice.state) == SLICE_ON) {
         uint32_t none = HELPER_NONE;
         if (atomic_load(&state) == HELPER_RUNNING)
-            futex(&helper.active, FUTEX_WAKE_PRIVATE, 1);
+            futex(&helper.active, FUTEX_WAKE_PRIVATE, 1, NULL);
         else if (is_needed() && atomic_compare_exchange_strong(&state, &none, HELPER_RUNNING))
             start();
     }

@@ -147,6 +147,8 @@ static struct mem_object *handle_take(CUmemGenericAllocationHandle h)
 }
 
 /* The object of a handle, held for the caller. */
+_Atomic bool mem_shared;
+
 static struct mem_object *handle_hold(CUmemGenericAllocationHandle h)
 {
     struct mem_entry e;
@@ -171,6 +173,7 @@ static void handle_foreign(CUmemGenericAllocationHandle h)
 
     if (o && !handle_add(h, o))
         object_drop(o);
+    atomic_store_explicit(&mem_shared, true, memory_order_relaxed);
     helper_note();
 }
 
@@ -264,7 +267,13 @@ HOOK CUresult cuMemImportFromShareableHandle(CUmemGenericAllocationHandle *ret, 
 HOOK CUresult cuMemExportToShareableHandle(void *ret, CUmemGenericAllocationHandle h,
                                            CUmemAllocationHandleType type, unsigned long long flags)
 {
-    return real.cuMemExportToShareableHandle(ret, h, type, flags);
+    CUresult r = real.cuMemExportToShareableHandle(ret, h, type, flags);
+
+    if (r == CUDA_SUCCESS && mem_active()) {
+        atomic_store_explicit(&mem_shared, true, memory_order_relaxed);
+        helper_note();
+    }
+    return r;
 }
 
 /* ---- mappings ---- */

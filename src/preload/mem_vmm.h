@@ -7,6 +7,8 @@
 
 #include <stdint.h>
 
+#include <stdbool.h>
+
 #include "abi/cuda.h"
 
 /* A physical allocation, or a multicast object. */
@@ -29,5 +31,9 @@ void mem_multicast_after_fork(void);
 void mem_vmm_array_gone(uint64_t array);
 
 void mem_vmm_after_fork(void);
+
+/* This process has exported or imported memory: who keeps it in the end shows
+ * only in the driver's account, so the helper goes on looking. */
+extern _Atomic bool mem_shared;
 
 #endif

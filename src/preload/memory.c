@@ -36,6 +36,11 @@ void memory_tick(uint64_t now_ns)
     mem_spill_tick(now_ns);
 }
 
+bool memory_watches(void)
+{
+    return atomic_load_explicit(&mem_shared, memory_order_relaxed);
+}
+
 void memory_after_fork(void)
 {
     mem_engine_after_fork();

@@ -59,6 +59,9 @@ void memory_graph_changed(unsigned d);
  * holds for this process beyond its allocations and watches for thrashing. */
 void memory_tick(uint64_t now_ns);
 
+/* Whether memory_tick() has to go on although no work is submitted. */
+bool memory_watches(void);
+
 /* The child of a fork forgets what its parent holds: it has no context. */
 void memory_after_fork(void);
 

@@ -100,6 +100,29 @@ static int object_take(int argc, char **argv)
     return 0;
 }
 
+/* Keeps a mapping of the other's object after the other has let go of it. */
+static int object_keep(int argc, char **argv)
+{
+    const struct real_cuda *cu = kit_cuda();
+    CUmemGenericAllocationHandle h;
+    CUdeviceptr base;
+    int fd = descriptor_of(argv[0]);
+
+    (void)argc;
+    kit_context(0);
+    cu->cuMemImportFromShareableHandle(&h, (void *)(intptr_t)fd, CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR);
+    cu->cuMemAddressReserve(&base, 512 * MIB, 0, 0, 0);
+    step("map", cu->cuMemMap(base, 512 * MIB, 0, h, 0));
+    cu->cuMemRelease(h);
+    kit_hear();
+    gint64 deadline = g_get_monotonic_time() + 20 * G_TIME_SPAN_SECOND;
+    while (left_mib() > 512 && g_get_monotonic_time() < deadline)
+        g_usleep(20000); /* the helpers look once a second */
+    kit_tell("charged %s", left_mib() <= 512 ? "again" : "to nobody");
+    kit_hear();
+    return 0;
+}
+
 static int pool_offer(int argc, char **argv)
 {
     const struct real_cuda *cu = kit_cuda();
@@ -275,6 +298,28 @@ static void an_imported_object_is_paid_by_its_maker_alone(void)
     kit_free(kit);
 }
 
+static void an_object_that_only_its_importer_keeps_is_charged_again(void)
+{
+    struct kit *kit = kit_limited(CARDS("0"));
+    struct kit_process *offer = kit_start(kit, "object_offer", NULL), *keep;
+
+    expect_line(offer, "create 0 512");
+    expect_line(offer, "export 0 512");
+    g_autofree char *told = kit_line(offer);
+    keep = kit_start(kit, "object_keep", told, NULL);
+    expect_line(keep, "map 0 512");
+    kit_say(offer, "let go");
+    g_free(kit_line(offer));
+    kit_say(keep, "look");
+    expect_line(keep, "charged again");
+    kit_say(offer, "take it all");
+    expect_line(offer, "again 2 512");
+    kit_say(keep, "end");
+    g_assert_cmpint(kit_finish(offer, NULL, NULL), ==, 0);
+    g_assert_cmpint(kit_finish(keep, NULL, NULL), ==, 0);
+    kit_free(kit);
+}
+
 static void an_imported_pool_is_paid_by_its_maker_alone(void)
 {
     struct kit *kit = kit_limited(CARDS("0"));
@@ -316,6 +361,7 @@ static void green_contexts_cost_one_context_between_them(void)
 static const struct kit_body bodies[] = {
     {"object_offer", object_offer},
     {"object_take", object_take},
+    {"object_keep", object_keep},
     {"pool_offer", pool_offer},
     {"pool_take", pool_take},
     {"external", external},
@@ -332,6 +378,7 @@ int main(int argc, char **argv)
         return kit_child(argc, argv, bodies);
     g_test_init(&argc, &argv, NULL);
     TEST(an_imported_object_is_paid_by_its_maker_alone);
+    TEST(an_object_that_only_its_importer_keeps_is_charged_again);
     TEST(an_imported_pool_is_paid_by_its_maker_alone);
     TEST(external_memory_is_nobodys_device_memory);
     TEST(memory_bound_to_a_multicast_object_stays_charged);

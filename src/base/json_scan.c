@@ -1,0 +1,401 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Invariants:
+ *   1. `at` never passes `end`; after a fault it stays where the fault was found.
+ *   2. `depth` counts the containers entered and not yet closed; each is closed
+ *      by the call of json_scan_key() or json_scan_element() that returns false.
+ */
+#include "base/json_scan.h"
+
+#include <glib.h>
+
+void json_scan_init(struct json_scan *s, const char *text, size_t len)
+{
+    *s = (struct json_scan){.at = text, .end = text + len};
+}
+
+void json_scan_fail(struct json_scan *s, const char *fault)
+{
+    if (!s->fault)
+        s->fault = fault;
+}
+
+static bool fail(struct json_scan *s, const char *fault)
+{
+    json_scan_fail(s, fault);
+    return false;
+}
+
+static void skip_blanks(struct json_scan *s)
+{
+    while (s->at < s->end && (*s->at == ' ' || *s->at == '\n' || *s->at == '\t' || *s->at == '\r'))
+        s->at++;
+}
+
+/* The next character that is not a blank; 0 at the end or after a fault. */
+static char next(struct json_scan *s)
+{
+    if (s->fault)
+        return 0;
+    skip_blanks(s);
+    return s->at < s->end ? *s->at : 0;
+}
+
+enum json_kind json_scan_peek(struct json_scan *s)
+{
+    switch (next(s)) {
+    case '{':
+        return JSON_IS_OBJECT;
+    case '[':
+        return JSON_IS_ARRAY;
+    case '"':
+        return JSON_IS_STRING;
+    case 't':
+        return JSON_IS_TRUE;
+    case 'f':
+        return JSON_IS_FALSE;
+    case 'n':
+        return JSON_IS_NULL;
+    case '-':
+    case '0' ... '9':
+        return JSON_IS_NUMBER;
+    default:
+        return JSON_IS_NONE;
+    }
+}
+
+static bool enter(struct json_scan *s, enum json_kind kind)
+{
+    if (json_scan_peek(s) != kind) {
+        json_scan_skip(s);
+        return false;
+    }
+    if (s->depth == JSON_SCAN_DEPTH)
+        return fail(s, "nested too deeply");
+    s->at++;
+    s->depth++;
+    s->first = true;
+    return true;
+}
+
+bool json_scan_object(struct json_scan *s)
+{
+    return enter(s, JSON_IS_OBJECT);
+}
+
+bool json_scan_array(struct json_scan *s)
+{
+    return enter(s, JSON_IS_ARRAY);
+}
+
+/* Before an element: takes the comma, or the closing bracket (false). */
+static bool element(struct json_scan *s, char close)
+{
+    char c = next(s);
+    if (c == close && c) {
+        s->at++;
+        s->depth--;
+        s->first = false;
+        return false;
+    }
+    if (!s->first) {
+        if (c != ',')
+            return fail(s, "a comma or a closing bracket is missing");
+        s->at++;
+        if (next(s) == close)
+            return fail(s, "nothing follows a comma");
+    }
+    s->first = false;
+    return next(s) ? true : fail(s, "the text ends early");
+}
+
+bool json_scan_element(struct json_scan *s)
+{
+    return element(s, ']');
+}
+
+/* Eight bytes at a time: is one of them a quote, a backslash or a control
+ * character? A byte above 0x7f may answer yes falsely; the slow loop decides. */
+static bool is_special8(const char *at)
+{
+    const uint64_t ones = 0x0101010101010101u, tops = 0x8080808080808080u;
+    uint64_t w, quote, slash;
+    memcpy(&w, at, sizeof w);
+    quote = w ^ (ones * '"');
+    slash = w ^ (ones * '\\');
+    return (((quote - ones) & ~quote) | ((slash - ones) & ~slash) | ((w - ones * 0x20) & ~w)) & tops;
+}
+
+/* The string whose opening quote is at `at`. */
+static bool string(struct json_scan *s, struct json_text *ret)
+{
+    const char *p = s->at + 1, *start = p;
+    bool escaped = false;
+    for (;;) {
+        while (s->end - p >= 8 && !is_special8(p))
+            p += 8;
+        if (p >= s->end)
+            return fail(s, "a string does not end");
+        if (*p == '"')
+            break;
+        if ((unsigned char)*p < 0x20)
+            return fail(s, "a control character in a string");
+        if (*p == '\\') {
+            escaped = true;
+            if (s->end - p < 2)
+                return fail(s, "a string does not end");
+            p++;
+            if ((unsigned char)*p < 0x20)
+                return fail(s, "a control character in a string");
+        }
+        p++;
+    }
+    *ret = (struct json_text){.at = start, .len = (size_t)(p - start), .escaped = escaped};
+    s->at = p + 1;
+    return true;
+}
+
+bool json_scan_key(struct json_scan *s, struct json_text *ret_key)
+{
+    struct json_text key;
+    if (!element(s, '}'))
+        return false;
+    if (next(s) != '"')
+        return fail(s, "a key must be a string");
+    if (!string(s, &key))
+        return false;
+    if (next(s) != ':')
+        return fail(s, "a colon is missing behind a key");
+    s->at++;
+    if (!next(s))
+        return fail(s, "the text ends early");
+    *ret_key = key;
+    return true;
+}
+
+bool json_scan_text(struct json_scan *s, struct json_text *ret)
+{
+    if (json_scan_peek(s) == JSON_IS_STRING)
+        return string(s, ret);
+    json_scan_skip(s);
+    return false;
+}
+
+static bool is_digit(const struct json_scan *s, const char *p)
+{
+    return p < s->end && *p >= '0' && *p <= '9';
+}
+
+static const char *digits(const struct json_scan *s, const char *p)
+{
+    while (is_digit(s, p))
+        p++;
+    return p;
+}
+
+/* Steps over a number; *ret_integer says that it has no fraction or exponent. */
+static bool number(struct json_scan *s, bool *ret_integer)
+{
+    const char *p = s->at + (*s->at == '-');
+    *ret_integer = true;
+    if (!is_digit(s, p))
+        return fail(s, "a number without digits");
+    if (*p == '0' && is_digit(s, p + 1))
+        return fail(s, "a number with a leading zero");
+    p = digits(s, p);
+    if (p < s->end && *p == '.') {
+        *ret_integer = false;
+        if (!is_digit(s, p + 1))
+            return fail(s, "no digits behind a decimal point");
+        p = digits(s, p + 1);
+    }
+    if (p < s->end && (*p == 'e' || *p == 'E')) {
+        *ret_integer = false;
+        p++;
+        if (p < s->end && (*p == '+' || *p == '-'))
+            p++;
+        if (!is_digit(s, p))
+            return fail(s, "no digits in an exponent");
+        p = digits(s, p);
+    }
+    s->at = p;
+    return true;
+}
+
+bool json_scan_int(struct json_scan *s, int64_t *ret)
+{
+    if (json_scan_peek(s) != JSON_IS_NUMBER) {
+        json_scan_skip(s);
+        return false;
+    }
+    const char *start = s->at;
+    bool negative = *start == '-', integer;
+    if (!number(s, &integer) || !integer)
+        return false;
+    int64_t value = 0;
+    for (const char *p = start + negative; p < s->at; p++)
+        if (__builtin_mul_overflow(value, 10, &value) ||
+            __builtin_sub_overflow(value, *p - '0', &value)) /* negated: INT64_MIN has no positive */
+            return false;
+    if (!negative && __builtin_sub_overflow(0, value, &value))
+        return false;
+    *ret = value;
+    return true;
+}
+
+static bool word(struct json_scan *s, const char *literal, size_t len)
+{
+    if ((size_t)(s->end - s->at) < len || memcmp(s->at, literal, len) != 0)
+        return fail(s, "an unknown word");
+    s->at += len;
+    return true;
+}
+
+bool json_scan_bool(struct json_scan *s, bool *ret)
+{
+    enum json_kind kind = json_scan_peek(s);
+    json_scan_skip(s);
+    if (s->fault || (kind != JSON_IS_TRUE && kind != JSON_IS_FALSE))
+        return false;
+    *ret = kind == JSON_IS_TRUE;
+    return true;
+}
+
+void json_scan_skip(struct json_scan *s)
+{
+    struct json_text text;
+    bool integer;
+    switch (json_scan_peek(s)) {
+    case JSON_IS_OBJECT:
+        if (json_scan_object(s))
+            while (json_scan_key(s, &text))
+                json_scan_skip(s);
+        break;
+    case JSON_IS_ARRAY:
+        if (json_scan_array(s))
+            while (json_scan_element(s))
+                json_scan_skip(s);
+        break;
+    case JSON_IS_STRING:
+        string(s, &text);
+        break;
+    case JSON_IS_NUMBER:
+        number(s, &integer);
+        break;
+    case JSON_IS_TRUE:
+        word(s, "true", 4);
+        break;
+    case JSON_IS_FALSE:
+        word(s, "false", 5);
+        break;
+    case JSON_IS_NULL:
+        word(s, "null", 4);
+        break;
+    default:
+        json_scan_fail(s, "a value is missing");
+    }
+}
+
+bool json_scan_raw(struct json_scan *s, const char **ret_at, size_t *ret_len)
+{
+    if (!next(s))
+        return fail(s, "a value is missing");
+    const char *start = s->at;
+    json_scan_skip(s);
+    if (s->fault)
+        return false;
+    *ret_at = start;
+    *ret_len = (size_t)(s->at - start);
+    return true;
+}
+
+bool json_scan_end(struct json_scan *s)
+{
+    if (s->fault)
+        return false;
+    skip_blanks(s);
+    if (s->depth)
+        return fail(s, "the text ends early");
+    return s->at == s->end ? true : fail(s, "something follows the document");
+}
+
+bool json_text_equal(struct json_text text, const char *string)
+{
+    size_t len = strlen(string);
+    return !text.escaped && text.len == len && memcmp(text.at, string, len) == 0;
+}
+
+static int hex4(const char *p, const char *end)
+{
+    int value = 0;
+    if (end - p < 4)
+        return -1;
+    for (int i = 0; i < 4; i++) {
+        int digit = g_ascii_xdigit_value(p[i]);
+        if (digit < 0)
+            return -1;
+        value = value * 16 + digit;
+    }
+    return value;
+}
+
+/* The character of the escape at `p` (behind the backslash). Bytes taken, or 0. */
+static size_t unescape(const char *p, const char *end, gunichar *ret)
+{
+    static const char from[] = "\"\\/bfnrt", to[] = "\"\\/\b\f\n\r\t";
+    const char *known = p < end && *p ? strchr(from, *p) : NULL;
+    if (known) {
+        *ret = (gunichar)to[known - from];
+        return 1;
+    }
+    if (p >= end || *p != 'u')
+        return 0;
+    int high = hex4(p + 1, end);
+    if (high <= 0 || (high >= 0xdc00 && high <= 0xdfff))
+        return 0;
+    *ret = (gunichar)high;
+    if (high < 0xd800 || high > 0xdbff)
+        return 5;
+    if (end - p < 11 || p[5] != '\\' || p[6] != 'u')
+        return 0;
+    int low = hex4(p + 7, end);
+    if (low < 0xdc00 || low > 0xdfff)
+        return 0;
+    *ret = 0x10000u + (gunichar)((high - 0xd800) << 10) + (gunichar)(low - 0xdc00);
+    return 11;
+}
+
+int json_text_copy(struct json_text text, char *buf, size_t size)
+{
+    const char *p = text.at, *end = text.at + text.len;
+    size_t n = 0;
+    while (p < end) {
+        char utf8[6] = {*p};
+        size_t len = 1;
+        if (*p++ == '\\') {
+            gunichar c;
+            size_t taken = unescape(p, end, &c);
+            if (!taken)
+                return -1;
+            p += taken;
+            len = (size_t)g_unichar_to_utf8(c, utf8);
+        }
+        if (size <= n + len)
+            return -1;
+        memcpy(buf + n, utf8, len);
+        n += len;
+    }
+    if (size <= n || n > INT32_MAX)
+        return -1;
+    buf[n] = 0;
+    return g_utf8_validate(buf, (gssize)n, NULL) ? (int)n : -1;
+}
+
+char *json_text_dup(struct json_text text)
+{
+    char *buf = g_malloc(text.len + 1);
+    if (json_text_copy(text, buf, text.len + 1) >= 0)
+        return buf;
+    g_free(buf);
+    return NULL;
+}

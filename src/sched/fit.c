@@ -13,17 +13,6 @@
 
 #include <stddef.h>
 
-static const struct sched_reason_words words[SCHED_REASONS] = {
-#define REASON(symbol, code, text, remedy) [SCHED_##symbol] = {code, text, remedy},
-#include "reasons.def"
-#undef REASON
-};
-
-const struct sched_reason_words *sched_reason_words(enum sched_reason reason)
-{
-    return &words[(unsigned)reason < SCHED_REASONS ? reason : SCHED_NO_CARDS];
-}
-
 static uint64_t left64(uint64_t total, uint64_t used)
 {
     return total > used ? total - used : 0;

@@ -8,21 +8,8 @@
 #define HAMI_SCHED_FIT_H
 
 #include "model/device.h"
+#include "model/reason.h"
 #include "model/request.h"
-
-enum sched_reason {
-#define REASON(symbol, code, text, remedy) SCHED_##symbol,
-#include "reasons.def"
-#undef REASON
-    SCHED_REASONS
-};
-
-struct sched_reason_words {
-    const char *code;
-    const char *text;
-    const char *remedy;
-};
-const struct sched_reason_words *sched_reason_words(enum sched_reason reason);
 
 /* The first reason, in the order of the table in fit.c, why the device does
  * not take one share of the request; SCHED_FITS when it does. */

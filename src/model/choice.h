@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * One container's request for cards of one family on one node: the situation
+ * that the generic engine (sched/choose_cards.c) and the families' hooks
+ * (src/vendor) share. Scratch of one decision; nothing here outlives it.
+ */
+#ifndef HAMI_MODEL_CHOICE_H
+#define HAMI_MODEL_CHOICE_H
+
+#include "model/node.h"
+#include "model/pod.h"
+
+struct choice {
+    const struct family *family;
+    const struct node_spec *node;
+    const struct card *cards;   /* all cards of the node */
+    const struct card_use *use; /* with what this pod's earlier containers take */
+    uint32_t n_cards;
+    const struct pod_request *pod;
+    const struct card_request *request;
+    const struct card_grant *earlier; /* of this pod, earlier containers */
+    uint32_t n_earlier;
+
+    /* Cards that pass every rule, best first, by the pod's policy. A pick hook
+     * takes request->n_cards of them into picked[] (or, for MIG, one card several times). */
+    uint32_t n_candidates;
+    uint16_t candidates[CARD_PER_NODE];
+    uint32_t n_picked;
+    struct card_grant picked[CARD_PER_NODE];
+    int reason; /* enum sched_reason when the hook answers false */
+};
+
+/* What the request takes of a card, by the family's rules: memory of percent
+ * and whole, CUs, aux, shape. False when the card cannot say (no sufficient shape). */
+bool choice_amount(const struct choice *c, uint32_t card, struct card_grant *ret);
+
+#endif

@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Admission: what the webhook changes in a pod that asks for cards, and what
+ * it refuses (scheduler.md section 2, vendors.md section 3). Pure: a pod in, a
+ * list of JSON-patch operations out; nothing else of the pod is touched.
+ */
+#ifndef HAMI_VENDOR_ADMIT_H
+#define HAMI_VENDOR_ADMIT_H
+
+#include <glib.h>
+#include <jansson.h>
+
+#include "vendor/parse.h"
+
+/* Checks beyond the reference's, each of which can be lowered to a warning. */
+enum admit_check {
+#define ADMIT(symbol, name, text) ADMIT_##symbol,
+#include "admission.def"
+#undef ADMIT
+    ADMIT_CHECKS
+};
+enum admit_level { ADMIT_DENY, ADMIT_WARN, ADMIT_OFF };
+
+struct admit_policy {
+    const char *scheduler_name; /* "" = leave the pod's */
+    bool force_overwrite;       /* may replace default-scheduler */
+    bool trusted;               /* the requester may write assignment annotations */
+    struct pod_defaults defaults;
+    enum admit_level level[ADMIT_CHECKS];
+    /* NULL, or: would the pod's totals stay within the namespace's quota? Returns NULL or the resource that
+     * is exceeded. */
+    const char *(*quota)(const struct pod_request *r, const char *namespace_, void *data);
+    /* NULL, or: could any card of the cluster ever hold it? Returns NULL or a sentence why not (caller
+     * frees). */
+    char *(*impossible)(const struct pod_request *r, void *data);
+    void *data;
+};
+
+struct admit_result {
+    bool allowed;
+    bool ours;           /* asks for cards of a family */
+    json_t *patch;       /* array of operations, NULL = none; owned */
+    char *message;       /* refusal, or why it is left alone; owned */
+    GPtrArray *warnings; /* of char*; owned; may be NULL */
+};
+
+/* Reads the pod of an AdmissionReview as a tree (it comes once per pod, and
+ * the patch needs to know what exists). */
+void vendor_admit(const struct family_set *set, const struct admit_policy *policy, json_t *pod,
+                  const char *request_namespace, struct admit_result *ret);
+void admit_result_clear(struct admit_result *r);
+
+#endif

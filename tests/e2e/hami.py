@@ -1,0 +1,121 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`hami scheduler` and the kube-scheduler beside it, started as deploy/ says.
+
+The command line is that of the Deployment, the kube-scheduler's configuration
+and the device configuration are those of the ConfigMaps, the rights are those
+of the service account (a token asked for at the API server). Only addresses,
+paths and the image's file system are put in their place.
+"""
+import json
+import os
+import urllib.error
+import urllib.request
+
+from api import base64_of
+from child import free_port
+from certs import LOOPBACK
+
+TOP = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..")
+DEPLOY = os.path.join(TOP, "deploy", "scheduler")
+NS, ACCOUNT, WEBHOOK = "kube-system", "hami-scheduler", "hami-webhook"
+USER = f"system:serviceaccount:{NS}:{ACCOUNT}"
+
+
+def install(plane, files=None, replicas=0):
+    """Applies deploy/scheduler (or some of its files) as a user would, then stops what the Deployment would start."""
+    for file in files or sorted(os.listdir(DEPLOY)):
+        if file == "webhook.yaml" and files is None:
+            continue  # by Hami.serve_webhook: nothing resolves a Service here
+        plane.kubectl("apply", "-f", os.path.join(DEPLOY, file))
+    if plane.has("deployments", NS, ACCOUNT):
+        plane.kubectl("-n", NS, "scale", "deployment", ACCOUNT, f"--replicas={replicas}")
+
+
+def token(plane, account=ACCOUNT, seconds=7200):
+    body = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {"expirationSeconds": seconds}}
+    return plane.api.create("serviceaccounts", body, NS, account, "token")["status"]["token"]
+
+
+class Hami:
+    """One replica. `host` gives it a host name of its own, `api_port` another way to the API server."""
+
+    def __init__(self, plane, program, name="hami", account=ACCOUNT, host=None, api_port=None, webhook=False):
+        self.plane, self.program, self.name, self.host, self.account = plane, program, name, host, account
+        self.port, self.metrics_port, self.webhook_port = free_port(), free_port(), free_port()
+        self.cert = plane.pki.issue(name, f"/CN={name}", LOOPBACK) if webhook else None
+        token_file = plane.path(name + ".token")
+        with open(token_file, "w") as f:
+            f.write(token(plane, account))
+        self.config = plane.kubeconfig(name + ".kubeconfig", {"tokenFile": token_file}, api_port)
+        deployment = plane.api.get("deployments", NS, ACCOUNT)
+        self.container = next(c for c in deployment["spec"]["template"]["spec"]["containers"] if c["name"] == "hami")
+
+    def config_map(self, name, key):
+        return self.plane.api.get("configmaps", NS, name)["data"][key]
+
+    def device_config(self):
+        path = self.plane.path(self.name + "-devices.yaml")
+        if not os.path.exists(path):
+            with open(path, "w") as f:
+                f.write(self.config_map("hami-device-config", "device-config.yaml"))
+        return path
+
+    def arguments(self, *more):
+        """Those of the Deployment at our addresses; of a flag given again, the last counts."""
+        ours = {"--http_bind": f"127.0.0.1:{self.port}", "--webhook-bind": f"127.0.0.1:{self.webhook_port}",
+                "--metrics-bind-address": f"127.0.0.1:{self.metrics_port}", "--device-config-file": self.device_config()}
+        args = []
+        for arg in self.container["args"]:
+            flag, _, value = arg.partition("=")
+            args.append(f"{flag}={ours.get(flag, value)}" if value or flag in ours else flag)
+        if self.cert:
+            args += [f"--cert_file={self.cert[0]}", f"--key_file={self.cert[1]}"]
+        return [*args, f"--kubeconfig={self.config}", *more]
+
+    def start(self, *more, wait=True):
+        env = {"POD_NAME": self.name, "POD_NAMESPACE": NS}
+        command = [self.program, "scheduler", *self.arguments(*more)]
+        self.child = self.plane.run(self.name, command[0], *command[1:], env=env, host=self.host)
+        if wait:
+            self.child.until(self.ready, "hami scheduler is ready")
+        return self
+
+    def start_kube_scheduler(self, edit=lambda text: text, leader_elect=True):
+        text = self.config_map("hami-kube-scheduler", "config.yaml")
+        text = text.replace("http://127.0.0.1:8080", f"http://127.0.0.1:{self.port}")
+        text = text.replace("clientConnection: {", f'clientConnection: {{kubeconfig: "{self.plane.path("scheduler.kubeconfig")}", ')
+        if not leader_elect:
+            text = text.replace("leaderElect: true", "leaderElect: false")
+        self.scheduler = self.plane.start_scheduler(self.name + "-kube-scheduler", edit(text), self.host)
+        return self
+
+    def get(self, path, port=None):
+        """(status, body) of a GET on the extender's listener."""
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{port or self.port}{path}", timeout=30) as answer:
+                return answer.status, answer.read().decode()
+        except urllib.error.HTTPError as e:
+            return e.code, e.read().decode()
+
+    def ready(self):
+        return self.get("/readyz")[0] == 200
+
+    def ask(self, verb, body):
+        """What kube-scheduler would be answered."""
+        request = urllib.request.Request(f"http://127.0.0.1:{self.port}/{verb}", json.dumps(body).encode(), {"Content-Type": "application/json"})
+        with urllib.request.urlopen(request, timeout=30) as answer:
+            return json.load(answer)
+
+    def metrics(self):
+        return self.get("/metrics", self.metrics_port)[1]
+
+    def serve_webhook(self):
+        """deploy/scheduler/webhook.yaml with our address in place of the Service's."""
+        config = json.loads(self.plane.kubectl("create", "--dry-run=client", "-o", "json", "-f", os.path.join(DEPLOY, "webhook.yaml")))
+        client = {"url": f"https://127.0.0.1:{self.webhook_port}/webhook"}
+        if self.cert:
+            client["caBundle"] = base64_of(self.plane.pki.ca)
+        for webhook in config["webhooks"]:
+            webhook["clientConfig"] = client
+        self.plane.kubectl("apply", "-f", "-", stdin=config)
+        return self

@@ -12,7 +12,7 @@ DESTDIR ?=
 J ?= $(shell nproc)
 SHELL := /bin/bash
 .DEFAULT_GOAL := all
-.PHONY: all demo check quick lint fmt docs bench install clean help
+.PHONY: all demo check quick e2e lint fmt docs bench install clean help
 
 all: $(BUILD)/build.ninja ## build hami, libvgpu.so and the simulated drivers
 	@ninja -C $(BUILD) -j $(J)
@@ -33,6 +33,9 @@ check: bootstrap-check ## everything: tests, lint, sanitizers, fuzz corpora, rea
 
 quick: all ## only the tests of the normal build
 	@meson test -C $(BUILD) --num-processes $(J) --print-errorlogs
+
+e2e: bootstrap-check all ## hami scheduler on a real Kubernetes control plane (built once, cached)
+	@tests/e2e/run $(BUILD)
 
 lint: bootstrap-check all ## format, analysis, include levels, shell scripts, symbols
 	@tools/lint/run $(BUILD)
@@ -55,4 +58,4 @@ clean: ## remove the build folder
 	@rm -rf $(BUILD)
 
 help: ## this list
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
+	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /\1\t/' | expand -t 12

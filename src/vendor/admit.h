@@ -10,15 +10,9 @@
 #include <glib.h>
 #include <jansson.h>
 
+#include "vendor/check.h"
 #include "vendor/parse.h"
 
-/* Checks beyond the reference's, each of which can be lowered to a warning. */
-enum admit_check {
-#define ADMIT(symbol, name, text) ADMIT_##symbol,
-#include "admission.def"
-#undef ADMIT
-    ADMIT_CHECKS
-};
 enum admit_level { ADMIT_DENY, ADMIT_WARN, ADMIT_OFF };
 
 struct admit_policy {

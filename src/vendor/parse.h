@@ -4,21 +4,26 @@
  * scanner: identity, phase, resources, annotations. Then the request by the
  * families' rules. Used for the extender's Pod, for watch events and for
  * admission alike, so that all three read a pod the same way.
+ *
+ * Hostile until the last call: texts are bounded by the document, counts by
+ * the constants below, and a pod beyond them is no pod.
  */
 #ifndef HAMI_VENDOR_PARSE_H
 #define HAMI_VENDOR_PARSE_H
+
+#include <glib.h>
 
 #include "base/json_scan.h"
 #include "model/pod.h"
 
 enum pod_phase { POD_PENDING, POD_RUNNING, POD_SUCCEEDED, POD_FAILED, POD_UNKNOWN };
 
-#define POD_ANNOTATIONS_MAX 64 /* of ours; others are not kept */
-#define POD_RESOURCES_MAX 32   /* per container, of ours */
+#define POD_CONTAINERS_MAX 1024
+#define POD_RESOURCES_MAX 32 /* per container, of ours */
 
 struct pod_resource {
-    const char *name;
-    struct json_text limit, request; /* quantities as written; len 0 = absent */
+    const char *name;                /* the family's own copy of it */
+    struct json_text limit, request; /* quantities as written; at NULL = absent */
 };
 
 struct pod_container {
@@ -26,10 +31,16 @@ struct pod_container {
     bool sidecar, init, privileged;
     bool visible_all; /* env NVIDIA_VISIBLE_DEVICES=all */
     uint8_t n_resources;
-    struct pod_resource resources[POD_RESOURCES_MAX];
+    const struct pod_resource *resources;
 };
 
-/* Borrowed from the text, or from `arena` where a copy was needed. */
+struct pod_annotation {
+    const char *key; /* the reader's own copy of it */
+    const char *value;
+};
+
+/* Texts are borrowed from the pod's text, from the reader, or from `arena`
+ * where a copy was needed; both must outlive the object. Absent ones are "". */
 struct pod_object {
     const char *uid, *name, *namespace_, *node, *scheduler, *resource_version, *pod_group;
     const char *runtime_class;
@@ -39,21 +50,28 @@ struct pod_object {
     int32_t priority;
     uint16_t n_containers; /* init containers first */
     uint16_t n_init;
-    struct pod_container *containers;
-    uint16_t n_annotations;
-    struct {
-        const char *key, *value;
-    } annotations[POD_ANNOTATIONS_MAX];
+    const struct pod_container *containers;
+    uint16_t n_annotations; /* of ours, each key once; others are not kept */
+    const struct pod_annotation *annotations;
     void *arena;
 };
 
-/* Keys are kept when the set knows them (selection, writes, policies, hami.io/...). False and
- * *ret_why (static) when the text is no pod. ret is cleared with pod_object_clear(). */
-bool pod_object_parse(const struct family_set *set, const char *text, size_t len, struct pod_object *ret,
+/* Which resource names and annotation keys are ours: made once from a set (which it borrows), then only
+ * read, from any thread. Keys are kept when a family selects by or writes them, when they belong to the
+ * request, and all of hami.io/. */
+struct pod_reader;
+struct pod_reader *pod_reader_new(const struct family_set *set);
+void pod_reader_free(struct pod_reader *r);
+typedef struct pod_reader PodReader;
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(PodReader, pod_reader_free)
+
+/* False and *ret_why (static) when the text is no pod. ret is cleared with pod_object_clear(). */
+bool pod_object_parse(const struct pod_reader *r, const char *text, size_t len, struct pod_object *ret,
                       const char **ret_why);
-bool pod_object_scan(const struct family_set *set, struct json_scan *s, struct pod_object *ret);
+/* The same of a value inside a document; on a fault the scanner says why, and ret holds nothing. */
+bool pod_object_scan(const struct pod_reader *r, struct json_scan *s, struct pod_object *ret);
 void pod_object_clear(struct pod_object *p);
-const char *pod_object_annotation(const struct pod_object *p, const char *key);
+const char *pod_object_annotation(const struct pod_object *p, const char *key); /* NULL = absent */
 
 /* The cluster's default policies (--node-scheduler-policy, --gpu-scheduler-policy). */
 struct pod_defaults {
@@ -61,10 +79,12 @@ struct pod_defaults {
     const char *card_policy; /* "spread", or a comma list */
 };
 
-/* What the pod asks for. False and *ret_why (caller frees; names container,
- * field, value and remedy) when a number or word cannot be understood; such a
- * pod must never be scheduled as one that asks for nothing. */
+/* What the pod asks for; cleared with pod_request_clear(). False and *ret_why (caller frees; names
+ * container, field, value and remedy) when a number or word cannot be understood; such a pod must never be
+ * scheduled as one that asks for nothing. Misspelt policies, modes and switches fall back to their default,
+ * with a sentence each in `remarks` (of char*; may be NULL). */
 bool vendor_request_parse(const struct family_set *set, const struct pod_object *pod,
-                          const struct pod_defaults *defaults, struct pod_request *ret, char **ret_why);
+                          const struct pod_defaults *defaults, struct pod_request *ret, GPtrArray *remarks,
+                          char **ret_why);
 
 #endif

@@ -81,8 +81,9 @@ struct card_use {
     uint16_t slots;
     uint16_t mig_mask; /* occupied memory slices: bit i = slice i */
     uint16_t aux[CARD_AUX];
-    uint16_t exclusive;      /* holders that asked to be alone */
-    uint8_t online, offline; /* MetaX: slices of each class */
+    uint16_t exclusive;          /* holders that asked to be alone */
+    uint8_t online, offline;     /* MetaX: slices of each class */
+    uint8_t qos[CARD_QOS_KINDS]; /* MetaX: slices of each policy; [0] is not counted */
 };
 
 #endif

@@ -21,8 +21,11 @@ struct choice {
     const struct card_grant *earlier; /* of this pod, earlier containers */
     uint32_t n_earlier;
 
-    /* Cards that pass every rule, best first, by the pod's policy. A pick hook
-     * takes request->n_cards of them into picked[] (or, for MIG, one card several times). */
+    /* Cards that pass every rule, best first, by the pod's policy; ties by
+     * index. A pick hook takes request->n_cards of them into picked[], or one
+     * MIG card several times, or (AWS Neuron) as many devices as hold the cores
+     * that are asked for. It is called whenever there is a candidate, so it, and
+     * not the caller, says that they are too few. */
     uint32_t n_candidates;
     uint16_t candidates[CARD_PER_NODE];
     uint32_t n_picked;
@@ -31,7 +34,16 @@ struct choice {
 };
 
 /* What the request takes of a card, by the family's rules: memory of percent
- * and whole, CUs, aux, shape. False when the card cannot say (no sufficient shape). */
-bool choice_amount(const struct choice *c, uint32_t card, struct card_grant *ret);
+ * and whole, CUs, free cores of a mask, aux, slices, shape; card, slot and flags
+ * are filled as well. False when the card cannot say: no sufficient shape
+ * (SCHED_MODE), or too few free cores of a mask (SCHED_CORES); *ret_reason may
+ * be NULL.
+ *
+ * An amount with CARD_GRANT_ONLINE is not held to the rules of compute.
+ * A card in MIG mode is limited by its memory slices alone (card_use.mig_mask):
+ * its compute is not compared, since the profiles' shares are rounded up (seven
+ * of 15 % are legal), and the amount here is what is asked for; the profile
+ * follows from what is free (vendor/mig.h). */
+bool choice_amount(const struct choice *c, uint32_t card, struct card_grant *ret, int *ret_reason);
 
 #endif

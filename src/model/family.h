@@ -20,7 +20,9 @@
 #define FAMILIES_MAX 64
 
 struct choice;
+struct node_spec;
 struct pod_request;
+struct card_grant;
 struct card_request;
 
 enum family_source { FAMILY_LIMITS, FAMILY_LIMITS_OR_REQUESTS };
@@ -184,6 +186,11 @@ struct family {
     /* What data cannot say; NULL = the generic way. See model/choice.h. */
     bool (*pick)(struct choice *c);
     int (*admits)(const struct choice *c, uint32_t card); /* 0 or an enum sched_reason */
+    /* How good a pod's cards of this family are on this node, from 0 (worst) to
+     * 1, beside how full the node is: the policy's sign does not turn it
+     * around. `use` is the node's before the pod. NULL = by `score`. */
+    double (*node_score)(const struct family *f, const struct node_spec *node, const struct card_use *use,
+                         const struct pod_request *pod, const struct card_grant *grants, uint32_t n);
 
     /* writing */
     const char *to_allocate_key, *allocated_key;

@@ -99,8 +99,10 @@ enum card_grant_flag {
     CARD_GRANT_EXCLUSIVE = 1,
     CARD_GRANT_ONLINE = 2,
     CARD_GRANT_OFFLINE = 4,
-    CARD_GRANT_MASK = 8
+    CARD_GRANT_MASK = 8,
+    CARD_GRANT_QOS = 0x30 /* enum card_qos of the holder << 4 (MetaX); from the pod's annotation */
 };
+#define CARD_GRANT_QOS_SHIFT 4
 
 struct pod_grant {
     uint16_t n;

@@ -60,7 +60,7 @@ struct tls_files_paths {
     const char *ca;         /* may be NULL */
 };
 
-/* `changed` comes from the main loop, after the files were quiet for 200 ms,
+/* `changed` comes from the main loop, 200 ms after the first sign of a change,
  * with what is in them now (borrowed; ca_pem NULL without one). `failed` says
  * what cannot be used; what was before stays good. The first content is
  * reported inside tls_files_new(), or it fails. */

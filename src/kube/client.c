@@ -1,0 +1,120 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The client itself: what its requests share. A request's life is request.c.
+ */
+#include "kube/client.h"
+
+#include <string.h>
+
+#include "kube/client_private.h"
+#include "kube/session.h"
+
+static void fill_in(struct kube_client_options *o)
+{
+    o->burst = o->burst ? o->burst : 10;
+    o->timeout_ms = o->timeout_ms ? o->timeout_ms : 30000;
+    o->answer_max = o->answer_max ? o->answer_max : (size_t)64 << 20;
+    o->attempts = o->attempts ? o->attempts : 5;
+    o->user_agent = NULL;
+}
+
+static void client_free(KubeClient *client)
+{
+    if (client->session)
+        soup_session_abort(client->session);
+    g_clear_object(&client->session);
+    kube_credentials_free(client->credentials);
+    kube_config_free(client->config);
+    g_main_context_unref(client->context);
+    g_free(client);
+}
+
+KubeClient *kube_client_new(KubeConfig *config, const struct kube_client_options *options, GError **error)
+{
+    KubeClient *client = g_new0(KubeClient, 1);
+    struct kube_client_options none = {0};
+    g_atomic_ref_count_init(&client->references);
+    client->config = config;
+    client->options = options ? *options : none;
+    client->context = g_main_context_ref_thread_default();
+    client->session = kube_session_new(config, &client->options, error);
+    client->credentials = client->session ? kube_credentials_new(config, error) : NULL;
+    if (!client->credentials) {
+        client_free(client);
+        return NULL;
+    }
+    fill_in(&client->options);
+    return client;
+}
+
+KubeClient *kube_client_ref(KubeClient *client)
+{
+    g_atomic_ref_count_inc(&client->references);
+    return client;
+}
+
+void kube_client_unref(KubeClient *client)
+{
+    if (client && g_atomic_ref_count_dec(&client->references))
+        client_free(client);
+}
+
+const KubeConfig *kube_client_config(const KubeClient *client)
+{
+    return client->config;
+}
+
+struct kube_client_counters kube_client_counters(const KubeClient *client)
+{
+    struct kube_client_counters c = client->counters;
+    c.tokens_read = kube_credentials_reads(client->credentials);
+    return c;
+}
+
+gint64 kube_client_permit_us(KubeClient *client, gint64 now_us)
+{
+    if (!(client->options.qps > 0))
+        return 0;
+    gint64 each_us = (gint64)MAX(1e6 / client->options.qps, 1);
+    gint64 depth_us = each_us * (gint64)client->options.burst;
+    client->full_us = MAX(client->full_us, now_us) + each_us;
+    return MAX(client->full_us - depth_us - now_us, 0);
+}
+
+GSource *kube_client_timer(KubeClient *client, gint64 wait_us, GSourceFunc callback, void *data)
+{
+    GSource *source = g_timeout_source_new(0);
+    g_source_set_ready_time(source, g_get_monotonic_time() + MAX(wait_us, 0));
+    g_source_set_callback(source, callback, data, NULL);
+    g_source_attach(source, client->context);
+    return source;
+}
+
+struct waited {
+    GBytes *body;
+    unsigned status;
+    GError *error;
+    bool done;
+};
+
+static void on_waited(GObject *source, GAsyncResult *result, void *data)
+{
+    struct waited *w = data;
+    (void)source;
+    w->body = kube_request_finish(result, &w->status, &w->error);
+    w->done = true;
+}
+
+GBytes *kube_request_sync(KubeClient *client, const struct kube_request *request, unsigned *ret_status,
+                          GError **error)
+{
+    struct waited w = {0};
+    kube_request_async(client, request, NULL, on_waited, &w);
+    while (!w.done)
+        g_main_context_iteration(client->context, TRUE);
+    if (w.error)
+        g_propagate_error(error, w.error);
+    else if (ret_status)
+        *ret_status = w.status;
+    return w.body;
+}

@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Reading a stream into a bounded buffer without blocking and without a turn of
+ * the main loop per piece. For src/kube only.
+ */
+#ifndef HAMI_KUBE_READER_H
+#define HAMI_KUBE_READER_H
+
+#include <gio/gio.h>
+
+enum kube_reader {
+    KUBE_READER_WAIT,   /* all that was there is read */
+    KUBE_READER_MORE,   /* the share of this turn is used up */
+    KUBE_READER_END,    /* the stream is complete */
+    KUBE_READER_FULL,   /* more than `max` bytes */
+    KUBE_READER_FAILED, /* *error says why */
+};
+
+/* Appends at most `share` bytes. */
+enum kube_reader kube_reader_fill(GInputStream *in, GByteArray *buffer, size_t max, size_t share,
+                                  GError **error);
+
+/* Closes a stream whose end nobody waits for; its connection goes with it. */
+void kube_reader_abandon(GInputStream *in);
+
+#endif

@@ -55,11 +55,11 @@ struct card {
     uint32_t cores;                   /* what may be granted, in the family's unit */
     uint32_t slots;                   /* pods at most */
     uint32_t aux[CARD_AUX];           /* 0 = not counted */
-    int32_t group;                    /* network, die group or link zone; -1 = none. See family.grouping */
-    uint16_t index;                   /* the vendor library's number */
-    uint16_t family;                  /* row of the family set */
-    int16_t numa;                     /* -1 = unknown */
-    uint8_t mode;                     /* enum card_mode */
+    int32_t group;   /* network, module, die group, link zone, or Enflame's minor; -1 = none */
+    uint16_t index;  /* the vendor library's number */
+    uint16_t family; /* row of the family set */
+    int16_t numa;    /* -1 = unknown */
+    uint8_t mode;    /* enum card_mode */
     bool healthy;
     bool cordoned;
     uint8_t qos; /* MetaX: what the card reports, enum card_qos */

@@ -99,7 +99,7 @@ enum family_write_format {
     FAMILY_WRITE_NEURON_TYPE /* the neuroncore resource's name, in core mode only */
 };
 struct family_write {
-    const char *key; /* "%s" stands for the family's word */
+    const char *key; /* in the rows "%s" stands for the family's word; expanded in a set */
     enum family_write_format format;
     const char *arg;
 };
@@ -140,7 +140,8 @@ struct family {
     uint32_t cores_unit; /* units of a whole card: 100, 16 */
     uint32_t cores_default;
     bool cores_div_by_count;
-    bool multi_is_whole;               /* several cards are whole cards */
+    bool multi_is_whole;               /* several cards take all cores of each */
+    bool multi_mem_whole;              /* and all memory of each (Moore Threads) */
     bool equal_slices;                 /* all slices of a card have one size (vXPU) */
     bool quota;                        /* placement checks namespace quota */
     bool same_card_per_pod;            /* Moore Threads, MetaX GPU */

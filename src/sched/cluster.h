@@ -8,7 +8,8 @@
  *   2. What cluster_place() grants keeps every card within its capacity. A node
  *      that re-registers with less than is taken keeps its pods and takes no more.
  *   3. A pod holds at most one grant, found by its UID; releasing it restores the use exactly.
- *   4. Equal inputs give equal answers: ties go to the lower node name, then card index.
+ *   4. Equal inputs give equal answers: ties go to the lower node name, then to
+ *      the higher NUMA node and card index (the field's schedulers walk from the end).
  * One thread. Time is a parameter (milliseconds of any monotonic clock).
  * Memory: about 100 bytes per pod and 100 per card; names are stored once.
  */
@@ -20,6 +21,7 @@
 #include "model/node.h"
 #include "model/pod.h"
 #include "model/reason.h"
+#include "sched/fit_pod.h"
 
 typedef struct Cluster Cluster;
 typedef uint32_t ClusterNode; /* slot number; stable while the node exists */
@@ -67,9 +69,9 @@ struct cluster_answer {
     struct pod_grant grant;
 };
 
-/* Chooses among the candidates; writes nothing. With explain set, every
- * candidate's reason is kept for cluster_explain_*; without, only what the
- * answer needs is computed. Duplicate and unknown candidates are harmless. */
+/* Chooses among the candidates; writes nothing. What the pod itself holds
+ * counts as free. When no node is found, the reason is the commonest of (at
+ * most 256, evenly spaced) candidates. Duplicate and unknown candidates are harmless. */
 void cluster_place(Cluster *c, const struct pod_request *r, const ClusterNode *candidates, uint32_t n,
                    struct cluster_answer *ret);
 
@@ -78,6 +80,12 @@ void cluster_place(Cluster *c, const struct pod_request *r, const ClusterNode *c
  * why (may be NULL, appended). */
 enum sched_reason cluster_fit(const Cluster *c, const struct pod_request *r, ClusterNode n,
                               struct cluster_answer *ret, GString *why);
+
+/* The same with the reason of every card, or as if the given pods had ended (preemption). */
+enum sched_reason cluster_fit_report(const Cluster *c, const struct pod_request *r, ClusterNode n,
+                                     struct cluster_answer *ret, struct fit_report *ret_report);
+enum sched_reason cluster_fit_without(const Cluster *c, const struct pod_request *r, ClusterNode n,
+                                      const char *const *uids, unsigned n_uids, struct cluster_answer *ret);
 
 /* The same on a node that is not part of the cluster, as if it were empty (autoscaler). */
 enum sched_reason cluster_fit_spec(const Cluster *c, const struct pod_request *r,
@@ -102,12 +110,13 @@ struct cluster_pod {
     uint16_t n_slots;
     const uint8_t *slot_kind;
     uint16_t n_grants;
-    const struct card_grant *grants;
+    const struct card_grant *grants; /* card >= CLUSTER_CARD_GONE: the node has it no more */
 };
+#define CLUSTER_CARD_GONE 0x8000
 
 /* Reserves an answer's grant until deadline_ms; an earlier reservation of the
- * same UID is replaced, a bound one is an error (false). False also when the
- * grant no longer fits. */
+ * same UID is replaced, one that is being bound or bound is an error (false).
+ * False also when the grant no longer fits. */
 bool cluster_reserve(Cluster *c, const struct pod_request *r, const struct cluster_answer *a,
                      int64_t deadline_ms);
 bool cluster_binding(Cluster *c, const char *uid); /* RESERVED -> BINDING */
@@ -115,19 +124,26 @@ bool cluster_unbind(
     Cluster *c, const char *uid,
     int64_t deadline_ms); /* BINDING -> RESERVED: the write failed, or its fate is unknown until then */
 /* A pod that is bound for certain, from the API server. Replaces whatever was
- * reserved under the UID; counts even where it overcommits (it is the truth). */
+ * reserved under the UID; counts even where it overcommits (it is the truth).
+ * g NULL = it keeps what it holds under its UID on that node (slot_kind and n_slots are then not read).
+ * Grants of cards or slots that do not exist are left out. */
 void cluster_bound(Cluster *c, const char *uid, const char *namespace_, const char *name, const char *node,
                    const struct pod_grant *g, const uint8_t *slot_kind, unsigned n_slots, int32_t priority,
                    bool started);
 void cluster_started(Cluster *c, const char *uid);
 bool cluster_release(Cluster *c, const char *uid); /* true when it held something */
+/* What ret and p point to is borrowed until the next call of any function here that gives a pod. Nothing
+ * may be changed from within f. */
 bool cluster_pod_get(const Cluster *c, const char *uid, struct cluster_pod *ret);
 void cluster_pod_each(const Cluster *c, bool (*f)(const struct cluster_pod *p, void *data), void *data);
+void cluster_node_pods(const Cluster *c, ClusterNode n, bool (*f)(const struct cluster_pod *p, void *data),
+                       void *data);
 uint32_t cluster_pod_count(const Cluster *c);
 /* Releases reservations whose deadline has passed; the next deadline, or INT64_MAX. */
 int64_t cluster_expire(Cluster *c, int64_t now_ms);
 
-/* For a sweep after a new LIST: marks, and releases what was not touched by cluster_bound() since. */
+/* For a sweep after a new LIST: marks, and releases the bound pods that were not touched by
+ * cluster_bound() or cluster_touch() since. */
 void cluster_sweep_begin(Cluster *c);
 void cluster_sweep_end(Cluster *c);
 void cluster_touch(Cluster *c, const char *uid);

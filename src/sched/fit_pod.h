@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Does a whole pod fit on one node: its containers in order. An init container
+ * has the node to itself but for the sidecars that started before it; the
+ * others run together. Pure.
+ */
+#ifndef HAMI_SCHED_FIT_POD_H
+#define HAMI_SCHED_FIT_POD_H
+
+#include <glib.h>
+
+#include "model/node.h"
+#include "model/pod.h"
+#include "sched/choose_cards.h"
+
+struct fit_report {
+    int request; /* the request that failed first */
+    struct choose_report cards;
+};
+
+/* `use` has a row per card: what others take. quota and ret_report may be NULL. */
+enum sched_reason fit_pod(const struct family_set *families, const struct node_spec *node,
+                          const struct card_use *use, const struct fit_quota *quota,
+                          const struct pod_request *r, struct pod_grant *ret, struct fit_report *ret_report);
+
+/* "1/4 CardInsufficientMemory, 3/4 CardTypeMismatch", or the one word of a
+ * reason that concerns the node. Appended. */
+void fit_report_format(const struct fit_report *report, GString *out);
+
+#endif

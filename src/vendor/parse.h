@@ -57,8 +57,8 @@ struct pod_object {
 };
 
 /* Which resource names and annotation keys are ours: made once from a set (which it borrows), then only
- * read, from any thread. Keys are kept when a family selects by or writes them, when they belong to the
- * request, and all of hami.io/. */
+ * read, from any thread. Keys are kept when a family selects by or writes them, or when they are in
+ * vendor/keys.h. */
 struct pod_reader;
 struct pod_reader *pod_reader_new(const struct family_set *set);
 void pod_reader_free(struct pod_reader *r);

@@ -1,0 +1,492 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * One pass over a pod object. Members may come in any order (status before
+ * spec, containers before initContainers), and of a member that comes twice
+ * the last counts, as for the API server.
+ */
+#include "base/arena.h"
+#include "vendor/pod_reader.h"
+
+#define CONTAINERS_FIRST 8
+
+static const char bad_text[] = "a text that is not UTF-8 or has a broken escape";
+
+/* Init containers that ended well, by name. */
+struct ended {
+    const struct ended *next;
+    const char *name;
+};
+
+struct containers {
+    struct pod_container *rows;
+    unsigned n, room;
+};
+
+struct pass {
+    const struct pod_reader *reader;
+    struct json_scan *s;
+    struct pod_object *pod;
+    struct containers init, app;
+    const struct ended *ended;
+    struct pod_annotation *annotations;
+    unsigned n_annotations, annotation_room;
+};
+
+/* ---- scalars ---- */
+
+static const char *copy(struct pass *p, struct json_text text)
+{
+    const char *c = arena_json(&p->pod->arena, text);
+    if (!c)
+        json_scan_fail(p->s, bad_text);
+    return c ? c : "";
+}
+
+static void scan_string(struct pass *p, const char **ret)
+{
+    struct json_text text;
+    if (json_scan_text(p->s, &text))
+        *ret = copy(p, text);
+}
+
+/* The quantity as written; a number, which only people write, is taken too. */
+static void scan_quantity(struct pass *p, struct json_text *ret)
+{
+    struct json_text text = {0};
+    enum json_kind kind = json_scan_peek(p->s);
+    if (kind == JSON_IS_STRING && json_scan_text(p->s, &text)) {
+        if (text.escaped) {
+            const char *plain = copy(p, text);
+            text = (struct json_text){.at = plain, .len = strlen(plain)};
+        }
+        *ret = text;
+    } else if (kind == JSON_IS_NUMBER) {
+        if (json_scan_raw(p->s, &text.at, &text.len))
+            *ret = text;
+    } else if (kind == JSON_IS_NULL) {
+        json_scan_skip(p->s);
+    } else {
+        json_scan_fail(p->s, "a quantity that is neither a text nor a number");
+    }
+}
+
+/* ---- containers ---- */
+
+static struct pod_resource *resource_named(struct pass *p, struct pod_resource *rows, uint8_t *n,
+                                           const char *name)
+{
+    for (unsigned i = 0; i < *n; i++)
+        if (rows[i].name == name)
+            return &rows[i];
+    if (*n == POD_RESOURCES_MAX) {
+        json_scan_fail(p->s, "more accelerator resources in a container than there can be");
+        return NULL;
+    }
+    rows[*n] = (struct pod_resource){.name = name};
+    return &rows[(*n)++];
+}
+
+static void scan_amounts(struct pass *p, struct pod_resource *rows, uint8_t *n, bool limits)
+{
+    struct json_text key;
+    if (!json_scan_object(p->s))
+        return;
+    while (json_scan_key(p->s, &key)) {
+        const char *name = pod_reader_resource(p->reader, key);
+        struct pod_resource *r = name ? resource_named(p, rows, n, name) : NULL;
+        if (r)
+            scan_quantity(p, limits ? &r->limit : &r->request);
+        else
+            json_scan_skip(p->s);
+    }
+}
+
+static void scan_resources(struct pass *p, struct pod_container *c)
+{
+    struct pod_resource rows[POD_RESOURCES_MAX];
+    uint8_t n = 0;
+    struct json_text key;
+    if (!json_scan_object(p->s))
+        return;
+    while (json_scan_key(p->s, &key)) {
+        if (json_text_is(key, "limits"))
+            scan_amounts(p, rows, &n, true);
+        else if (json_text_is(key, "requests"))
+            scan_amounts(p, rows, &n, false);
+        else
+            json_scan_skip(p->s);
+    }
+    c->n_resources = n;
+    c->resources = NULL;
+    if (n) {
+        struct pod_resource *kept = arena_take(&p->pod->arena, n * sizeof *kept);
+        memcpy(kept, rows, n * sizeof *kept);
+        c->resources = kept;
+    }
+}
+
+static void scan_variable(struct pass *p, struct pod_container *c)
+{
+    struct json_text key, name = {0}, value = {0};
+    if (!json_scan_object(p->s))
+        return;
+    while (json_scan_key(p->s, &key)) {
+        if (json_text_is(key, "name"))
+            json_scan_text(p->s, &name);
+        else if (json_text_is(key, "value"))
+            json_scan_text(p->s, &value);
+        else
+            json_scan_skip(p->s);
+    }
+    if (json_text_is(name, "NVIDIA_VISIBLE_DEVICES")) /* of several the last counts */
+        c->visible_all = json_text_is(value, "all");
+}
+
+static void scan_security(struct pass *p, struct pod_container *c)
+{
+    struct json_text key;
+    if (!json_scan_object(p->s))
+        return;
+    while (json_scan_key(p->s, &key))
+        if (json_text_is(key, "privileged"))
+            json_scan_bool(p->s, &c->privileged);
+        else
+            json_scan_skip(p->s);
+}
+
+static void scan_container(struct pass *p, struct pod_container *c)
+{
+    struct json_text key, restart;
+    c->name = "";
+    if (!json_scan_object(p->s))
+        return;
+    while (json_scan_key(p->s, &key)) {
+        if (json_text_is(key, "name")) {
+            scan_string(p, &c->name);
+        } else if (json_text_is(key, "resources")) {
+            scan_resources(p, c);
+        } else if (json_text_is(key, "env") && json_scan_peek(p->s) == JSON_IS_ARRAY) {
+            json_scan_array(p->s);
+            while (json_scan_element(p->s))
+                scan_variable(p, c);
+        } else if (json_text_is(key, "securityContext")) {
+            scan_security(p, c);
+        } else if (json_text_is(key, "restartPolicy")) {
+            if (json_scan_text(p->s, &restart))
+                c->sidecar = c->init && json_text_is(restart, "Always");
+        } else {
+            json_scan_skip(p->s);
+        }
+    }
+}
+
+static struct pod_container *container_new(struct pass *p, struct containers *list)
+{
+    if (list->n == list->room) {
+        unsigned room = list->room ? 2 * list->room : CONTAINERS_FIRST;
+        struct pod_container *rows = arena_take(&p->pod->arena, room * sizeof *rows);
+        if (list->n)
+            memcpy(rows, list->rows, list->n * sizeof *rows);
+        list->rows = rows;
+        list->room = room;
+    }
+    struct pod_container *c = &list->rows[list->n++];
+    *c = (struct pod_container){.init = list == &p->init};
+    return c;
+}
+
+static void scan_containers(struct pass *p, struct containers *list)
+{
+    list->n = 0;
+    if (!json_scan_array(p->s))
+        return;
+    while (json_scan_element(p->s)) {
+        if (p->init.n + p->app.n == POD_CONTAINERS_MAX)
+            json_scan_fail(p->s, "more containers than a pod can have");
+        else
+            scan_container(p, container_new(p, list));
+    }
+}
+
+/* ---- the pod's parts ---- */
+
+static void keep_annotation(struct pass *p, const char *key, const char *value)
+{
+    for (unsigned i = 0; i < p->n_annotations; i++)
+        if (p->annotations[i].key == key) {
+            p->annotations[i].value = value;
+            return;
+        }
+    if (p->n_annotations == p->annotation_room) { /* bounded by the reader's keys */
+        unsigned room = p->annotation_room ? 2 * p->annotation_room : 8;
+        struct pod_annotation *rows = arena_take(&p->pod->arena, room * sizeof *rows);
+        if (p->n_annotations)
+            memcpy(rows, p->annotations, p->n_annotations * sizeof *rows);
+        p->annotations = rows;
+        p->annotation_room = room;
+    }
+    p->annotations[p->n_annotations++] = (struct pod_annotation){.key = key, .value = value};
+}
+
+static void scan_annotations(struct pass *p)
+{
+    struct json_text key, value;
+    if (!json_scan_object(p->s))
+        return;
+    while (json_scan_key(p->s, &key)) {
+        const char *known = pod_reader_annotation(p->reader, key);
+        if (!known)
+            json_scan_skip(p->s);
+        else if (json_scan_text(p->s, &value))
+            keep_annotation(p, known, copy(p, value));
+    }
+}
+
+static void scan_labels(struct pass *p)
+{
+    struct json_text key;
+    if (!json_scan_object(p->s))
+        return;
+    while (json_scan_key(p->s, &key))
+        if (json_text_is(key, "scheduling.x-k8s.io/pod-group"))
+            scan_string(p, &p->pod->pod_group);
+        else
+            json_scan_skip(p->s);
+}
+
+static void scan_metadata(struct pass *p)
+{
+    struct pod_object *pod = p->pod;
+    struct json_text key;
+    if (!json_scan_object(p->s))
+        return;
+    while (json_scan_key(p->s, &key)) {
+        if (json_text_is(key, "name")) {
+            scan_string(p, &pod->name);
+        } else if (json_text_is(key, "namespace")) {
+            scan_string(p, &pod->namespace_);
+        } else if (json_text_is(key, "uid")) {
+            scan_string(p, &pod->uid);
+        } else if (json_text_is(key, "resourceVersion")) {
+            scan_string(p, &pod->resource_version);
+        } else if (json_text_is(key, "annotations")) {
+            scan_annotations(p);
+        } else if (json_text_is(key, "labels")) {
+            scan_labels(p);
+        } else if (json_text_is(key, "deletionTimestamp")) {
+            pod->deleting = json_scan_peek(p->s) != JSON_IS_NULL;
+            json_scan_skip(p->s);
+        } else {
+            json_scan_skip(p->s);
+        }
+    }
+}
+
+static void scan_gates(struct pass *p)
+{
+    p->pod->gated = false;
+    if (json_scan_array(p->s))
+        while (json_scan_element(p->s)) {
+            p->pod->gated = true;
+            json_scan_skip(p->s);
+        }
+}
+
+static void scan_spec(struct pass *p)
+{
+    struct pod_object *pod = p->pod;
+    struct json_text key;
+    int64_t priority;
+    if (!json_scan_object(p->s))
+        return;
+    while (json_scan_key(p->s, &key)) {
+        if (json_text_is(key, "containers"))
+            scan_containers(p, &p->app);
+        else if (json_text_is(key, "initContainers"))
+            scan_containers(p, &p->init);
+        else if (json_text_is(key, "nodeName"))
+            scan_string(p, &pod->node);
+        else if (json_text_is(key, "schedulerName"))
+            scan_string(p, &pod->scheduler);
+        else if (json_text_is(key, "runtimeClassName"))
+            scan_string(p, &pod->runtime_class);
+        else if (json_text_is(key, "schedulingGates"))
+            scan_gates(p);
+        else if (!json_text_is(key, "priority"))
+            json_scan_skip(p->s);
+        else if (json_scan_int(p->s, &priority))
+            pod->priority = (int32_t)CLAMP(priority, INT32_MIN, INT32_MAX);
+    }
+}
+
+static void scan_exit_code(struct pass *p, int64_t *ret)
+{
+    struct json_text key;
+    if (!json_scan_object(p->s))
+        return;
+    while (json_scan_key(p->s, &key))
+        if (json_text_is(key, "exitCode"))
+            json_scan_int(p->s, ret);
+        else
+            json_scan_skip(p->s);
+}
+
+/* state: {terminated: {exitCode: 0}} */
+static bool scan_ended_well(struct pass *p)
+{
+    struct json_text key;
+    int64_t code = -1;
+    if (!json_scan_object(p->s))
+        return false;
+    while (json_scan_key(p->s, &key))
+        if (json_text_is(key, "terminated"))
+            scan_exit_code(p, &code);
+        else
+            json_scan_skip(p->s);
+    return code == 0;
+}
+
+static void scan_init_status(struct pass *p)
+{
+    struct json_text key;
+    const char *name = NULL;
+    bool well = false;
+    if (!json_scan_object(p->s))
+        return;
+    while (json_scan_key(p->s, &key)) {
+        if (json_text_is(key, "name"))
+            scan_string(p, &name);
+        else if (json_text_is(key, "state"))
+            well = scan_ended_well(p);
+        else
+            json_scan_skip(p->s);
+    }
+    if (well && name) {
+        struct ended *e = arena_take(&p->pod->arena, sizeof *e);
+        *e = (struct ended){.next = p->ended, .name = name};
+        p->ended = e;
+    }
+}
+
+static enum pod_phase phase_of(struct json_text text)
+{
+    return json_text_is(text, "Pending")     ? POD_PENDING
+           : json_text_is(text, "Running")   ? POD_RUNNING
+           : json_text_is(text, "Succeeded") ? POD_SUCCEEDED
+           : json_text_is(text, "Failed")    ? POD_FAILED
+                                             : POD_UNKNOWN;
+}
+
+static void scan_status(struct pass *p)
+{
+    struct json_text key, text;
+    if (!json_scan_object(p->s))
+        return;
+    while (json_scan_key(p->s, &key)) {
+        if (json_text_is(key, "phase")) {
+            if (json_scan_text(p->s, &text) && text.len)
+                p->pod->phase = phase_of(text);
+        } else if (json_text_is(key, "initContainerStatuses") && json_scan_peek(p->s) == JSON_IS_ARRAY) {
+            json_scan_array(p->s);
+            p->ended = NULL;
+            while (json_scan_element(p->s))
+                scan_init_status(p);
+        } else {
+            json_scan_skip(p->s);
+        }
+    }
+}
+
+/* ---- the whole ---- */
+
+static bool has_ended(const struct ended *list, const char *name)
+{
+    for (; list; list = list->next)
+        if (strcmp(list->name, name) == 0)
+            return true;
+    return false;
+}
+
+static void join_containers(struct pass *p)
+{
+    struct pod_object *pod = p->pod;
+    pod->n_init = (uint16_t)p->init.n;
+    pod->n_containers = (uint16_t)(p->init.n + p->app.n);
+    pod->containers = p->init.n ? p->init.rows : p->app.rows;
+    if (p->init.n && p->app.n) {
+        struct pod_container *rows = arena_take(&pod->arena, pod->n_containers * sizeof *rows);
+        memcpy(rows, p->init.rows, p->init.n * sizeof *rows);
+        memcpy(rows + p->init.n, p->app.rows, p->app.n * sizeof *rows);
+        pod->containers = rows;
+    }
+    pod->inits_done = true;
+    for (unsigned i = 0; i < p->init.n; i++)
+        if (!p->init.rows[i].sidecar && !has_ended(p->ended, p->init.rows[i].name))
+            pod->inits_done = false;
+}
+
+static void scan_pod(struct pass *p)
+{
+    struct json_text key;
+    while (json_scan_key(p->s, &key)) {
+        if (json_text_is(key, "metadata"))
+            scan_metadata(p);
+        else if (json_text_is(key, "spec"))
+            scan_spec(p);
+        else if (json_text_is(key, "status"))
+            scan_status(p);
+        else
+            json_scan_skip(p->s);
+    }
+}
+
+bool pod_object_scan(const struct pod_reader *r, struct json_scan *s, struct pod_object *ret)
+{
+    struct pass p = {.reader = r, .s = s, .pod = ret};
+    *ret = (struct pod_object){.uid = "",
+                               .name = "",
+                               .namespace_ = "",
+                               .node = "",
+                               .scheduler = "",
+                               .resource_version = "",
+                               .pod_group = "",
+                               .runtime_class = ""};
+    if (json_scan_peek(s) != JSON_IS_OBJECT)
+        json_scan_fail(s, "a pod is an object");
+    else if (json_scan_object(s))
+        scan_pod(&p);
+    if (s->fault) {
+        pod_object_clear(ret);
+        return false;
+    }
+    join_containers(&p);
+    ret->annotations = p.annotations;
+    ret->n_annotations = (uint16_t)p.n_annotations;
+    return true;
+}
+
+bool pod_object_parse(const struct pod_reader *r, const char *text, size_t len, struct pod_object *ret,
+                      const char **ret_why)
+{
+    struct json_scan s;
+    json_scan_init(&s, text, len);
+    if (pod_object_scan(r, &s, ret) && json_scan_end(&s))
+        return true;
+    pod_object_clear(ret);
+    *ret_why = s.fault;
+    return false;
+}
+
+void pod_object_clear(struct pod_object *p)
+{
+    arena_free(p->arena);
+    *p = (struct pod_object){0};
+}
+
+const char *pod_object_annotation(const struct pod_object *p, const char *key)
+{
+    for (unsigned i = 0; i < p->n_annotations; i++)
+        if (p->annotations[i].key == key || strcmp(p->annotations[i].key, key) == 0)
+            return p->annotations[i].value;
+    return NULL;
+}

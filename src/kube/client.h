@@ -71,7 +71,7 @@ struct kube_request {
 #define KUBE_JSON_PATCH "application/json-patch+json"
 
 /* "/api/v1/namespaces/NS/pods/NAME/binding": joins the segments, each escaped,
- * until NULL. Caller frees. */
+ * until NULL. "." and ".." among them make a path that is refused. Caller frees. */
 char *kube_path(const char *first, ...) G_GNUC_NULL_TERMINATED;
 
 /* "k=v&k=v", values escaped, pairs whose value is NULL left out. Caller frees. */

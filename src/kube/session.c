@@ -111,10 +111,11 @@ SoupMessage *kube_session_message(const struct kube_config *config, const char *
                                   const char *query, bool stream, GError **error)
 {
     g_autofree char *url = url_of(config, path, query);
-    SoupMessage *message = NULL;
+    g_autoptr(SoupMessage) message = NULL;
     if (path[0] == '/' && !strchr(path, '?') && only_graphic(path) && only_graphic(query))
         message = soup_message_new(method, url);
-    if (!message) {
+    /* Dot segments, from a name that is hostile, would have been resolved. */
+    if (!message || !g_str_has_suffix(g_uri_get_path(soup_message_get_uri(message)), path)) {
         g_set_error(error, KUBE_ERROR, KUBE_ERROR_INVALID, "%s%s%s is not a request path with a query", path,
                     query ? "?" : "", query ? query : "");
         return NULL;
@@ -128,7 +129,7 @@ SoupMessage *kube_session_message(const struct kube_config *config, const char *
     if (config->insecure)
         g_signal_connect(message, "accept-certificate", G_CALLBACK(accept_any), NULL);
     g_signal_connect(message, "network-event", G_CALLBACK(on_network_event), NULL);
-    return message;
+    return g_steal_pointer(&message);
 }
 
 static const char *flaw_text(GTlsCertificateFlags flaws)

@@ -16,7 +16,7 @@
 
 #define CARD_AUX 2        /* further resources: aiCore and aiCPU (Ascend), slices (Enflame) */
 #define CARD_PER_NODE 128 /* a node that registers more is refused */
-#define CARD_UUID_MAX 127 /* characters */
+#define CARD_UUID_MAX 319 /* characters; synthesised ones hold the name of a node */
 #define CARD_TYPE_MAX 127
 #define CARD_MIB_MAX (INT32_MAX) /* the field's annotations are signed 32-bit MiB */
 

@@ -207,5 +207,6 @@ struct family_set {
 };
 
 const struct family *family_of_word(const struct family_set *set, const char *word);
+bool family_writes(const struct family *f, enum family_write_format format);
 
 #endif

@@ -72,7 +72,7 @@ struct pod_request {
 
     int32_t priority;
     const char *uid, *namespace_, *name;
-    void *arena; /* GStringChunk that owns all strings above, or NULL; see pod_request_clear() */
+    void *arena; /* base/arena.h: owns all strings above; see pod_request_clear() */
 };
 
 /* Frees what the strings live in. */

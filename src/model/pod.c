@@ -23,7 +23,8 @@ void pod_request_clear(struct pod_request *r)
 
 /* card_use with room: 512 grants of hostile size add up without wrapping. */
 struct sum {
-    uint64_t mem_bytes, cores, slots, aux[CARD_AUX], exclusive, online, offline;
+    uint64_t mem_bytes, cores, slots, aux[CARD_AUX];
+    uint32_t exclusive, online, offline, qos[CARD_QOS_KINDS];
     uint32_t core_mask, mig_mask;
 };
 
@@ -42,6 +43,7 @@ static void add(struct sum *s, const struct card_grant *g)
     s->exclusive += (g->flags & CARD_GRANT_EXCLUSIVE) != 0;
     s->online += (g->flags & CARD_GRANT_ONLINE) != 0;
     s->offline += (g->flags & CARD_GRANT_OFFLINE) != 0;
+    s->qos[(g->flags & CARD_GRANT_QOS) >> CARD_GRANT_QOS_SHIFT]++;
 }
 
 /* Peaks: each figure on its own; masks are what is touched at any time. */
@@ -55,6 +57,8 @@ static void raise_to(struct sum *peak, const struct sum *s)
     peak->exclusive = MAX(peak->exclusive, s->exclusive);
     peak->online = MAX(peak->online, s->online);
     peak->offline = MAX(peak->offline, s->offline);
+    for (int i = 0; i < CARD_QOS_KINDS; i++)
+        peak->qos[i] = MAX(peak->qos[i], s->qos[i]);
     peak->core_mask |= s->core_mask;
     peak->mig_mask |= s->mig_mask;
 }
@@ -86,6 +90,8 @@ static uint16_t at_most16(uint64_t n)
     return (uint16_t)MIN(n, UINT16_MAX);
 }
 
+_Static_assert(CARD_GRANT_QOS >> CARD_GRANT_QOS_SHIFT < CARD_QOS_KINDS, "every value has a place in sum.qos");
+
 static struct card_use use_of(const struct sum *s)
 {
     struct card_use use = {.mem_bytes = s->mem_bytes,
@@ -97,6 +103,8 @@ static struct card_use use_of(const struct sum *s)
                            .offline = (uint8_t)MIN(s->offline, UINT8_MAX)};
     for (int i = 0; i < CARD_AUX; i++)
         use.aux[i] = at_most16(s->aux[i]);
+    for (int i = CARD_QOS_NONE + 1; i < CARD_QOS_KINDS; i++)
+        use.qos[i] = (uint8_t)MIN(s->qos[i], UINT8_MAX);
     return use;
 }
 

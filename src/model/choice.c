@@ -28,10 +28,10 @@ static uint32_t at_most(uint64_t value, uint32_t most)
 
 /* The lowest `n` cores that are free; 0 when there are fewer (W22: any number
  * of cores per device, and a third request never gets an empty mask). */
-static uint32_t lowest_free(uint32_t all, uint32_t taken, uint32_t n)
+uint32_t choice_free_cores(const struct choice *c, uint32_t card, uint32_t n)
 {
     uint32_t mask = 0;
-    for (uint32_t left = all & ~taken; left && n; left &= left - 1, n--)
+    for (uint32_t left = c->cards[card].cores & ~c->use[card].cores; left && n; left &= left - 1, n--)
         mask |= left & -left;
     return n ? 0 : mask;
 }
@@ -56,7 +56,7 @@ static uint32_t compute(const struct choice *c, uint32_t card, uint64_t mem_byte
     case FAMILY_CORES_MASK:
         if (r->whole)
             return c->use[card].cores ? 0 : total;
-        return lowest_free(total, c->use[card].cores, r->cores);
+        return choice_free_cores(c, card, r->cores);
     case FAMILY_CORES_NONE:
         break;
     }

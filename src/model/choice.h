@@ -46,4 +46,7 @@ struct choice {
  * follows from what is free (vendor/mig.h). */
 bool choice_amount(const struct choice *c, uint32_t card, struct card_grant *ret, int *ret_reason);
 
+/* Mask of the lowest n cores of a FAMILY_CORES_MASK card that are free; 0 when there are fewer. */
+uint32_t choice_free_cores(const struct choice *c, uint32_t card, uint32_t n);
+
 #endif

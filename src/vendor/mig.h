@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Where the next MIG instance of a card goes: profile and placement, as
+ * NVIDIA's hardware allows them (scheduler.md section 6.4).
+ */
+#ifndef HAMI_VENDOR_MIG_H
+#define HAMI_VENDOR_MIG_H
+
+#include <stdbool.h>
+
+#include "model/card.h"
+
+struct mig_place {
+    uint8_t shape; /* index into the card's shapes */
+    uint8_t start, size;
+};
+
+/* The profile with the least memory (then the fewest slices) that is at least
+ * `bytes` and finds a place beside the memory slices in `taken`. Profiles named
+ * 1g.* and 3g.* fill from the top, the others from the bottom, so that an empty
+ * A100 takes 3g@4, 2g@0, 1g@3, 1g@2. */
+bool mig_place(const struct card_shapes *shapes, uint16_t taken, uint64_t bytes, struct mig_place *ret);
+
+/* Memory slices as a mask; 0 when they lie outside of it. */
+uint16_t mig_slices(unsigned start, unsigned size);
+
+/* The largest profile's memory: what "the whole card" means in MIG mode. */
+uint64_t mig_largest(const struct card_shapes *shapes);
+
+#endif

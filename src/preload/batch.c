@@ -43,6 +43,8 @@ struct meter *meter_of(struct card *card, CUcontext context)
         meter->context = context;
         for (int i = 0; i < METER_BATCHES; i++)
             meter->batches[i].meter = meter;
+        int used = (int)(meter - card->meters) + 1;
+        card->n_meters = used > card->n_meters ? used : card->n_meters;
     }
     port_unlock(&card->lock);
     return meter;
@@ -88,8 +90,12 @@ static bool has_base(struct card *card, struct meter *meter, CUstream stream, ui
     if (meter->base)
         return true;
     CUevent base = NULL;
-    if (!port.event_create(&base) || !port.event_record(base, stream))
+    if (!port.event_create(&base))
         return false;
+    if (!port.event_record(base, stream)) {
+        port.event_destroy(base);
+        return false;
+    }
     port_lock(&card->lock);
     bool ours = meter->base == NULL;
     if (ours) {
@@ -189,7 +195,7 @@ static bool orphan_stream(struct card *card, CUstream stream)
 {
     bool busy = false;
     port_lock(&card->lock);
-    for (int m = 0; m < METERS; m++)
+    for (int m = 0; m < card->n_meters; m++)
         for (int i = 0; i < METER_BATCHES; i++) {
             struct batch *b = &card->meters[m].batches[i];
             if (b->state != BATCH_OPEN || b->stream != stream)

@@ -25,6 +25,7 @@ struct card {
     struct region_compute *account;
     struct region_member_compute *own; /* this process's line in the region */
     struct board_seat seat;
+    int n_meters; /* none behind these was ever used; changed under the lock */
     struct meter meters[METERS];
     struct busy busy;
     _Atomic int64_t inflight_ns; /* granted and not measured yet; changed under the lock */

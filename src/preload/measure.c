@@ -46,7 +46,7 @@ static struct batch *claim_next(struct card *card, const struct batch *after)
 {
     struct batch *found = NULL;
     port_lock(&card->lock);
-    for (int m = 0; m < METERS; m++)
+    for (int m = 0; m < card->n_meters; m++)
         for (int i = 0; i < METER_BATCHES; i++) {
             struct batch *b = &card->meters[m].batches[i];
             bool later =
@@ -96,14 +96,37 @@ static uint64_t foreign_end(const struct card *card, const struct batch *batch)
     return board_foreign_end(&card->seat, batch->sequence, batch->held_ns);
 }
 
+/* A launch of unknown duration that the host was slow to issue, or whose stretch
+ * is said to be another's, tells nothing: neither its time nor the host's is
+ * charged for sure, and the next launch is asked instead. */
+static bool probe_is_doubtful(const struct batch *batch, uint64_t own_ns, uint64_t issue_ns)
+{
+    if (batch->n_parts == 0 || (own_ns > 0 && issue_ns <= own_ns / 2 + SLACK_NS))
+        return false;
+    const struct batch_part *part = &batch->parts[0];
+    port_lock(&prices_lock);
+    bool doubtful = price_doubt(price_of(&prices, part->function, part->size));
+    port_unlock(&prices_lock);
+    return doubtful;
+}
+
+/* May the device have waited within the stretch? Then *ret_most is what can be
+ * charged: what was expected, or else what the host did not spend issuing. */
+static bool is_doubtful(const struct batch *batch, uint64_t own_ns, uint64_t *ret_most)
+{
+    uint64_t issue_ns = batch->closed_ns - batch->first_ns, estimate_ns = (uint64_t)batch->estimate_ns;
+    *ret_most = estimate_ns ? estimate_ns : own_ns > issue_ns ? own_ns - issue_ns : 0;
+    return estimate_ns ? own_ns > estimate_ns && measure_is_doubtful(batch)
+                       : probe_is_doubtful(batch, own_ns, issue_ns);
+}
+
 static void settle(struct card *card, struct batch *batch, const struct measure *m)
 {
     turn_check_board(card); /* since the last look the driver was asked */
     uint64_t from = m->from_ns, foreign = foreign_end(card, batch);
     from = foreign > from ? (foreign < m->to_ns ? foreign : m->to_ns) : from;
-    uint64_t own_ns = m->to_ns - from;
-    bool doubtful =
-        batch->estimate_ns > 0 && own_ns > (uint64_t)batch->estimate_ns && measure_is_doubtful(batch);
+    uint64_t own_ns = m->to_ns - from, most;
+    bool doubtful = is_doubtful(batch, own_ns, &most);
     if (!doubtful)
         learn(batch, own_ns);
     port_lock(&card->lock);
@@ -113,9 +136,7 @@ static void settle(struct card *card, struct batch *batch, const struct measure 
     batch_forget(card, batch);
     bool drained = card->last_sequence && batch->sequence == card->last_sequence;
     port_unlock(&card->lock);
-    if (doubtful && fresh > (uint64_t)batch->estimate_ns)
-        fresh = (uint64_t)batch->estimate_ns;
-    charge(card, batch, fresh);
+    charge(card, batch, doubtful && fresh > most ? most : fresh);
     if (drained && card->seat.board)
         board_drained(card->seat.board, batch->sequence, m->to_ns);
 }
@@ -175,7 +196,7 @@ uint64_t measure_next(struct card *card, uint64_t now)
     if (atomic_load_explicit(&card->closed, memory_order_relaxed) == 0)
         return next;
     port_lock(&card->lock);
-    for (int m = 0; m < METERS; m++)
+    for (int m = 0; m < card->n_meters; m++)
         for (int i = 0; i < METER_BATCHES; i++) {
             const struct batch *b = &card->meters[m].batches[i];
             if (b->state == BATCH_CLOSED && !b->written_off && poll_at(b, now) < next)
@@ -191,7 +212,7 @@ uint64_t measure_busy_until(struct card *card)
     if (atomic_load_explicit(&card->closed, memory_order_relaxed) == 0)
         return 0;
     port_lock(&card->lock);
-    for (int m = 0; m < METERS; m++)
+    for (int m = 0; m < card->n_meters; m++)
         for (int i = 0; i < METER_BATCHES; i++) {
             const struct batch *b = &card->meters[m].batches[i];
             if (b->state == BATCH_CLOSED && !b->written_off && b->due_ns > until)
@@ -205,7 +226,7 @@ bool measure_is_sure(struct card *card, uint64_t now)
 {
     bool sure = true;
     port_lock(&card->lock);
-    for (int m = 0; m < METERS; m++)
+    for (int m = 0; m < card->n_meters; m++)
         for (int i = 0; i < METER_BATCHES; i++) {
             const struct batch *b = &card->meters[m].batches[i];
             if (b->state != BATCH_CLOSED || b->written_off)

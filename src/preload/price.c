@@ -6,7 +6,9 @@
 
 #include <string.h>
 
-#define WEIGHT_MAX 8 /* a measurement counts for 1/8 at least */
+#define WEIGHT_MAX 8              /* a measurement counts for 1/8 at least */
+#define MEAN_MIN_NS UINT64_C(250) /* no launch is shorter; bounds how many go out unmeasured */
+#define DOUBTS_MAX 4
 
 static uint32_t home_of(const void *function, uint32_t size)
 {
@@ -29,6 +31,11 @@ struct price *price_of(struct prices *prices, const void *function, uint32_t siz
     return weakest;
 }
 
+static void set_mean(struct price *price, uint64_t ns)
+{
+    price->mean_ns = ns > MEAN_MIN_NS ? ns : MEAN_MIN_NS;
+}
+
 void price_learn(struct price *price, uint64_t total_ns, uint32_t launches)
 {
     if (launches == 0)
@@ -44,18 +51,19 @@ void price_learn(struct price *price, uint64_t total_ns, uint32_t launches)
     }
     uint32_t weight = price->samples < WEIGHT_MAX ? ++price->samples : WEIGHT_MAX;
     int64_t step = ((int64_t)each - (int64_t)price->mean_ns) / (int64_t)weight;
-    price->mean_ns = (uint64_t)((int64_t)price->mean_ns + step);
-    if (price->mean_ns == 0)
-        price->mean_ns = 1;
+    set_mean(price, (uint64_t)((int64_t)price->mean_ns + step));
 }
 
 void price_scale(struct price *price, double ratio, double part)
 {
     double step = 1 + (ratio - 1) * part * 0.5;
     step = step > 4 ? 4 : step < 0.25 ? 0.25 : step;
-    price->mean_ns = (uint64_t)((double)price->mean_ns * step);
-    if (price->mean_ns == 0)
-        price->mean_ns = 1;
+    set_mean(price, (uint64_t)((double)price->mean_ns * step));
+}
+
+bool price_doubt(struct price *price)
+{
+    return price->doubts < DOUBTS_MAX && ++price->doubts;
 }
 
 void price_forget(struct prices *prices, const void *function)

@@ -9,6 +9,7 @@
 #ifndef HAMI_PRELOAD_PRICE_H
 #define HAMI_PRELOAD_PRICE_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 enum { PRICE_ENTRIES = 2048, PRICE_PROBES = 8 };
@@ -19,7 +20,7 @@ struct price {
     uint32_t samples; /* 0 = nothing known */
     uint64_t mean_ns;
     uint32_t spread_pm; /* how far batches were off, per mille of the estimate, averaged */
-    uint32_t pad;
+    uint32_t doubts;    /* measurements not believed before the first that was */
 };
 
 struct prices {
@@ -31,6 +32,10 @@ struct price *price_of(struct prices *prices, const void *function, uint32_t siz
 
 /* One measurement: `launches` launches took total_ns. */
 void price_learn(struct price *price, uint64_t total_ns, uint32_t launches);
+
+/* The first measurement looks wrong: shall another be waited for? Not for ever:
+ * some hosts are always slow. */
+bool price_doubt(struct price *price);
 
 /* The measured batch took ratio times what its prices said. */
 void price_scale(struct price *price, double ratio, double part);

@@ -113,16 +113,31 @@ static void price_is_the_mean_and_forgets_on_request(void)
 {
     struct prices *prices = g_new0(struct prices, 1);
     const void *f = (const void *)(uintptr_t)0x1000, *g = (const void *)(uintptr_t)0x2000;
-    price_learn(price_of(prices, f, 7), 3000, 10);
-    g_assert_cmpuint(price_of(prices, f, 7)->mean_ns, ==, 300);
+    price_learn(price_of(prices, f, 7), 30000, 10);
+    g_assert_cmpuint(price_of(prices, f, 7)->mean_ns, ==, 3000);
     g_assert_cmpuint(price_of(prices, f, 9)->samples, ==, 0);
     g_assert_cmpuint(price_of(prices, g, 7)->samples, ==, 0);
     for (int i = 0; i < 100; i++)
-        price_learn(price_of(prices, f, 7), i % 2 ? 100 : 500, 1);
-    g_assert_cmpuint(price_of(prices, f, 7)->mean_ns, >, 200);
-    g_assert_cmpuint(price_of(prices, f, 7)->mean_ns, <, 400);
+        price_learn(price_of(prices, f, 7), i % 2 ? 1000 : 5000, 1);
+    g_assert_cmpuint(price_of(prices, f, 7)->mean_ns, >, 2000);
+    g_assert_cmpuint(price_of(prices, f, 7)->mean_ns, <, 4000);
     price_forget(prices, f);
     g_assert_cmpuint(price_of(prices, f, 7)->samples, ==, 0);
+    g_free(prices);
+}
+
+/* A price of nothing would let any number of launches out unmeasured. */
+static void price_of_a_strange_measurement_stays_usable(void)
+{
+    struct prices *prices = g_new0(struct prices, 1);
+    struct price *p = price_of(prices, (const void *)(uintptr_t)0x1000, 7);
+    for (int i = 0; i < 4; i++)
+        g_assert_true(price_doubt(p));
+    g_assert_false(price_doubt(p));
+    price_learn(p, 0, 1);
+    g_assert_cmpuint(p->mean_ns, ==, 250);
+    price_scale(p, 0, 1);
+    g_assert_cmpuint(p->mean_ns, ==, 250);
     g_free(prices);
 }
 
@@ -266,6 +281,7 @@ int main(int argc, char **argv)
     TEST(every_nanosecond_is_charged_once);
     TEST(many_stretches_never_overflow_and_stay_sorted);
     TEST(price_is_the_mean_and_forgets_on_request);
+    TEST(price_of_a_strange_measurement_stays_usable);
     TEST(full_price_table_still_answers);
     TEST(turn_goes_to_one_and_comes_back);
     TEST(holder_is_passed_over_after_lease_idleness_or_death);

@@ -252,6 +252,28 @@ static void ranks_with_barriers_keep_going_together(void)
     machine_free(m);
 }
 
+/* The first calls are the delicate ones: clocks are set and prices learned. */
+static void interrupted_tenant_neither_floods_nor_pays_for_the_pause(void)
+{
+    for (unsigned n = 3 * 5; n < 3 * 28; n++) {
+        struct machine_setup setup = {.lasts = 4 * S,
+                                      .tenants = {{.percent = 20, .us = 300, .jitter = 90},
+                                                  {.percent = 30, .us = 1500, .jitter = 90},
+                                                  {.percent = 40, .us = 100, .jitter = 90}}};
+        struct machine_tenant *late = &setup.tenants[n % 3];
+        late->stalls_at_call = n / 3;
+        late->stalls_for = 600 * MS;
+        struct machine *m = machine_run(&setup, seed);
+        g_test_message("tenant %u stops at call %u", n % 3, late->stalls_at_call);
+        say(m, 3, 2 * S, 4 * S);
+        for (unsigned i = 0; i < 3; i++) { /* 100 ms of tokens are kept while waiting: 5 points of 2 s */
+            g_assert_cmpfloat(machine_share(m, i, 2 * S, 4 * S), >, 0.95 * setup.tenants[i].percent);
+            g_assert_cmpfloat(machine_share(m, i, 2 * S, 4 * S), <, setup.tenants[i].percent + 6);
+        }
+        machine_free(m);
+    }
+}
+
 static void waits_are_computed_not_polled(void)
 {
     struct machine *m = RUN(.lasts = 5 * S, .tenants = {{.percent = 5, .us = 10000}});
@@ -288,6 +310,7 @@ int main(int argc, char **argv)
     TEST(mixed_functions_and_sizes_hold_the_share);
     TEST(contended_time_sliced_device_keeps_the_ratio);
     TEST(ranks_with_barriers_keep_going_together);
+    TEST(interrupted_tenant_neither_floods_nor_pays_for_the_pause);
     TEST(waits_are_computed_not_polled);
     return g_test_run();
 }

@@ -105,6 +105,8 @@ static void spend(uint64_t ns)
     struct tenant *t = self();
     t->clock += ns;
     t->calls++;
+    if (what->stalls_at_call && t->calls == what->stalls_at_call)
+        t->clock += what->stalls_for;
     uint64_t end = what->ends ? what->ends : world->setup.lasts;
     if (what->dies && t->clock >= what->dies)
         end_of();

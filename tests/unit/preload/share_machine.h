@@ -42,11 +42,13 @@ struct machine_tenant {
     unsigned jitter; /* percent, uniform around the mean */
     enum program program;
     unsigned us2;
-    uint64_t starts, ends; /* 0 = never; virtual time */
-    uint64_t dies;         /* SIGKILL at this virtual time; 0 = never */
-    unsigned dies_at_call; /* ... or at this call of the port */
-    unsigned slice;        /* tenants of one slice share tokens; 0 = a slice of its own */
-    unsigned priority;     /* 0 = as priority 1 */
+    uint64_t starts, ends;   /* 0 = never; virtual time */
+    uint64_t dies;           /* SIGKILL at this virtual time; 0 = never */
+    unsigned dies_at_call;   /* ... or at this call of the port */
+    unsigned stalls_at_call; /* the host lets it wait here ... */
+    uint64_t stalls_for;     /* ... for so long */
+    unsigned slice;          /* tenants of one slice share tokens; 0 = a slice of its own */
+    unsigned priority;       /* 0 = as priority 1 */
     unsigned device;
     enum grant_policy policy; /* 0 = force: see machine.c */
     bool lends;               /* policy default */

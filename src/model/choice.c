@@ -50,9 +50,9 @@ static uint32_t compute(const struct choice *c, uint32_t card, uint64_t mem_byte
             return 0;
         return at_most((uint64_t)total * r->cores / 100 > 0 ? (uint64_t)total * r->cores / 100 : 1, total);
     case FAMILY_CORES_OF_MEM:
-        if (r->cores || c->cards[card].mem_bytes == 0)
+        if (r->cores || c->cards[card].mem_bytes < POD_MIB)
             return r->cores;
-        return at_most(mem_bytes / POD_MIB * unit / (c->cards[card].mem_bytes / POD_MIB + 1), unit);
+        return at_most(mem_bytes / POD_MIB * unit / (c->cards[card].mem_bytes / POD_MIB), unit);
     case FAMILY_CORES_MASK:
         if (r->whole)
             return c->use[card].cores ? 0 : total;

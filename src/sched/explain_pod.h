@@ -21,37 +21,41 @@ struct explain_node {
     ClusterNode node;
     enum sched_reason reason; /* the node's main one */
     uint32_t n_cards;
-    struct explain_card *cards; /* of the request that failed first */
-    int request;                /* which */
+    struct explain_card *cards; /* of the request that failed first; none when no card was tried */
+    int request;                /* which; -1 when the node takes the pod */
 };
 
-/* One change of the pod (or of one node's settings) and what it would bring. */
+/* One change of the pod (or of one node's settings) and what it would bring.
+ * Every hint holds by itself: with that change and no other, n_nodes nodes take the pod. */
 enum explain_change {
-    EXPLAIN_MEM,   /* memory of request r -> to_bytes */
-    EXPLAIN_CORES, /* cores -> to */
-    EXPLAIN_COUNT, /* number of cards -> to */
-    EXPLAIN_TYPES, /* drop a type list (which: use or not) */
-    EXPLAIN_UUIDS,
-    EXPLAIN_MODE,
-    EXPLAIN_NUMA,
-    EXPLAIN_MUTEX,
-    EXPLAIN_SLOTS,  /* deviceSplitCount of a node is used up */
-    EXPLAIN_QUOTA,  /* namespace quota */
-    EXPLAIN_CORDON, /* lift a cordon */
-    EXPLAIN_WAIT    /* nothing to change: it fits when other pods end */
+    EXPLAIN_MEM,           /* memory of request r -> to bytes, compute as it is */
+    EXPLAIN_CORES,         /* cores -> to */
+    EXPLAIN_MEM_AND_CORES, /* memory -> to bytes and cores -> also */
+    EXPLAIN_COUNT,         /* number of cards (Enflame DRS: size) -> to */
+    EXPLAIN_TYPES,         /* drop a type list; from: 0 = use, 1 = not */
+    EXPLAIN_UUIDS,         /* drop a UUID list; from: 0, 1 = use_uuids[from], 2, 3 = not_uuids[from - 2] */
+    EXPLAIN_MODE,          /* drop the mode */
+    EXPLAIN_NUMA,          /* drop numa-bind */
+    EXPLAIN_MUTEX,         /* drop `mutex` from the policy */
+    EXPLAIN_SLOTS,         /* deviceSplitCount of the nodes -> to */
+    EXPLAIN_QUOTA,         /* namespace quota of `annotation` -> to, in the quota's own unit */
+    EXPLAIN_CORDON,        /* lift the cordons of the nodes */
+    EXPLAIN_WAIT           /* nothing to change: it fits when other pods end */
 };
 struct explain_hint {
     enum explain_change change;
-    int request;
-    uint64_t from, to;
-    const char *annotation; /* the key to change; borrowed, may be NULL */
+    int request;       /* which; -1 = the pod as a whole */
+    uint64_t from, to; /* from 0 with EXPLAIN_MEM: percent or the whole card */
+    uint64_t also;
+    const char *annotation; /* the key to change, or the resource; borrowed, may be NULL */
     uint32_t n_nodes;       /* that would then take the pod */
     ClusterNode example;
 };
 
 struct explain_group {
     enum sched_reason reason;
-    uint32_t n_nodes, n_cards;
+    uint32_t n_nodes; /* whose main reason it is */
+    uint32_t n_cards; /* that have it */
 };
 
 typedef struct Explanation {
@@ -72,9 +76,10 @@ void explanation_free(Explanation *e);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Explanation, explanation_free)
 
 /* Preemption: pods of lower priority on `node` whose end would make room, the
- * fewest and lowest first; grants of the victims by UID (borrowed). Number, or
- * -1 when no set of them is enough. Only the ones in `allowed` (NULL = any). */
-int sched_victims(Cluster *c, const struct pod_request *r, ClusterNode node, const char *const *allowed,
-                  const char **ret_uids, unsigned max);
+ * fewest, of those the ones with the lowest priorities. UIDs in a GPtrArray of
+ * char * (caller unrefs); NULL when no set of them is enough. Only the ones in
+ * `allowed` (NULL-terminated; NULL = any). Nothing is written. */
+GPtrArray *sched_victims(Cluster *c, const struct pod_request *r, ClusterNode node,
+                         const char *const *allowed);
 
 #endif

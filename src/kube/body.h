@@ -28,7 +28,8 @@ struct kube_target {
     const char *uid, *resource_version;
 };
 
-/* POST .../pods/NAME/binding. Caller frees; KUBE_ERROR_INVALID names the key. */
+/* POST .../pods/NAME/binding. Caller frees;
+ * KUBE_ERROR_INVALID names the key. */
 char *kube_body_binding(const struct kube_target *pod, const char *node,
                         const struct kube_annotation *annotations, size_t n, GError **error);
 
@@ -38,6 +39,6 @@ char *kube_body_annotate(const struct kube_target *object, const struct kube_ann
                          GError **error);
 
 /* DELETE with preconditions. grace_s below 0: the object's own. Caller frees. */
-char *kube_body_delete(const struct kube_target *object, int grace_s, GError **error);
+char *kube_body_delete(const struct kube_target *object, int grace_s);
 
 #endif

@@ -41,6 +41,14 @@ void wait_for(const bool *flag)
     wait_while(is_false, flag);
 }
 
+void wait_ms(unsigned ms)
+{
+    bool late = false;
+    g_timeout_add(ms, on_late, &late);
+    while (!late)
+        g_main_context_iteration(NULL, TRUE);
+}
+
 struct goal {
     const unsigned *count;
     unsigned n;
@@ -56,6 +64,12 @@ void wait_count(const unsigned *count, unsigned n)
 {
     struct goal goal = {count, n};
     wait_while(is_below, &goal);
+}
+
+/* A stream whose client went away. */
+static void on_finished(struct fake_api *api, SoupServerMessage *message)
+{
+    g_ptr_array_remove(api->streams, message);
 }
 
 static void on_request(SoupServer *server, SoupServerMessage *message, const char *path, GHashTable *query,
@@ -76,6 +90,7 @@ static void on_request(SoupServer *server, SoupServerMessage *message, const cha
                              .authorization = authorization ? authorization : "",
                              .number = ++api->requests};
     g_hash_table_add(api->sockets, g_object_ref(soup_server_message_get_socket(message)));
+    g_signal_connect_swapped(message, "finished", G_CALLBACK(on_finished), api);
     api->handle(api, &r);
 }
 
@@ -94,9 +109,9 @@ void fake_api_open(struct fake_api *api, void (*handle)(struct fake_api *, const
 
 void fake_api_close(struct fake_api *api)
 {
-    g_ptr_array_unref(api->streams);
     soup_server_disconnect(api->server);
     g_object_unref(api->server);
+    g_ptr_array_unref(api->streams);
     g_hash_table_unref(api->sockets);
     while (g_main_context_iteration(NULL, FALSE))
         ;
@@ -171,12 +186,22 @@ static SoupServerMessage *newest(struct fake_api *api)
     return api->streams->pdata[api->streams->len - 1];
 }
 
-void fake_send(struct fake_api *api, const char *text)
+static void send_to(SoupServerMessage *message, const char *text)
 {
-    SoupServerMessage *message = newest(api);
     soup_message_body_append(soup_server_message_get_response_body(message), SOUP_MEMORY_COPY, text,
                              strlen(text));
     soup_server_message_unpause(message);
+}
+
+void fake_send(struct fake_api *api, const char *text)
+{
+    send_to(newest(api), text);
+}
+
+void fake_send_all(struct fake_api *api, const char *text)
+{
+    for (guint i = 0; i < api->streams->len; i++)
+        send_to(api->streams->pdata[i], text);
 }
 
 void fake_end(struct fake_api *api)

@@ -121,6 +121,7 @@ struct family {
     const char *word;       /* the field's common word: "NVIDIA", "MLU", "Ascend910B3" */
     const char *title;      /* for people: "NVIDIA GPU" */
     const char *config_key; /* section of device-config.yaml */
+    const char *chip;       /* chipName (Ascend, Iluvatar), else NULL */
     const char *resource[FAMILY_RESOURCES];
     bool enabled;
 

@@ -50,7 +50,7 @@ static bool read_number(struct card_reader *r, const char *name, struct json_tex
     return true;
 }
 
-/* "<size>g.<gb>gb", or "<size>g" alone. */
+/* "<size>g.<gb>gb", or "<size>g" alone; nothing is changed otherwise. */
 static bool read_profile_name(const char *name, struct card_shape *ret)
 {
     char *end;
@@ -91,8 +91,8 @@ static bool read_profile(struct card_reader *r, struct json_scan *s, struct json
     if (!card_reader_json(r, "profile name", key, sizeof shape->name - 1, false, &name) ||
         !card_reader_json(r, "profile number", value, sizeof shape->id - 1, true, &id))
         return false;
-    if (!read_profile_name(name, shape))
-        return card_reader_fail(r, "profile %s is not of the form 1g.6gb", name);
+    if (!read_profile_name(name, shape)) /* of a kind that cannot be granted */
+        return true;
     g_strlcpy(shape->name, name, sizeof shape->name);
     g_strlcpy(shape->id, id, sizeof shape->id);
     shapes->n++;
@@ -139,7 +139,7 @@ static bool read_device(struct card_reader *r, struct json_scan *s, const char *
     if (!json_fields_read(s, device_fields, G_N_ELEMENTS(device_fields), &d, &why))
         return card_reader_fail(r, "%s", why);
     if (!read_number(r, "index", d.index, UINT16_MAX, &index) ||
-        !read_number(r, "minor", d.minor, INT32_MAX, &minor) ||
+        !read_number(r, "minor", d.minor.len ? d.minor : d.index, INT32_MAX, &minor) ||
         !read_number(r, "capacity", d.capacity, UINT16_MAX, &capacity))
         return false;
     g_autofree char *id = node_capacity_id(r->family->capacity_id, node_name, (uint32_t)index);

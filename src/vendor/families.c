@@ -248,6 +248,7 @@ const struct family family_rows[] = {
         .mem_round = FAMILY_ROUND_CARD_SHAPE,
         .cores_kind = FAMILY_CORES_PERCENT,
         .cores_unit = 100,
+        .same_card_per_pod = true, /* one index is written for the pod (W25) */
         .inventory = FAMILY_INV_ENFLAME,
         .register_key = "enflame.com/gcu-drs-capacity",
         .capacity_id = "%s-enflame-drs-%u",
@@ -262,6 +263,7 @@ const struct family family_rows[] = {
                    {"enflame.com/gcu-assigned-minor", FAMILY_WRITE_ENFLAME_MINOR, NULL},
                    {"enflame.com/gcu-request-size", FAMILY_WRITE_ENFLAME_SIZE, NULL},
                    {"assigned-containers", FAMILY_WRITE_JSON_ENFLAME, NULL}},
+        .admits = admits_same_card,
     },
     {
         .word = "kunlun",

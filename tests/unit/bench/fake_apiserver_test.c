@@ -158,6 +158,11 @@ static void compaction_expires_old_revisions(void)
     g_assert_false(http_line(&w));
     g_assert_true(w.over);
     http_clear(&w);
+    /* Also of a kind that nobody changed. */
+    watch_open(&f, &w, "/api/v1/services", rv);
+    g_autofree char *unchanged = next_event(&w, NULL);
+    g_assert_cmpstr(unchanged, ==, "ERROR ");
+    http_clear(&w);
     fake_stop(&f);
 }
 

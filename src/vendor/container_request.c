@@ -43,42 +43,56 @@ static struct json_text written(const struct reading *x, enum family_resource wh
     return r->request;
 }
 
-static void remedy(const struct reading *x, enum family_resource which, char *buf, size_t size)
+static void memory_remedy(const struct reading *x, char *buf, size_t size)
 {
     const struct family *f = x->f;
-    if (which == FAMILY_COUNT)
-        g_snprintf(buf, size,
-                   f->count_rule == FAMILY_COUNT_IS_SIZE ? "write the size of the slice, such as 1"
-                                                         : "write a whole number of cards from 1 to %d",
-                   CARD_PER_NODE);
-    else if (which == FAMILY_MEM_PERCENT)
-        g_snprintf(buf, size, "write a whole number from 0 to 100");
-    else if (which == FAMILY_CORES && f->cores_kind == FAMILY_CORES_MASK)
-        g_snprintf(buf, size, "write a whole number of cores such as 2");
-    else if (which == FAMILY_CORES)
-        g_snprintf(buf, size, "write a whole number from 0 to %u per card",
-                   f->cores_unit ? f->cores_unit : 100);
-    else if (f->mem_syntax == FAMILY_MEM_GIB_OR_SUFFIX)
+    const char *section;
+    struct json_text text = written(x, FAMILY_MEM, &section);
+    uint64_t unit = MAX(f->mem_unit_bytes, 1), most = MIB_MAX_BYTES / unit;
+    int64_t bytes = 0;
+    kube_quantity_parse(text.at, text.len, &bytes);
+    if (f->mem_syntax == FAMILY_MEM_GIB_OR_SUFFIX)
         g_snprintf(buf, size, "write GiB as a whole number, such as 4, or with a unit, such as 4096Mi");
     else if (f->mem_syntax == FAMILY_MEM_GB_OR_MIB)
         g_snprintf(buf, size, "write a whole number of GB, such as 12, or of MiB, such as 12288");
-    else if (f->mem_unit_bytes == POD_MIB)
+    else if (bytes > 0 && (uint64_t)bytes % unit == 0 && (uint64_t)bytes / unit <= most) /* meant bytes */
+        g_snprintf(buf, size, "the number counts units of %" PRIu64 " MiB: write %" PRIu64, unit / POD_MIB,
+                   (uint64_t)bytes / unit);
+    else if (unit == POD_MIB)
         g_snprintf(buf, size, "write a whole number of MiB without a unit, such as 16384 for 16 GiB");
     else
         g_snprintf(buf, size, "write a whole number of units of %" PRIu64 " MiB each, at most %" PRIu64,
-                   f->mem_unit_bytes / POD_MIB, MIB_MAX_BYTES / f->mem_unit_bytes);
+                   unit / POD_MIB, most);
 }
 
-static enum amount refuse(struct reading *x, enum admit_check check, enum family_resource which,
-                          const char *what)
+static void remedy(const struct reading *x, enum family_resource which, char *buf, size_t size)
 {
-    char advice[128];
+    uint32_t unit = x->f->cores_unit ? x->f->cores_unit : 100;
+    if (which == FAMILY_MEM)
+        memory_remedy(x, buf, size);
+    else if (which == FAMILY_MEM_PERCENT)
+        g_snprintf(buf, size, "write a whole number from 0 to 100");
+    else if (which == FAMILY_CORES && x->f->cores_kind == FAMILY_CORES_MASK)
+        g_snprintf(buf, size, "write a whole number of cores, such as 2");
+    else if (which == FAMILY_CORES)
+        g_snprintf(buf, size, "write a whole number from 0 to %u per card", unit);
+    else if (x->f->count_rule == FAMILY_COUNT_IS_SIZE)
+        g_snprintf(buf, size, "write the size of the slice, such as 1");
+    else
+        g_snprintf(buf, size, "write a whole number of cards from 1 to %d", CARD_PER_NODE);
+}
+
+/* What is wrong ("which is ...") and what to write instead; NULL = the usual advice for the resource. */
+static enum amount refuse(struct reading *x, enum admit_check check, enum family_resource which,
+                          const char *what, const char *advice)
+{
+    char usual[160];
     const char *section = "limits";
     struct json_text text = written(x, which, &section);
-    remedy(x, which, advice, sizeof advice);
+    remedy(x, which, usual, sizeof usual);
     vendor_fault_add(x->faults, check, "container " FAULT_NAME ": resources.%s[%s] is \"%.*s\", %s; %s",
                      x->c->name, section, x->f->resource[which], (int)MIN(text.len, 64),
-                     text.at ? text.at : "", what, advice);
+                     text.at ? text.at : "", what, advice ? advice : usual);
     x->bad = true;
     return AMOUNT_BAD;
 }
@@ -94,16 +108,16 @@ static enum amount figure(struct reading *x, enum family_resource which, uint64_
         return AMOUNT_ABSENT;
     switch (kube_quantity_parse(text.at, text.len, &value)) {
     case KUBE_QUANTITY_MALFORMED:
-        return refuse(x, ADMIT_QUANTITY, which, "which is not a number");
+        return refuse(x, ADMIT_QUANTITY, which, "which is not a number", NULL);
     case KUBE_QUANTITY_FRACTION:
-        return refuse(x, ADMIT_QUANTITY, which, "which is not a whole number");
+        return refuse(x, ADMIT_QUANTITY, which, "which is not a whole number", NULL);
     case KUBE_QUANTITY_LARGE:
-        return refuse(x, ADMIT_QUANTITY, which, "which is larger than any card");
+        return refuse(x, ADMIT_QUANTITY, which, "which is larger than any card", NULL);
     case KUBE_QUANTITY_INTEGER:
         break;
     }
     if (value < 0)
-        return refuse(x, ADMIT_QUANTITY, which, "which is negative");
+        return refuse(x, ADMIT_QUANTITY, which, "which is negative", NULL);
     *ret = (uint64_t)value;
     return AMOUNT_GIVEN;
 }
@@ -173,15 +187,16 @@ static void steps_text(const struct family *f, GString *text)
 
 static void refuse_rounding(struct reading *x)
 {
-    g_autoptr(GString) what = g_string_new(NULL);
-    if (x->f->mem_round == FAMILY_ROUND_SET) {
-        g_string_append(what, "which no card can be cut into: per card it may be ");
-        steps_text(x->f, what);
-    } else {
-        g_string_append_printf(what, "which is more than the card's %" PRIu64 " MiB",
-                               x->f->mem_capacity_bytes / POD_MIB);
+    const struct family *f = x->f;
+    g_autoptr(GString) advice = g_string_new("per card write ");
+    if (f->mem_round == FAMILY_ROUND_SET) {
+        steps_text(f, advice);
+        refuse(x, ADMIT_RULE, FAMILY_MEM, "which no card can be cut into", advice->str);
+        return;
     }
-    refuse(x, ADMIT_RULE, FAMILY_MEM, what->str);
+    g_string_append_printf(advice, "at most %" PRIu64 ", or leave it out for a whole card",
+                           f->mem_capacity_bytes / MAX(f->mem_unit_bytes, 1));
+    refuse(x, ADMIT_RULE, FAMILY_MEM, "which is more than a card has", advice->str);
 }
 
 static void memory_percent(struct reading *x, struct card_request *r)
@@ -207,9 +222,9 @@ static void memory(struct reading *x, struct card_request *r)
     uint64_t value, bytes = 0;
     enum amount a = figure(x, FAMILY_MEM, &value);
     if (a == AMOUNT_GIVEN && value && !memory_bytes(x, value, &bytes))
-        refuse(x, ADMIT_QUANTITY, FAMILY_MEM, "which is larger than any card");
+        refuse(x, ADMIT_QUANTITY, FAMILY_MEM, "which is larger than any card", NULL);
     else if (a == AMOUNT_GIVEN && value && bytes == 0)
-        refuse(x, ADMIT_QUANTITY, FAMILY_MEM, "which is less than 1 MiB");
+        refuse(x, ADMIT_QUANTITY, FAMILY_MEM, "which is less than 1 MiB", NULL);
     if (f->mem_div_by_count && r->n_cards) {
         bytes /= r->n_cards;
         bytes -= bytes % POD_MIB;
@@ -252,9 +267,10 @@ static void cores(struct reading *x, struct card_request *r)
         break;
     case AMOUNT_GIVEN:
         if (value > INT32_MAX)
-            refuse(x, ADMIT_QUANTITY, FAMILY_CORES, "which is larger than any card");
+            refuse(x, ADMIT_QUANTITY, FAMILY_CORES, "which is larger than any card", NULL);
         if (f->cores_kind == FAMILY_CORES_OF_TOTAL && (value < 1 || value > 100))
-            refuse(x, ADMIT_RULE, FAMILY_CORES, "which is not from 1 to 100");
+            refuse(x, ADMIT_RULE, FAMILY_CORES, "which is not a share of a card",
+                   "write a whole number from 1 to 100");
         if (f->soft_key && !x->soft && value)
             vendor_fault_add(x->faults, ADMIT_RULE,
                              "container " FAULT_NAME ": resources.limits[%s] is %" PRIu64
@@ -268,7 +284,7 @@ static void cores(struct reading *x, struct card_request *r)
     if (r->n_cards > 1 && f->multi_is_whole)
         value = unit;
     else if (f->cores_kind == FAMILY_CORES_UNITS && value > unit)
-        refuse(x, ADMIT_RULE, FAMILY_CORES, "which is more than a card has");
+        refuse(x, ADMIT_RULE, FAMILY_CORES, "which is more than a card has", NULL);
     r->cores = (uint32_t)MIN(value, unit); /* 120 % is a whole card */
 }
 
@@ -281,16 +297,24 @@ static uint32_t count(struct reading *x)
     if (figure(x, FAMILY_COUNT, &n) != AMOUNT_GIVEN || n == 0)
         return 0;
     if (n > CARD_PER_NODE) {
-        refuse(x, ADMIT_QUANTITY, FAMILY_COUNT, "which is more than any node has");
+        refuse(x, ADMIT_QUANTITY, FAMILY_COUNT, "which is more than any node has", NULL);
         return 0;
     }
     if (x->f->count_rule == FAMILY_COUNT_POWER_8 && n != 1 && n != 2 && n != 4 && n != 8)
-        refuse(x, ADMIT_RULE, FAMILY_COUNT, "which is not 1, 2, 4 or 8");
+        refuse(x, ADMIT_RULE, FAMILY_COUNT, "which is no set of linked cards", "write 1, 2, 4 or 8");
     if (x->f->count_rule == FAMILY_COUNT_EVEN && n == 1)
         n = 2; /* a module has two dies */
     if (x->f->count_rule == FAMILY_COUNT_EVEN && n % 2)
-        refuse(x, ADMIT_RULE, FAMILY_COUNT, "which is odd: a module has two dies, both are given");
+        refuse(x, ADMIT_RULE, FAMILY_COUNT, "which is odd, but modules of two dies are given",
+               "write an even number");
     return (uint32_t)n;
+}
+
+static void refuse_cores_of_devices(struct reading *x, uint32_t per)
+{
+    char advice[64];
+    g_snprintf(advice, sizeof advice, "write at most %u, or a multiple of it", per);
+    refuse(x, ADMIT_RULE, FAMILY_CORES, "which whole devices cannot make up", advice);
 }
 
 /* Whole devices win; cores are split evenly over devices (vendors.md 3.11). */
@@ -304,9 +328,9 @@ static bool neuron(struct reading *x, struct card_request *r)
     if (r->whole || figure(x, FAMILY_CORES, &n) != AMOUNT_GIVEN || n == 0)
         return r->whole;
     if (n > (uint64_t)per * CARD_PER_NODE)
-        refuse(x, ADMIT_QUANTITY, FAMILY_CORES, "which is more than any node has");
+        refuse(x, ADMIT_QUANTITY, FAMILY_CORES, "which is more than any node has", NULL);
     else if (n > per && n % per)
-        refuse(x, ADMIT_RULE, FAMILY_CORES, "which whole devices cannot make up");
+        refuse_cores_of_devices(x, per);
     r->n_cards = n > per ? (uint32_t)MIN(n / per, CARD_PER_NODE) : 1;
     r->cores = n > per ? per : (uint32_t)n;
     return true;
@@ -322,11 +346,12 @@ static bool slice(struct reading *x, struct card_request *r)
         return true;
     enum amount m = figure(x, FAMILY_MEM, &mem), c = figure(x, FAMILY_CORES, &share);
     if (mem && !memory_bytes(x, mem, &r->mem_bytes))
-        refuse(x, ADMIT_QUANTITY, FAMILY_MEM, "which is larger than any card");
+        refuse(x, ADMIT_QUANTITY, FAMILY_MEM, "which is larger than any card", NULL);
     if (m == AMOUNT_GIVEN && mem == 0)
-        refuse(x, ADMIT_RULE, FAMILY_MEM, "which asks for nothing");
+        refuse(x, ADMIT_RULE, FAMILY_MEM, "which asks for nothing", NULL);
     if (c == AMOUNT_GIVEN && (share < 1 || share > 100))
-        refuse(x, ADMIT_RULE, FAMILY_CORES, "which is not from 1 to 100");
+        refuse(x, ADMIT_RULE, FAMILY_CORES, "which is not a share of a card",
+               "write a whole number from 1 to 100");
     r->cores = (uint32_t)MIN(share, 100);
     return m == AMOUNT_GIVEN || c == AMOUNT_GIVEN;
 }

@@ -20,7 +20,8 @@ void vendor_fault_add(GPtrArray *faults, enum admit_check check, const char *for
         return;
     struct vendor_fault *f = g_new(struct vendor_fault, 1);
     va_start(args, format);
-    *f = (struct vendor_fault){.check = check, .text = g_strdup_vprintf(format, args)};
+    g_autofree char *text = g_strdup_vprintf(format, args); /* values are cut, perhaps inside a character */
     va_end(args);
+    *f = (struct vendor_fault){.check = check, .text = g_utf8_make_valid(text, -1)};
     g_ptr_array_add(faults, f);
 }

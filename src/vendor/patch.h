@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * A JSON document that is being changed, and the RFC 6902 operations that
+ * change it: only what is set here is in the patch, so that members nobody
+ * here has heard of stay as they are.
+ */
+#ifndef HAMI_VENDOR_PATCH_H
+#define HAMI_VENDOR_PATCH_H
+
+#include <jansson.h>
+#include <stdbool.h>
+
+struct patch {
+    json_t *document; /* a copy, as it is after the operations */
+    json_t *operations;
+    bool broken; /* something on the way to a member was no object or array */
+};
+
+void patch_init(struct patch *p, json_t *document); /* borrows */
+void patch_clear(struct patch *p);
+
+/* Sets the member reached by `keys` (ends with NULL; array positions as
+ * decimals), making missing objects on the way. Nothing happens when it has
+ * this value already. Takes `value`. */
+void patch_set(struct patch *p, json_t *value, const char *const *keys);
+
+/* Adds to the end of the array reached by `keys`, which is made when missing. Takes `value`. */
+void patch_append(struct patch *p, json_t *value, const char *const *keys);
+
+#endif

@@ -48,6 +48,7 @@ docs: ## write docs/reference from contract/
 
 bench: all ## measure every published figure, target beside it
 	@bench/run $(BUILD)
+	@bench/control/run $(BUILD)
 
 install: all ## install below DESTDIR PREFIX
 	@meson configure $(BUILD) --prefix $(PREFIX) >/dev/null

@@ -5,7 +5,8 @@
 #include "model/request.h"
 
 #include <string.h>
-#include <strings.h>
+
+#include "model/lists.h"
 
 const char *const request_policy_names[REQUEST_POLICIES + 1] = {"binpack", "spread", "numa", "topology",
                                                                 NULL};
@@ -30,53 +31,12 @@ uint64_t request_mem_on(const struct request *r, const struct device *d)
     return r->mem.percent ? quantity_percent_of(d->mem_bytes, r->mem.percent) : d->mem_bytes;
 }
 
-static bool same_text(const char *a, const char *b, size_t n)
-{
-    return strncasecmp(a, b, n) == 0;
-}
-
-static bool contains_nocase(const char *text, const char *part, size_t n)
-{
-    for (size_t room = strlen(text); room >= n; text++, room--)
-        if (same_text(text, part, n))
-            return true;
-    return false;
-}
-
-static bool equals(const char *text, const char *part, size_t n)
-{
-    return strlen(text) == n && memcmp(text, part, n) == 0;
-}
-
-enum listed { BLANK, ABSENT, PRESENT };
-
-/* Looks text up in a comma list; BLANK when the list has no member at all. */
-static enum listed look_up(const char *list, const char *text,
-                           bool (*match)(const char *, const char *, size_t))
-{
-    enum listed result = BLANK;
-    while (list && *list) {
-        list += strspn(list, " \t,");
-        size_t n = strcspn(list, ",");
-        size_t trimmed = n;
-        while (trimmed && (list[trimmed - 1] == ' ' || list[trimmed - 1] == '\t'))
-            trimmed--;
-        if (trimmed && match(text, list, trimmed))
-            return PRESENT;
-        if (trimmed)
-            result = ABSENT;
-        list += n;
-    }
-    return result;
-}
-
 bool request_type_wanted(const struct request *r, const char *type)
 {
-    return look_up(r->not_types, type, contains_nocase) != PRESENT &&
-           look_up(r->use_types, type, contains_nocase) != ABSENT;
+    return lists_want_type(r->use_types, r->not_types, type);
 }
 
 bool request_uuid_wanted(const struct request *r, const char *uuid)
 {
-    return look_up(r->not_uuids, uuid, equals) != PRESENT && look_up(r->use_uuids, uuid, equals) != ABSENT;
+    return lists_want_uuid(r->use_uuids, r->not_uuids, uuid);
 }

@@ -23,7 +23,6 @@ struct fit_limit {
 struct fit_quota {
     const uint16_t *mem_resource, *cores_resource; /* by family */
     const struct family_set *families;
-    const uint8_t *slot_kind;
     uint32_t n;
     struct fit_limit limits[FIT_LIMITS_MAX];
 };
@@ -31,6 +30,7 @@ struct fit_quota {
 /* Filled for every card of the family when the answer is not SCHED_FITS. */
 struct choose_report {
     enum sched_reason reason;       /* the main one */
+    bool tried;                     /* else the reason concerns the node, and what follows is not filled */
     uint32_t first, n_cards;        /* cards of the family: first ... first + n_cards - 1 */
     uint8_t reasons[CARD_PER_NODE]; /* enum sched_reason of card first + i; SCHED_FITS = it would have done */
     uint32_t n_fitting;             /* cards that would have done, */

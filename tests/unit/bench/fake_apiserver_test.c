@@ -4,99 +4,22 @@
  * (Kubernetes 1.34): revisions and 410, preconditions and 409, consistent pages,
  * Binding annotations in one write.
  */
-#include <errno.h>
-#include <jansson.h>
-#include <signal.h>
-#include <stdarg.h>
 #include <stdint.h>
 #include <string.h>
-#include <sys/wait.h>
 
-#include "bench/control/http.h"
+#include "fake.h"
 
 #define JSON "application/json"
 #define PODS "/api/v1/namespaces/default/pods"
 
-struct fake {
-    GPid pid;
-    char url[64];
-    struct http http;
-};
-
-/* Further arguments up to NULL. */
-static void start(struct fake *f, ...)
-{
-    const char *program = g_getenv("HAMI_FAKE_APISERVER");
-    g_autoptr(GPtrArray) args = g_ptr_array_new();
-    g_autofree char *line = NULL;
-    int out;
-    GError *error = NULL;
-    va_list rest;
-    g_assert_nonnull(program);
-    g_ptr_array_add(args, g_strdup(program));
-    g_ptr_array_add(args, g_strdup("--die-with-parent"));
-    va_start(rest, f);
-    for (const char *a; (a = va_arg(rest, const char *));)
-        g_ptr_array_add(args, g_strdup(a));
-    va_end(rest);
-    g_ptr_array_set_free_func(args, g_free);
-    g_ptr_array_add(args, NULL);
-    g_assert_true(g_spawn_async_with_pipes(NULL, (char **)args->pdata, NULL, G_SPAWN_DO_NOT_REAP_CHILD, NULL,
-                                           NULL, &f->pid, NULL, &out, NULL, &error));
-    GIOChannel *channel = g_io_channel_unix_new(out);
-    g_assert_cmpint(g_io_channel_read_line(channel, &line, NULL, NULL, NULL), ==, G_IO_STATUS_NORMAL);
-    g_io_channel_shutdown(channel, FALSE, NULL);
-    g_io_channel_unref(channel);
-    const char *url = strstr(line, "http://");
-    g_assert_true(g_str_has_prefix(line, "fake-apiserver ready on ") && url);
-    g_strlcpy(f->url, url, MIN(sizeof f->url, strcspn(url, " ") + 1));
-    g_assert_true(http_init(&f->http, f->url, "test"));
-    f->http.timeout_ms = 20000;
-}
-
-static void stop(struct fake *f)
-{
-    int status;
-    http_clear(&f->http);
-    kill(f->pid, SIGTERM);
-    g_assert_cmpint(waitpid(f->pid, &status, 0), ==, f->pid);
-    g_assert_cmpint(status, ==, 0);
-}
-
-/* The reply of a call that must have this status. The caller frees. */
-static json_t *call(struct fake *f, int code, const char *method, const char *path, const char *type,
-                    const char *body)
-{
-    int got = http_call(&f->http, method, path, type, body, strlen(body));
-    if (got != code)
-        g_error("%s %s: status %d, not %d: %s", method, path, got, code, f->http.body->str);
-    return json_loads(f->http.body->str, JSON_DECODE_ANY, NULL);
-}
-
-static void done(struct fake *f, int code, const char *method, const char *path, const char *type,
-                 const char *body)
-{
-    json_decref(call(f, code, method, path, type, body));
-}
-
-/* Walks names separated by '/', borrowed; "" when it is no text. */
-static const char *text_at(json_t *object, const char *path)
-{
-    g_auto(GStrv) names = g_strsplit(path, "/", -1);
-    for (char **n = names; *n; n++)
-        object = json_is_array(object) ? json_array_get(object, (size_t)g_ascii_strtoull(*n, NULL, 10))
-                                       : json_object_get(object, *n);
-    return json_is_string(object) ? json_string_value(object) : "";
-}
-
 static uint64_t revision_of(json_t *object)
 {
-    return g_ascii_strtoull(text_at(object, "metadata/resourceVersion"), NULL, 10);
+    return g_ascii_strtoull(fake_text_at(object, "metadata/resourceVersion"), NULL, 10);
 }
 
 static uint64_t revision(struct fake *f)
 {
-    json_t *list = call(f, 200, "GET", "/api/v1/secrets?limit=1", JSON, "");
+    json_t *list = fake_call(f, 200, "GET", "/api/v1/secrets?limit=1", JSON, "");
     uint64_t rv = revision_of(list);
     json_decref(list);
     return rv;
@@ -108,7 +31,7 @@ static void create_pod(struct fake *f, const char *name)
         g_strdup_printf("{\"metadata\":{\"name\":\"%s\",\"labels\":{\"app\":\"x\"},\"annotations\":"
                         "{\"kept\":\"1\",\"over\":\"old\"}},\"spec\":{\"containers\":[{\"name\":\"c\"}]}}",
                         name);
-    done(f, 201, "POST", PODS, JSON, body);
+    fake_done(f, 201, "POST", PODS, JSON, body);
 }
 
 static void watch_open(struct fake *f, struct http *w, const char *path, uint64_t rv)
@@ -126,7 +49,8 @@ static char *next_event(struct http *w, json_t **ret)
     g_assert_true(http_line(w));
     json_t *frame = json_loads(w->body->str, 0, NULL);
     g_assert_nonnull(frame);
-    char *words = g_strdup_printf("%s %s", text_at(frame, "type"), text_at(frame, "object/metadata/name"));
+    char *words =
+        g_strdup_printf("%s %s", fake_text_at(frame, "type"), fake_text_at(frame, "object/metadata/name"));
     if (ret)
         *ret = json_incref(json_object_get(frame, "object"));
     json_decref(frame);
@@ -138,7 +62,7 @@ static void expect_event(struct http *w, const char *expected, uint64_t *rv)
     json_t *object;
     g_autofree char *got = next_event(w, &object);
     g_assert_cmpstr(got, ==, expected);
-    g_assert_cmpstr(text_at(object, "kind"), ==, "Pod");
+    g_assert_cmpstr(fake_text_at(object, "kind"), ==, "Pod");
     if (rv) {
         g_assert_cmpuint(revision_of(object), >, *rv);
         *rv = revision_of(object);
@@ -154,15 +78,15 @@ static void watch_sees_every_write_in_order(void)
 {
     struct fake f;
     struct http early, late;
-    start(&f, NULL);
+    fake_start(&f, NULL);
     uint64_t begin = revision(&f), rv = begin;
     watch_open(&f, &early, "/api/v1/pods", begin);
     create_pod(&f, "a");
-    done(&f, 200, "PATCH", PODS "/a", "application/merge-patch+json",
-         "{\"metadata\":{\"labels\":{\"y\":\"z\"}}}");
-    done(&f, 201, "POST", PODS "/a/binding", JSON, binding);
+    fake_done(&f, 200, "PATCH", PODS "/a", "application/merge-patch+json",
+              "{\"metadata\":{\"labels\":{\"y\":\"z\"}}}");
+    fake_done(&f, 201, "POST", PODS "/a/binding", JSON, binding);
     create_pod(&f, "b");
-    done(&f, 200, "DELETE", PODS "/a", JSON, "");
+    fake_done(&f, 200, "DELETE", PODS "/a", JSON, "");
     watch_open(&f, &late, "/api/v1/pods", begin);
     for (struct http *w = &early; w; w = w == &early ? &late : NULL) {
         rv = begin;
@@ -175,14 +99,14 @@ static void watch_sees_every_write_in_order(void)
     }
     http_clear(&early);
     http_clear(&late);
-    stop(&f);
+    fake_stop(&f);
 }
 
 static void watch_without_revision_begins_with_what_is_there(void)
 {
     struct fake f;
     struct http w;
-    start(&f, NULL);
+    fake_start(&f, NULL);
     create_pod(&f, "a");
     create_pod(&f, "b");
     watch_open(&f, &w, "/api/v1/pods", 0);
@@ -191,39 +115,39 @@ static void watch_without_revision_begins_with_what_is_there(void)
     create_pod(&f, "c");
     expect_event(&w, "ADDED c", NULL);
     http_clear(&w);
-    stop(&f);
+    fake_stop(&f);
 }
 
 static void a_write_that_changes_nothing_is_no_event(void)
 {
     struct fake f;
-    start(&f, NULL);
+    fake_start(&f, NULL);
     create_pod(&f, "a");
     uint64_t rv = revision(&f);
-    done(&f, 200, "PATCH", PODS "/a", "application/merge-patch+json",
-         "{\"metadata\":{\"annotations\":{\"kept\":\"1\"}}}");
+    fake_done(&f, 200, "PATCH", PODS "/a", "application/merge-patch+json",
+              "{\"metadata\":{\"annotations\":{\"kept\":\"1\"}}}");
     g_assert_cmpuint(revision(&f), ==, rv);
-    stop(&f);
+    fake_stop(&f);
 }
 
 static void compaction_expires_old_revisions(void)
 {
     struct fake f;
     struct http w;
-    start(&f, NULL);
+    fake_start(&f, NULL);
     create_pod(&f, "a");
     create_pod(&f, "b");
-    json_t *page = call(&f, 200, "GET", PODS "?limit=1", JSON, "");
+    json_t *page = fake_call(&f, 200, "GET", PODS "?limit=1", JSON, "");
     uint64_t rv = revision_of(page) - 1;
-    g_autofree char *token = g_uri_escape_string(text_at(page, "metadata/continue"), NULL, FALSE);
+    g_autofree char *token = g_uri_escape_string(fake_text_at(page, "metadata/continue"), NULL, FALSE);
     g_autofree char *next = g_strdup_printf(PODS "?limit=1&continue=%s", token);
     g_assert_cmpstr(token, !=, "");
     json_decref(page);
-    json_decref(call(&f, 200, "GET", next, JSON, ""));
+    json_decref(fake_call(&f, 200, "GET", next, JSON, ""));
     create_pod(&f, "c");
-    done(&f, 200, "POST", "/control/compact", JSON, "");
-    json_t *status = call(&f, 410, "GET", next, JSON, "");
-    g_assert_cmpstr(text_at(status, "reason"), ==, "Expired");
+    fake_done(&f, 200, "POST", "/control/compact", JSON, "");
+    json_t *status = fake_call(&f, 410, "GET", next, JSON, "");
+    g_assert_cmpstr(fake_text_at(status, "reason"), ==, "Expired");
     json_decref(status);
     watch_open(&f, &w, "/api/v1/pods", rv);
     json_t *error;
@@ -234,14 +158,19 @@ static void compaction_expires_old_revisions(void)
     g_assert_false(http_line(&w));
     g_assert_true(w.over);
     http_clear(&w);
-    stop(&f);
+    /* Also of a kind that nobody changed. */
+    watch_open(&f, &w, "/api/v1/services", rv);
+    g_autofree char *unchanged = next_event(&w, NULL);
+    g_assert_cmpstr(unchanged, ==, "ERROR ");
+    http_clear(&w);
+    fake_stop(&f);
 }
 
 static void history_is_bounded_and_a_late_watch_is_told(void)
 {
     struct fake f;
     struct http w;
-    start(&f, "--history", "16", NULL);
+    fake_start(&f, "--history", "16", NULL);
     uint64_t rv = revision(&f);
     for (int i = 0; i < 20; i++) {
         g_autofree char *name = g_strdup_printf("p%02d", i);
@@ -251,18 +180,18 @@ static void history_is_bounded_and_a_late_watch_is_told(void)
     g_autofree char *words = next_event(&w, NULL);
     g_assert_cmpstr(words, ==, "ERROR ");
     http_clear(&w);
-    stop(&f);
+    fake_stop(&f);
 }
 
 static void binding_merges_annotations_in_one_write(void)
 {
     struct fake f;
-    start(&f, NULL);
+    fake_start(&f, NULL);
     create_pod(&f, "a");
     uint64_t rv = revision(&f);
-    done(&f, 201, "POST", PODS "/a/binding", JSON, binding);
+    fake_done(&f, 201, "POST", PODS "/a/binding", JSON, binding);
     g_assert_cmpuint(revision(&f), ==, rv + 1);
-    json_t *pod = call(&f, 200, "GET", PODS "/a", JSON, "");
+    json_t *pod = fake_call(&f, 200, "GET", PODS "/a", JSON, "");
     const struct {
         const char *path, *value;
     } rows[] = {{"spec/nodeName", "node-1"},          {"metadata/annotations/kept", "1"},
@@ -270,25 +199,25 @@ static void binding_merges_annotations_in_one_write(void)
                 {"metadata/labels/app", "x"},         {"metadata/labels/not", ""},
                 {"spec/containers/0/name", "c"},      {"status/conditions/0/type", "PodScheduled"}};
     for (size_t i = 0; i < G_N_ELEMENTS(rows); i++)
-        g_assert_cmpstr(text_at(pod, rows[i].path), ==, rows[i].value);
+        g_assert_cmpstr(fake_text_at(pod, rows[i].path), ==, rows[i].value);
     json_decref(pod);
-    stop(&f);
+    fake_stop(&f);
 }
 
 static void binding_holds_its_preconditions(void)
 {
     struct fake f;
-    start(&f, NULL);
+    fake_start(&f, NULL);
     create_pod(&f, "a");
     create_pod(&f, "gated");
-    done(&f, 200, "PATCH", PODS "/gated", "application/merge-patch+json",
-         "{\"spec\":{\"schedulingGates\":[{\"name\":\"g\"}]}}");
-    json_t *pod = call(&f, 200, "GET", PODS "/a", JSON, "");
-    g_autofree char *uid = g_strdup(text_at(pod, "metadata/uid"));
-    g_autofree char *stale = g_strdup(text_at(pod, "metadata/resourceVersion"));
+    fake_done(&f, 200, "PATCH", PODS "/gated", "application/merge-patch+json",
+              "{\"spec\":{\"schedulingGates\":[{\"name\":\"g\"}]}}");
+    json_t *pod = fake_call(&f, 200, "GET", PODS "/a", JSON, "");
+    g_autofree char *uid = g_strdup(fake_text_at(pod, "metadata/uid"));
+    g_autofree char *stale = g_strdup(fake_text_at(pod, "metadata/resourceVersion"));
     json_decref(pod);
-    done(&f, 200, "PATCH", PODS "/a", "application/merge-patch+json",
-         "{\"metadata\":{\"labels\":{\"n\":\"1\"}}}");
+    fake_done(&f, 200, "PATCH", PODS "/a", "application/merge-patch+json",
+              "{\"metadata\":{\"labels\":{\"n\":\"1\"}}}");
     g_autofree char *present = g_strdup_printf("%" G_GUINT64_FORMAT, revision(&f));
     const struct {
         const char *what, *pod, *uid, *rv, *node;
@@ -307,9 +236,9 @@ static void binding_holds_its_preconditions(void)
                             "\"target\":{\"name\":\"%s\"}}",
                             rows[i].pod, rows[i].uid, rows[i].rv, rows[i].node);
         g_test_message("%s", rows[i].what);
-        done(&f, rows[i].code, "POST", path, JSON, body);
+        fake_done(&f, rows[i].code, "POST", path, JSON, body);
     }
-    stop(&f);
+    fake_stop(&f);
 }
 
 static void names_of(json_t *list, GHashTable *names)
@@ -318,7 +247,7 @@ static void names_of(json_t *list, GHashTable *names)
     json_t *item;
     json_array_foreach(json_object_get(list, "items"), i, item)
     {
-        g_assert_true(g_hash_table_add(names, g_strdup(text_at(item, "metadata/name"))));
+        g_assert_true(g_hash_table_add(names, g_strdup(fake_text_at(item, "metadata/name"))));
     }
 }
 
@@ -338,22 +267,22 @@ static void pages_are_one_moment_under_concurrent_writes(void)
     g_autoptr(GHashTable) then = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
     g_autoptr(GHashTable) paged = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
     g_autofree char *path = g_strdup("/api/v1/pods?limit=7");
-    start(&f, "--nodes", "3", NULL);
+    fake_start(&f, "--nodes", "3", NULL);
     for (int i = 0; i < 40; i++) {
         g_autofree char *name = g_strdup_printf("p%02d", i);
         create_pod(&f, name);
     }
-    json_t *whole = call(&f, 200, "GET", "/api/v1/pods", JSON, ""), *page;
+    json_t *whole = fake_call(&f, 200, "GET", "/api/v1/pods", JSON, ""), *page;
     names_of(whole, then);
     uint64_t rv = revision_of(whole);
     json_decref(whole);
     g_assert_cmpuint(g_hash_table_size(then), >, 80);
     for (int round = 0;; round++) {
-        page = call(&f, 200, "GET", path, JSON, "");
+        page = fake_call(&f, 200, "GET", path, JSON, "");
         g_assert_cmpuint(revision_of(page), ==, rv);
         names_of(page, paged);
         g_free(path);
-        g_autofree char *token = g_uri_escape_string(text_at(page, "metadata/continue"), NULL, FALSE);
+        g_autofree char *token = g_uri_escape_string(fake_text_at(page, "metadata/continue"), NULL, FALSE);
         path = g_strdup_printf("/api/v1/pods?limit=7&continue=%s", token);
         bool more = *token;
         json_decref(page);
@@ -363,7 +292,7 @@ static void pages_are_one_moment_under_concurrent_writes(void)
         g_autofree char *dead = g_strdup_printf(PODS "/p%02d", (39 - round * 3 + 400) % 40);
         create_pod(&f, born);
         if (round < 12)
-            done(&f, 200, "DELETE", dead, JSON, "");
+            fake_done(&f, 200, "DELETE", dead, JSON, "");
     }
     assert_same_names(then, paged);
     /* What followed is in the watch from that moment: both together are what is there now. */
@@ -382,11 +311,11 @@ static void pages_are_one_moment_under_concurrent_writes(void)
     }
     http_clear(&w);
     g_autoptr(GHashTable) now = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
-    whole = call(&f, 200, "GET", "/api/v1/pods", JSON, "");
+    whole = fake_call(&f, 200, "GET", "/api/v1/pods", JSON, "");
     names_of(whole, now);
     json_decref(whole);
     assert_same_names(now, paged);
-    stop(&f);
+    fake_stop(&f);
 }
 
 /* The statuses of 300 requests, and the frames of a watch over their writes. */
@@ -395,23 +324,23 @@ static char *faulty_run(const char *seed)
     struct fake f;
     struct http w;
     GString *story = g_string_new(NULL);
-    start(&f, "--seed", seed, NULL);
-    done(&f, 200, "POST", "/control/set?errors=0.3", JSON, "");
+    fake_start(&f, "--seed", seed, NULL);
+    fake_done(&f, 200, "POST", "/control/set?errors=0.3", JSON, "");
     for (int i = 0; i < 300; i++) {
         g_autofree char *body = g_strdup_printf("{\"metadata\":{\"name\":\"p%03d\"}}", i);
         g_string_append_printf(story, "%d ", http_call(&f.http, "POST", PODS, JSON, body, strlen(body)));
     }
-    done(&f, 200, "POST", "/control/set?errors=0&duplicate=0.2&reorder=0.2&drop=0.2", JSON, "");
-    json_t *list = call(&f, 200, "GET", PODS "?limit=1", JSON, "");
+    fake_done(&f, 200, "POST", "/control/set?errors=0&duplicate=0.2&reorder=0.2&drop=0.2", JSON, "");
+    json_t *list = fake_call(&f, 200, "GET", PODS "?limit=1", JSON, "");
     watch_open(&f, &w, "/api/v1/pods?timeoutSeconds=1", 1000);
     while (http_line(&w)) {
         json_t *frame = json_loads(w.body->str, 0, NULL);
-        g_string_append_printf(story, "%s ", text_at(frame, "object/metadata/name"));
+        g_string_append_printf(story, "%s ", fake_text_at(frame, "object/metadata/name"));
         json_decref(frame);
     }
     json_decref(list);
     http_clear(&w);
-    stop(&f);
+    fake_stop(&f);
     return g_string_free(story, FALSE);
 }
 
@@ -430,59 +359,59 @@ static void a_cut_may_come_after_the_write(void)
 {
     struct fake f;
     unsigned made = 0, not_made = 0;
-    start(&f, NULL);
-    done(&f, 200, "POST", "/control/set?errors=0.5", JSON, "");
+    fake_start(&f, NULL);
+    fake_done(&f, 200, "POST", "/control/set?errors=0.5", JSON, "");
     for (int i = 0; i < 100; i++) {
         g_autofree char *body = g_strdup_printf("{\"metadata\":{\"name\":\"p%03d\"}}", i);
         g_autofree char *path = g_strdup_printf(PODS "/p%03d", i);
         if (http_call(&f.http, "POST", PODS, JSON, body, strlen(body)) != -1)
             continue;
-        done(&f, 200, "POST", "/control/set?errors=0", JSON, "");
+        fake_done(&f, 200, "POST", "/control/set?errors=0", JSON, "");
         *(http_call(&f.http, "GET", path, JSON, "", 0) == 200 ? &made : &not_made) += 1;
-        done(&f, 200, "POST", "/control/set?errors=0.5", JSON, "");
+        fake_done(&f, 200, "POST", "/control/set?errors=0.5", JSON, "");
     }
     g_assert_cmpuint(made, >, 0);
     g_assert_cmpuint(not_made, >, 0);
-    stop(&f);
+    fake_stop(&f);
 }
 
 static void a_broken_watch_goes_on_where_it_was(void)
 {
     struct fake f;
     struct http w;
-    start(&f, NULL);
+    fake_start(&f, NULL);
     uint64_t rv = revision(&f);
     watch_open(&f, &w, "/api/v1/pods", rv);
     create_pod(&f, "a");
     expect_event(&w, "ADDED a", &rv);
-    done(&f, 200, "POST", "/control/break?how=cut", JSON, "");
+    fake_done(&f, 200, "POST", "/control/break?how=cut", JSON, "");
     g_assert_false(http_line(&w));
     g_assert_false(w.over);
     http_clear(&w);
     create_pod(&f, "b");
     watch_open(&f, &w, "/api/v1/pods", rv);
     expect_event(&w, "ADDED b", &rv);
-    done(&f, 200, "POST", "/control/break?how=expired", JSON, "");
+    fake_done(&f, 200, "POST", "/control/break?how=expired", JSON, "");
     g_autofree char *words = next_event(&w, NULL);
     g_assert_cmpstr(words, ==, "ERROR ");
     http_clear(&w);
-    stop(&f);
+    fake_stop(&f);
 }
 
 static void a_restart_is_another_server_without_history(void)
 {
     struct fake f;
     struct http w;
-    start(&f, NULL);
+    fake_start(&f, NULL);
     create_pod(&f, "a");
     uint64_t rv = revision(&f);
     create_pod(&f, "b");
     watch_open(&f, &w, "/api/v1/pods", rv);
     expect_event(&w, "ADDED b", NULL);
-    json_t *before = call(&f, 200, "GET", "/version", JSON, "");
-    done(&f, 200, "POST", "/control/restart", JSON, "");
-    json_t *after = call(&f, 200, "GET", "/version", JSON, "");
-    g_assert_cmpstr(text_at(before, "gitCommit"), !=, text_at(after, "gitCommit"));
+    json_t *before = fake_call(&f, 200, "GET", "/version", JSON, "");
+    fake_done(&f, 200, "POST", "/control/restart", JSON, "");
+    json_t *after = fake_call(&f, 200, "GET", "/version", JSON, "");
+    g_assert_cmpstr(fake_text_at(before, "gitCommit"), !=, fake_text_at(after, "gitCommit"));
     json_decref(before);
     json_decref(after);
     g_assert_false(http_line(&w));
@@ -491,12 +420,12 @@ static void a_restart_is_another_server_without_history(void)
     g_autofree char *words = next_event(&w, NULL);
     g_assert_cmpstr(words, ==, "ERROR ");
     http_clear(&w);
-    done(&f, 200, "GET", PODS "/b", JSON, "");
-    done(&f, 200, "POST", "/control/restart?rv=500", JSON, "");
+    fake_done(&f, 200, "GET", PODS "/b", JSON, "");
+    fake_done(&f, 200, "POST", "/control/restart?rv=500", JSON, "");
     g_assert_cmpuint(revision(&f), ==, 500);
     g_autofree char *future = g_strdup_printf("/api/v1/pods?watch=1&resourceVersion=%" G_GUINT64_FORMAT, rv);
-    done(&f, 504, "GET", future, JSON, "");
-    stop(&f);
+    fake_done(&f, 504, "GET", future, JSON, "");
+    fake_stop(&f);
 }
 
 static void a_bookmark_follows_what_other_kinds_did(void)
@@ -504,44 +433,44 @@ static void a_bookmark_follows_what_other_kinds_did(void)
     struct fake f;
     struct http w;
     json_t *object;
-    start(&f, "--bookmark-ms", "20", NULL);
+    fake_start(&f, "--bookmark-ms", "20", NULL);
     uint64_t rv = revision(&f);
     watch_open(&f, &w, "/api/v1/nodes?allowWatchBookmarks=true", rv);
     create_pod(&f, "a");
     g_autofree char *words = next_event(&w, &object);
     g_assert_cmpstr(words, ==, "BOOKMARK ");
-    g_assert_cmpstr(text_at(object, "kind"), ==, "Node");
+    g_assert_cmpstr(fake_text_at(object, "kind"), ==, "Node");
     g_assert_cmpuint(revision_of(object), ==, rv + 1);
     json_decref(object);
     http_clear(&w);
-    stop(&f);
+    fake_stop(&f);
 }
 
 static void a_selected_watch_sees_what_comes_and_goes(void)
 {
     struct fake f;
     struct http w;
-    start(&f, NULL);
+    fake_start(&f, NULL);
     uint64_t rv = revision(&f);
     watch_open(&f, &w, "/api/v1/pods?fieldSelector=spec.nodeName%3Dnode-1&labelSelector=app+in+(x,y)", rv);
     create_pod(&f, "other");
     create_pod(&f, "a");
-    done(&f, 201, "POST", PODS "/a/binding", JSON, binding);
-    done(&f, 200, "PATCH", PODS "/a", "application/merge-patch+json",
-         "{\"metadata\":{\"labels\":{\"app\":\"z\"}}}");
+    fake_done(&f, 201, "POST", PODS "/a/binding", JSON, binding);
+    fake_done(&f, 200, "PATCH", PODS "/a", "application/merge-patch+json",
+              "{\"metadata\":{\"labels\":{\"app\":\"z\"}}}");
     expect_event(&w, "ADDED a", NULL);
     expect_event(&w, "DELETED a", NULL);
     http_clear(&w);
-    json_t *list = call(&f, 200, "GET", "/api/v1/pods?labelSelector=app%3Dx", JSON, "");
+    json_t *list = fake_call(&f, 200, "GET", "/api/v1/pods?labelSelector=app%3Dx", JSON, "");
     g_assert_cmpuint(json_array_size(json_object_get(list, "items")), ==, 1);
     json_decref(list);
-    stop(&f);
+    fake_stop(&f);
 }
 
 static void patches_do_what_their_type_says(void)
 {
     struct fake f;
-    start(&f, "--nodes", "1", NULL);
+    fake_start(&f, "--nodes", "1", NULL);
     const struct {
         const char *what, *type, *patch;
         int code;
@@ -570,52 +499,53 @@ static void patches_do_what_their_type_says(void)
     for (size_t i = 0; i < G_N_ELEMENTS(rows); i++) {
         g_autofree char *type = g_strdup_printf("application/%s+json", rows[i].type);
         g_test_message("%s", rows[i].what);
-        json_t *node = call(&f, rows[i].code, "PATCH", "/api/v1/nodes/gpu-node-00000.pool.internal", type,
-                            rows[i].patch);
+        json_t *node = fake_call(&f, rows[i].code, "PATCH", "/api/v1/nodes/gpu-node-00000.pool.internal",
+                                 type, rows[i].patch);
         if (rows[i].code == 200)
-            g_assert_cmpstr(text_at(node, rows[i].path), ==, rows[i].value);
+            g_assert_cmpstr(fake_text_at(node, rows[i].path), ==, rows[i].value);
         json_decref(node);
     }
-    json_t *node = call(&f, 200, "GET", "/api/v1/nodes/gpu-node-00000.pool.internal", JSON, "");
+    json_t *node = fake_call(&f, 200, "GET", "/api/v1/nodes/gpu-node-00000.pool.internal", JSON, "");
     g_assert_cmpstr(json_string_value(
                         json_object_get(json_object_get(json_object_get(node, "metadata"), "labels"), "a/b")),
                     ==, "c");
     json_decref(node);
-    stop(&f);
+    fake_stop(&f);
 }
 
 static void a_lease_is_taken_by_one(void)
 {
     static const char leases[] = "/apis/coordination.k8s.io/v1/namespaces/kube-system/leases";
     struct fake f;
-    start(&f, NULL);
-    json_t *lease = call(&f, 201, "POST", leases, JSON,
-                         "{\"metadata\":{\"name\":\"l\"},\"spec\":{\"holderIdentity\":\"a\"}}");
-    done(&f, 409, "POST", leases, JSON, "{\"metadata\":{\"name\":\"l\"}}");
+    fake_start(&f, NULL);
+    json_t *lease = fake_call(&f, 201, "POST", leases, JSON,
+                              "{\"metadata\":{\"name\":\"l\"},\"spec\":{\"holderIdentity\":\"a\"}}");
+    fake_done(&f, 409, "POST", leases, JSON, "{\"metadata\":{\"name\":\"l\"}}");
     g_autofree char *path = g_strdup_printf("%s/l", leases);
     g_autofree char *body = g_strdup_printf(
         "{\"metadata\":{\"name\":\"l\",\"resourceVersion\":\"%s\"},\"spec\":{\"holderIdentity\":\"b\"}}",
-        text_at(lease, "metadata/resourceVersion"));
-    done(&f, 200, "PUT", path, JSON, body);
-    json_t *status = call(&f, 409, "PUT", path, JSON, body);
-    g_assert_cmpstr(text_at(status, "reason"), ==, "Conflict");
+        fake_text_at(lease, "metadata/resourceVersion"));
+    fake_done(&f, 200, "PUT", path, JSON, body);
+    json_t *status = fake_call(&f, 409, "PUT", path, JSON, body);
+    g_assert_cmpstr(fake_text_at(status, "reason"), ==, "Conflict");
     json_decref(status);
     json_decref(lease);
-    stop(&f);
+    fake_stop(&f);
 }
 
 static void finalizers_keep_what_is_deleted(void)
 {
     struct fake f;
-    start(&f, NULL);
-    done(&f, 201, "POST", PODS, JSON, "{\"metadata\":{\"name\":\"a\",\"finalizers\":[\"x/y\"]}}");
-    json_t *pod = call(&f, 200, "DELETE", PODS "/a", JSON, "");
-    g_assert_cmpstr(text_at(pod, "metadata/deletionTimestamp"), !=, "");
+    fake_start(&f, NULL);
+    fake_done(&f, 201, "POST", PODS, JSON, "{\"metadata\":{\"name\":\"a\",\"finalizers\":[\"x/y\"]}}");
+    json_t *pod = fake_call(&f, 200, "DELETE", PODS "/a", JSON, "");
+    g_assert_cmpstr(fake_text_at(pod, "metadata/deletionTimestamp"), !=, "");
     json_decref(pod);
-    done(&f, 409, "POST", PODS "/a/binding", JSON, binding);
-    done(&f, 200, "PATCH", PODS "/a", "application/merge-patch+json", "{\"metadata\":{\"finalizers\":null}}");
-    done(&f, 404, "GET", PODS "/a", JSON, "");
-    stop(&f);
+    fake_done(&f, 409, "POST", PODS "/a/binding", JSON, binding);
+    fake_done(&f, 200, "PATCH", PODS "/a", "application/merge-patch+json",
+              "{\"metadata\":{\"finalizers\":null}}");
+    fake_done(&f, 404, "GET", PODS "/a", JSON, "");
+    fake_stop(&f);
 }
 
 static void calls_are_counted_by_caller_verb_and_kind(void)
@@ -623,15 +553,15 @@ static void calls_are_counted_by_caller_verb_and_kind(void)
     struct fake f;
     struct http other;
     unsigned found = 0;
-    start(&f, NULL);
+    fake_start(&f, NULL);
     create_pod(&f, "a");
-    done(&f, 200, "POST", "/control/reset", JSON, "");
+    fake_done(&f, 200, "POST", "/control/reset", JSON, "");
     create_pod(&f, "b");
-    done(&f, 409, "POST", PODS, JSON, "{\"metadata\":{\"name\":\"b\"}}");
+    fake_done(&f, 409, "POST", PODS, JSON, "{\"metadata\":{\"name\":\"b\"}}");
     g_assert_true(http_init(&other, f.url, "hami/1 (x)"));
     g_assert_cmpint(http_call(&other, "POST", PODS "/b/binding", JSON, binding, strlen(binding)), ==, 201);
     http_clear(&other);
-    json_t *stats = call(&f, 200, "GET", "/control/stats", JSON, ""), *row;
+    json_t *stats = fake_call(&f, 200, "GET", "/control/stats", JSON, ""), *row;
     const struct {
         const char *agent, *verb, *resource;
         int calls, failed;
@@ -640,9 +570,9 @@ static void calls_are_counted_by_caller_verb_and_kind(void)
     json_array_foreach(json_object_get(stats, "requests"), i, row)
     {
         for (size_t k = 0; k < G_N_ELEMENTS(rows); k++)
-            if (strcmp(text_at(row, "agent"), rows[k].agent) == 0 &&
-                strcmp(text_at(row, "resource"), rows[k].resource) == 0) {
-                g_assert_cmpstr(text_at(row, "verb"), ==, rows[k].verb);
+            if (strcmp(fake_text_at(row, "agent"), rows[k].agent) == 0 &&
+                strcmp(fake_text_at(row, "resource"), rows[k].resource) == 0) {
+                g_assert_cmpstr(fake_text_at(row, "verb"), ==, rows[k].verb);
                 g_assert_cmpint(json_integer_value(json_object_get(row, "calls")), ==, rows[k].calls);
                 g_assert_cmpint(json_integer_value(json_object_get(row, "failed")), ==, rows[k].failed);
                 found++;
@@ -650,25 +580,25 @@ static void calls_are_counted_by_caller_verb_and_kind(void)
     }
     g_assert_cmpuint(found, ==, 2);
     json_decref(stats);
-    stop(&f);
+    fake_stop(&f);
 }
 
 static void latency_is_waited_before_the_write(void)
 {
     struct fake f;
-    start(&f, "--latency-ms", "30", NULL);
+    fake_start(&f, "--latency-ms", "30", NULL);
     gint64 begin = g_get_monotonic_time();
     create_pod(&f, "a");
     g_assert_cmpint(g_get_monotonic_time() - begin, >=, 30000);
-    stop(&f);
+    fake_stop(&f);
 }
 
 static void a_token_is_asked_for(void)
 {
     struct fake f;
-    start(&f, "--token", "secret", NULL);
-    done(&f, 401, "GET", PODS, JSON, "");
-    stop(&f);
+    fake_start(&f, "--token", "secret", NULL);
+    fake_done(&f, 401, "GET", PODS, JSON, "");
+    fake_stop(&f);
 }
 
 /* performance.md 10.3: 8 cards of 143 771 MiB, 10 slots, 100 cores; two pods a card, of which 20 % hold all
@@ -678,9 +608,9 @@ static void the_generated_cluster_is_as_specified(void)
     struct fake f;
     unsigned shares[101] = {0}, cards = 0;
     g_autoptr(GHashTable) used = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
-    start(&f, "--nodes", "100", "--seed", "5", NULL);
-    json_t *nodes = call(&f, 200, "GET", "/api/v1/nodes", JSON, ""),
-           *pods = call(&f, 200, "GET", "/api/v1/pods", JSON, "");
+    fake_start(&f, "--nodes", "100", "--seed", "5", NULL);
+    json_t *nodes = fake_call(&f, 200, "GET", "/api/v1/nodes", JSON, ""),
+           *pods = fake_call(&f, 200, "GET", "/api/v1/pods", JSON, "");
     size_t i, k;
     json_t *item, *card;
     json_array_foreach(json_object_get(nodes, "items"), i, item)
@@ -698,7 +628,7 @@ static void the_generated_cluster_is_as_specified(void)
                                         &healthy),
                             ==, 0);
             g_assert_true(count == 10 && mem == 143771 && cores == 100 && index == (int)k && healthy);
-            g_autofree char *key = g_strdup_printf("%s %s", text_at(item, "metadata/name"), id);
+            g_autofree char *key = g_strdup_printf("%s %s", fake_text_at(item, "metadata/name"), id);
             g_assert_true(g_hash_table_insert(used, g_steal_pointer(&key), GUINT_TO_POINTER(0)));
             cards++;
         }
@@ -709,7 +639,7 @@ static void the_generated_cluster_is_as_specified(void)
         json_t *annotations = json_object_get(json_object_get(item, "metadata"), "annotations");
         const char *text = json_string_value(json_object_get(annotations, "hami.io/vgpu-devices-allocated"));
         g_auto(GStrv) fields = g_strsplit(text, ",", 4);
-        g_autofree char *key = g_strdup_printf("%s %s", text_at(item, "spec/nodeName"), fields[0]);
+        g_autofree char *key = g_strdup_printf("%s %s", fake_text_at(item, "spec/nodeName"), fields[0]);
         void *sum;
         g_assert_true(g_hash_table_lookup_extended(used, key, NULL, &sum));
         unsigned cores = (unsigned)g_ascii_strtoull(fields[3], NULL, 10);
@@ -723,7 +653,7 @@ static void the_generated_cluster_is_as_specified(void)
     g_assert_true(shares[100] == 320 && shares[50] == 480 && shares[25] == 800);
     json_decref(nodes);
     json_decref(pods);
-    stop(&f);
+    fake_stop(&f);
 }
 
 int main(int argc, char **argv)

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "samples.h"
 
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -25,14 +24,14 @@ static double at(const GArray *s, double share)
 
 json_t *samples_json(GArray *s)
 {
-    qsort(s->data, s->len, sizeof(double), by_value);
+    g_array_sort(s, by_value);
     return json_pack("{s:i, s:f, s:f, s:f, s:f}", "count", (int)s->len, "p50_us", at(s, 0.5) / 1e3, "p99_us",
                      at(s, 0.99) / 1e3, "p999_us", at(s, 0.999) / 1e3, "max_us", at(s, 1) / 1e3);
 }
 
 double samples_middle_rate(GArray *m)
 {
-    qsort(m->data, m->len, sizeof(double), by_value);
+    g_array_sort(m, by_value);
     double span = at(m, 0.9) - at(m, 0.1);
     return m->len < 10 || span <= 0 ? 0 : 0.8 * m->len / (span / 1e9);
 }

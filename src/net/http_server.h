@@ -8,7 +8,8 @@
  *    answers 500.
  * 2. A client has `request_ms` to send a whole request (TLS handshake
  *    included), `idle_ms` between requests; then its connection ends.
- * 3. More than `connections_max` connections are closed as they come.
+ * 3. When there are `connections_max` connections, the client that keeps us waiting
+ *    longest makes room for the next.
  * 4. A new certificate serves the connections that begin after it was set;
  *    the listener stays.
  * One thread: the one whose default context was current at http_server_new().
@@ -88,6 +89,8 @@ void http_respond(struct http_responder *responder, unsigned status, const char 
 /* The same without a copy: takes a reference of the bytes. */
 void http_respond_bytes(struct http_responder *responder, unsigned status, const char *content_type,
                         GBytes *body);
+/* Consumes the responder: answers 500. */
+void http_drop(struct http_responder *responder);
 /* Before http_respond(): one more header. */
 void http_header(struct http_responder *responder, const char *name, const char *value);
 

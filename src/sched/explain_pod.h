@@ -76,7 +76,8 @@ void explanation_free(Explanation *e);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Explanation, explanation_free)
 
 /* Preemption: pods of lower priority on `node` whose end would make room, the
- * fewest, of those the ones with the lowest priorities. UIDs in a GPtrArray of
+ * fewest, of those the ones with the lowest priorities, of those the later in
+ * `allowed` (the younger, as kube-scheduler lists them). UIDs in a GPtrArray of
  * char * (caller unrefs); NULL when no set of them is enough. Only the ones in
  * `allowed` (NULL-terminated; NULL = any). Nothing is written. */
 GPtrArray *sched_victims(Cluster *c, const struct pod_request *r, ClusterNode node,

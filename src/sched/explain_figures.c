@@ -112,6 +112,26 @@ static uint64_t highest(struct explain_view *v, const struct figure *f)
     return best;
 }
 
+/* Do the node's cards have so much free? Unknown for a pod with several
+ * requests: only the one that failed first was looked at. */
+static bool may_have(const struct explain_view *v, uint32_t i, const struct figure *f, uint64_t value)
+{
+    return v->pod->n_requests > 1 || bound_of(v, i, f) >= value;
+}
+
+/* As explain_add() for one figure, or two, without trying where too little is free. */
+static bool add(struct explain_view *v, struct explain_hint hint, const struct figure *f,
+                const struct figure *also)
+{
+    for (uint32_t i = 0; i < v->e->n_nodes; i++)
+        if (explain_is_plausible(v, i, f->helps) && may_have(v, i, f, hint.to) &&
+            (!also || may_have(v, i, also, hint.also)) && explain_try(v, i) && hint.n_nodes++ == 0)
+            hint.example = v->e->nodes[i].node;
+    if (hint.n_nodes)
+        g_array_append_val(v->hints, hint);
+    return hint.n_nodes > 0;
+}
+
 /* A rounder value that gives up a sixteenth at most. */
 static uint64_t friendly(uint64_t value, uint64_t unit)
 {
@@ -208,11 +228,11 @@ static bool try_mem(struct explain_view *v, int request)
                                 .to = round,
                                 .annotation = family_of(v, request)->resource[FAMILY_MEM]};
     f.put(family_of(v, request), r, round);
-    if (explain_add(v, hint, f.helps))
+    if (add(v, hint, &f, NULL))
         return true;
     hint.to = best; /* the rounder value is not always as good: profiles, slices of one size */
     f.put(family_of(v, request), r, best);
-    return explain_add(v, hint, f.helps);
+    return add(v, hint, &f, NULL);
 }
 
 /* ---- compute ----------------------------------------------------------------- */
@@ -265,13 +285,13 @@ static bool try_cores(struct explain_view *v, int request)
     if (best == 0)
         return false;
     put_cores(NULL, r, best);
-    return explain_add(v,
-                       (struct explain_hint){.change = EXPLAIN_CORES,
-                                             .request = request,
-                                             .from = v->pod->requests[request].cores,
-                                             .to = best,
-                                             .annotation = family_of(v, request)->resource[FAMILY_CORES]},
-                       f.helps);
+    return add(v,
+               (struct explain_hint){.change = EXPLAIN_CORES,
+                                     .request = request,
+                                     .from = v->pod->requests[request].cores,
+                                     .to = best,
+                                     .annotation = family_of(v, request)->resource[FAMILY_CORES]},
+               &f, NULL);
 }
 
 /* Where neither alone is enough (a whole card is asked for, and all are
@@ -295,14 +315,14 @@ static bool try_mem_and_cores(struct explain_view *v, int request)
     if (share == 0)
         return false;
     put_cores(NULL, r, share);
-    return explain_add(v,
-                       (struct explain_hint){.change = EXPLAIN_MEM_AND_CORES,
-                                             .request = request,
-                                             .from = v->pod->requests[request].mem_bytes,
-                                             .to = bytes,
-                                             .also = share,
-                                             .annotation = family_of(v, request)->resource[FAMILY_MEM]},
-                       mem.helps);
+    return add(v,
+               (struct explain_hint){.change = EXPLAIN_MEM_AND_CORES,
+                                     .request = request,
+                                     .from = v->pod->requests[request].mem_bytes,
+                                     .to = bytes,
+                                     .also = share,
+                                     .annotation = family_of(v, request)->resource[FAMILY_MEM]},
+               &mem, &cores);
 }
 
 /* ---- number of cards --------------------------------------------------------- */

@@ -10,7 +10,7 @@ import subprocess
 import time
 import urllib.parse
 
-LIMIT_S = 60
+LIMIT_S = int(os.environ.get("HAMI_E2E_LIMIT_S", "60"))  # for whatever is waited for
 MERGE = "application/merge-patch+json"
 GROUPS = {"leases": "apis/coordination.k8s.io/v1", "deployments": "apis/apps/v1", "jobs": "apis/batch/v1",
           "events": "api/v1"}
@@ -136,12 +136,18 @@ class Kubectl:
             raise Refused({"message": r.stderr.strip() or r.stdout.strip(), "code": r.returncode})
         return r.stdout
 
-    def create(self, *objects):
-        """One kubectl for all of them."""
-        return self("create", "-f", "-", stdin={"apiVersion": "v1", "kind": "List", "items": list(objects)})
-
     def json(self, *args):
         return json.loads(self(*args, "-o", "json"))
+
+
+def documents(text):
+    """kubectl prints one JSON document after the other."""
+    found = []
+    while text := text.lstrip():
+        document, end = json.JSONDecoder().raw_decode(text)
+        found.append(document)
+        text = text[end:]
+    return found
 
 
 def base64_of(path):

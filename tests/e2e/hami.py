@@ -11,7 +11,7 @@ import os
 import urllib.error
 import urllib.request
 
-from api import base64_of
+from api import base64_of, documents
 from child import free_port
 from certs import LOOPBACK
 
@@ -29,6 +29,12 @@ def install(plane, files=None, replicas=0):
         plane.kubectl("apply", "-f", os.path.join(DEPLOY, file))
     if plane.has("deployments", NS, ACCOUNT):
         plane.kubectl("-n", NS, "scale", "deployment", ACCOUNT, f"--replicas={replicas}")
+
+
+def manifests(plane, *files):
+    """The objects of files of deploy/scheduler as dictionaries."""
+    paths = [arg for file in files for arg in ("-f", os.path.join(DEPLOY, file))]
+    return documents(plane.kubectl("create", "--dry-run=client", "-o", "json", *paths))
 
 
 def token(plane, account=ACCOUNT, seconds=7200):
@@ -111,7 +117,7 @@ class Hami:
 
     def serve_webhook(self):
         """deploy/scheduler/webhook.yaml with our address in place of the Service's."""
-        config = json.loads(self.plane.kubectl("create", "--dry-run=client", "-o", "json", "-f", os.path.join(DEPLOY, "webhook.yaml")))
+        config, = manifests(self.plane, "webhook.yaml")
         client = {"url": f"https://127.0.0.1:{self.webhook_port}/webhook"}
         if self.cert:
             client["caBundle"] = base64_of(self.plane.pki.ca)

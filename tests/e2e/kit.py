@@ -7,16 +7,19 @@ within LIMIT_S, so that a failure is not a hang; none passes by a duration.
 Durations that people ask for are printed with note().
 """
 import json
+import os
+import socket
+import sys
 import time
 import traceback
 
 import nodes as families
 import pods
-from api import Refused
-from child import Died
-from hami import NS, Hami, install
+from api import LIMIT_S, Refused, documents
+from child import Child, Died, free_port
+from hami import ACCOUNT, NS, Hami, install
 
-LIMIT_S = 60
+PROXY = os.path.join(os.path.dirname(os.path.abspath(__file__)), "proxy.py")
 TESTS = []
 TENANT = "e2e-tenant"
 
@@ -40,7 +43,7 @@ def note(text):
 class World:
     def __init__(self, plane, program):
         self.plane, self.api, self.kubectl, self.program = plane, plane.api, plane.kubectl, program
-        self.number, self.extra = 0, []
+        self.number, self.extra, self.wires = 0, [], []
         install(plane)
         self._tenant()
         self.hami = Hami(plane, program, webhook=True).serve_webhook().start().start_kube_scheduler()
@@ -64,13 +67,15 @@ class World:
                 if child and child.running():
                     child.kill()
         self.extra.clear()
+        for wire in self.wires:
+            wire.kill()
+        self.wires.clear()
+        self.resume()
         for kind in ("jobs", "pods", "resourcequotas"):
             self.api.delete_all(kind, self.ns)
         self.api.delete_all("nodes")
         self.api.call("DELETE", self.api.path("namespaces", None, self.ns))
         self.eventually(lambda: not self.api.list("pods", self.ns), "no pod is left")
-        if not self.hami.child.running():
-            self.hami.start()
 
     # Nodes and pods
 
@@ -88,8 +93,7 @@ class World:
         as_user = [f"--as={user}"] if user else []
         text = self.kubectl("create", "-n", self.ns, "-o", "json", "-f", "-", *as_user,
                             stdin={"apiVersion": "v1", "kind": "List", "items": list(objects)})
-        made = json.loads(text)
-        return made["items"][0] if made["kind"] == "List" else made
+        return documents(text)[0]
 
     def pod(self, name, **more):
         """Creates pods.pod(name, ...)."""
@@ -151,6 +155,15 @@ class World:
         self.pod(name, **more)
         return self.waiting(name)
 
+    def outcome(self, name, **more):
+        """Tries to place a pod: "" when that succeeds (the pod goes away again), else why it waits."""
+        self.pod(name, **more)
+        p = self.until(name, lambda p: p["spec"].get("nodeName") or p["status"].get("conditions"), "decided")
+        if not p["spec"].get("nodeName"):
+            return pods.condition(p).get("message", "")
+        self.delete(name)
+        return ""
+
     def status(self, name, **status):
         """What a kubelet would say of the pod."""
         self.api.patch("pods", name, {"status": status}, self.ns, "status")
@@ -171,12 +184,40 @@ class World:
                 found.append((r["user"]["username"], r["verb"], ref.get("subresource", "")))
         return found
 
-    # Replicas
+    # The schedulers
+
+    def pause(self):
+        """Ends the first replica, so that a test can have its own."""
+        self.hami.scheduler.kill()
+        self.hami.child.kill()
+        self.free_lease()
+
+    def free_lease(self):
+        """Who was killed has not given the lease back; nobody waits for it to run out."""
+        if self.plane.has("leases", NS, ACCOUNT):
+            self.api.delete("leases", ACCOUNT, NS)
+
+    def resume(self):
+        """Whatever a test did: the first replica serves again."""
+        if not self.hami.child.running():
+            self.hami.start()
+        if not self.hami.scheduler.running():
+            self.free_lease()
+            self.hami.start_kube_scheduler()
+        self.hami.serve_webhook()
 
     def replica(self, name, **more):
-        replica = Hami(self.plane, self.program, name, **more)
+        replica = Hami(self.plane, self.program, name, **{"webhook": True, **more})
         self.extra.append(replica)
         return replica
+
+    def wire(self, delay_ms=0):
+        """A way to the API server that can be cut: (port, its process)."""
+        port = free_port()
+        wire = Child("wire", [sys.executable, PROXY, str(port), str(self.plane.port), str(delay_ms)], self.plane.path("wire.log"))
+        self.wires.append(wire)
+        wire.until(lambda: socket.create_connection(("127.0.0.1", port)).close() is None, "the wire listens")
+        return port, wire
 
     def eventually(self, check, what, limit_s=LIMIT_S):
         """For what no event tells of: looks again."""
@@ -199,6 +240,10 @@ class World:
                         u[0], u[1], u[2] = u[0] + mem, u[1] + cores, u[2] + 1
         return {uuid: (u, capacity.get(uuid)) for uuid, u in used.items()
                 if uuid not in capacity or any(have < want for want, have in zip(u, capacity[uuid]))}
+
+    def nothing_is_given_twice(self):
+        over = self.over_committed()
+        assert not over, f"cards above their capacity (used, registered): {over}"
 
 
 def brief(p):

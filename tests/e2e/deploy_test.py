@@ -1,0 +1,77 @@
+# SPDX-License-Identifier: Apache-2.0
+"""deploy/: what a platform engineer applies, on the real API server and under its own rights."""
+import json
+import os
+
+from hami import ACCOUNT, DEPLOY, NS, USER, manifests
+from kit import test
+from nodes import nvidia
+from pods import devices
+
+FILES = sorted(os.listdir(DEPLOY))
+
+
+@test("deploy: the API server accepts every manifest without a warning, again and again")
+def _(w):
+    for _ in range(2):
+        r = w.kubectl.try_("apply", "--dry-run=server", "--validate=strict", "-f", DEPLOY)
+        assert r.returncode == 0 and not r.stderr, r.stderr
+
+
+@test("deploy: manifests name no other manifest that does not exist")
+def _(w):
+    objects = manifests(w.plane, *FILES)
+    names = {(o["kind"], o["metadata"]["name"]) for o in objects}
+    pod = next(o for o in objects if o["kind"] == "Deployment")["spec"]["template"]["spec"]
+    assert ("ServiceAccount", pod["serviceAccountName"]) in names
+    for volume in pod["volumes"]:
+        assert ("ConfigMap", volume["configMap"]["name"]) in names, volume
+    webhook = next(o for o in objects if o["kind"] == "MutatingWebhookConfiguration")["webhooks"][0]
+    assert ("Service", webhook["clientConfig"]["service"]["name"]) in names
+    labels = next(o for o in objects if o["kind"] == "Deployment")["spec"]["template"]["metadata"]["labels"]
+    selector = next(o for o in objects if o["kind"] == "Service")["spec"]["selector"]
+    assert selector.items() <= labels.items(), (selector, labels)
+    ports = {p["name"] for c in pod["containers"] for p in c.get("ports", [])}
+    assert {p["targetPort"] for p in next(o for o in objects if o["kind"] == "Service")["spec"]["ports"]} <= ports
+
+
+@test("deploy: the pod of the Deployment is one that the strictest admission accepts")
+def _(w):
+    w.api.patch("namespaces", w.ns, {"metadata": {"labels": {"pod-security.kubernetes.io/enforce": "restricted"}}})
+    template = w.api.get("deployments", NS, ACCOUNT)["spec"]["template"]
+    spec = {k: v for k, v in template["spec"].items() if k not in ("serviceAccountName", "serviceAccount", "priorityClassName")}
+    p = w.create({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "p", "labels": template["metadata"]["labels"]}, "spec": spec})
+    assert p["spec"]["schedulerName"] == "default-scheduler"
+
+
+@test("deploy: the resources that hami manages are those that kube-scheduler hands over")
+def _(w):
+    config = w.hami.config_map("hami-kube-scheduler", "config.yaml")
+    left_to_kube_scheduler = {"cambricon.com/mlu.smlu.vmemory", "cambricon.com/mlu.smlu.vcore", "mthreads.com/sgpu-memory",
+                              "mthreads.com/sgpu-core"}
+    devices_yaml = w.hami.config_map("hami-device-config", "device-config.yaml")
+    named = {line.split(": ")[1].strip() for line in devices_yaml.splitlines() if "resource" in line.lower() and "/" in line}
+    managed = {line.split("name: ")[1].split(",")[0] for line in config.splitlines() if "ignoredByScheduler" in line}
+    assert named - left_to_kube_scheduler == managed, (named ^ managed)
+
+
+@test("deploy: Kubernetes' own roles are enough for the kube-scheduler beside hami")
+def _(w):
+    w.node("gpu-1", nvidia)
+    w.hami.scheduler.kill()
+    w.free_lease()
+    config = json.load(open(w.plane.path("hami.kubeconfig")))
+    mine = json.load(open(w.plane.path("scheduler.kubeconfig")))
+    since = w.plane.audit_position()
+    try:
+        with open(w.plane.path("scheduler.kubeconfig"), "w") as f:
+            json.dump(config, f)  # the service account of both containers
+        w.hami.start_kube_scheduler()
+        assert devices(w.place("one", gpus=1, mem=3000))
+        w.refused_place("two", gpus=9, mem=3000)
+    finally:
+        w.hami.scheduler.kill()
+        with open(w.plane.path("scheduler.kubeconfig"), "w") as f:
+            json.dump(mine, f)
+    refused = [(r["verb"], r["requestURI"]) for r in w.plane.audit(since) if r["user"]["username"] == USER and r["responseStatus"]["code"] == 403]
+    assert not refused, refused[:5]

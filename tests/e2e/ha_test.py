@@ -1,0 +1,108 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Two replicas, each a kube-scheduler with its `hami scheduler`, as the Deployment has them."""
+import signal
+import subprocess
+import time
+
+from kit import Skip, note, test
+from nodes import nvidia
+from pods import pod
+
+# kube-scheduler's lease; the shortest that it accepts and that a busy machine can renew.
+SHORT = "leaderElection: {leaseDuration: 2s, renewDeadline: 1500ms, retryPeriod: 300ms, "
+
+
+def replicas(w):
+    if subprocess.run(["unshare", "--uts", "true"], capture_output=True).returncode != 0:
+        raise Skip("two replicas need two host names, which needs root")
+    w.pause()
+    pair = []
+    for name in ("replica-a", "replica-b"):
+        r = w.replica(name, host=name)
+        r.start(wait=not pair)
+        r.start_kube_scheduler(lambda text: text.replace("leaderElection: {", SHORT))
+        pair.append(r)
+        if len(pair) == 1:
+            r.serve_webhook()
+            w.eventually(lambda: holder(w) == "replica-a", "the first one leads")
+    return pair
+
+
+def holder(w):
+    """The host whose kube-scheduler holds the lease."""
+    try:
+        return w.api.get("leases", "kube-system", "hami-scheduler")["spec"].get("holderIdentity", "").split("_")[0]
+    except Exception:
+        return None
+
+
+def hand_over(w, end, what):
+    for i in range(4):
+        w.node(f"gpu-{i}", nvidia(f"gpu-{i}", cards=4, mem=10000))
+    a, b = replicas(w)
+    before = [f"before-{i}" for i in range(20)]
+    w.create(*(pod(name, gpus=1, mem=2000, cores=20) for name in before))
+    w.all_bound(before)
+    b.serve_webhook()
+    during = [f"during-{i}" for i in range(40)]
+    w.create(*(pod(name, gpus=1, mem=2000, cores=20) for name in during))
+    start = time.monotonic()
+    end(a)
+    w.eventually(lambda: holder(w) == "replica-b", "the other one leads")
+    taken = time.monotonic()
+    w.pod("first-of-b", gpus=1, mem=2000, cores=20)
+    w.bound("first-of-b")
+    note(f"{what}: lease taken after {taken - start:.2f} s, a pod bound {time.monotonic() - taken:.2f} s later")
+    w.all_bound(during)
+    w.nothing_is_given_twice()
+    # 16 cards of five pods each are 80; 61 are there.
+    rest = [f"rest-{i}" for i in range(19)]
+    w.create(*(pod(name, gpus=1, mem=2000, cores=20) for name in rest))
+    w.all_bound(rest)
+    w.refused_place("one-more", gpus=1, mem=2000, cores=20)
+    w.nothing_is_given_twice()
+
+
+@test("replicas: an orderly end hands over at once and gives nothing away twice")
+def _(w):
+    def end(a):
+        a.scheduler.signal(signal.SIGTERM)
+        a.child.signal(signal.SIGTERM)
+    hand_over(w, end, "orderly end")
+
+
+@test("replicas: a crash hands over when the lease runs out and gives nothing away twice")
+def _(w):
+    def end(a):
+        a.child.kill()
+        a.scheduler.kill()
+    hand_over(w, end, "crash")
+
+
+@test("replicas: who does not lead grants nothing, and knows everything")
+def _(w):
+    w.node("gpu-1", nvidia)
+    a, b = replicas(w)
+    p = w.create(pod("asked", gpus=1, mem=1000, spec={"nodeSelector": {"no": "such-node"}}))
+    answer = b.ask("filter", {"Pod": p, "Nodes": None, "NodeNames": ["gpu-1"]})
+    assert answer["Error"] and not answer["NodeNames"], answer
+    error = b.ask("bind", {"PodName": "asked", "PodNamespace": w.ns, "PodUID": p["metadata"]["uid"], "Node": "gpu-1"})["Error"]
+    assert error and not w.get("asked")["spec"].get("nodeName")
+    assert a.ask("filter", {"Pod": p, "Nodes": None, "NodeNames": ["gpu-1"]})["NodeNames"] == ["gpu-1"]
+
+
+@test("replicas: a leader that is frozen and wakes up after the hand-over binds nothing")
+def _(w):
+    w.node("gpu-1", nvidia("gpu-1", cards=1, mem=10000))
+    a, b = replicas(w)
+    p = w.create(pod("asked", gpus=1, mem=10000, cores=10, spec={"nodeSelector": {"no": "such-node"}}))
+    assert a.ask("filter", {"Pod": p, "Nodes": None, "NodeNames": ["gpu-1"]})["NodeNames"] == ["gpu-1"]
+    for child in (a.scheduler, a.child):
+        child.signal(signal.SIGSTOP)
+    b.serve_webhook()
+    w.eventually(lambda: holder(w) == "replica-b", "the other one leads")
+    w.place("new", gpus=1, mem=10000, cores=10)
+    a.child.signal(signal.SIGCONT)
+    error = a.ask("bind", {"PodName": "asked", "PodNamespace": w.ns, "PodUID": p["metadata"]["uid"], "Node": "gpu-1"})["Error"]
+    assert error, "the former leader bound a pod"
+    w.nothing_is_given_twice()

@@ -1,0 +1,90 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The ValidatingAdmissionPolicy: only who has the right writes what device a pod was given."""
+import json
+
+from hami import NS
+from kit import TENANT, test
+from nodes import nvidia
+from pods import annotation, pod
+
+KEYS = ("hami.io/vgpu-node", "hami.io/vgpu-time", "hami.io/vgpu-devices-to-allocate", "hami.io/vgpu-devices-allocated",
+        "hami.io/vgpu-mig-allocations", "hami.io/bind-phase", "hami.io/bind-time", "hami.io/Ascend910B2-devices-allocated",
+        "hami.io/mthreads-vgpu-devices-allocated", "hami.io/kunlun-allocated", "hami.io/amd-cu-allocated")
+PLUGIN = f"system:serviceaccount:{NS}:hami-device-plugin"
+
+
+def denied(w, *command, stdin="", user=TENANT):
+    r = w.kubectl.try_(*command, "-n", w.ns, f"--as={user}", stdin=stdin)
+    return r.returncode != 0 and "assignments.hami.io" in r.stderr
+
+
+def raw_binding(w, name, user, **annotations):
+    body = {"apiVersion": "v1", "kind": "Binding", "metadata": {"name": name, "annotations": annotations},
+            "target": {"kind": "Node", "name": "gpu-1"}}
+    return w.kubectl.try_("create", "--raw", f"/api/v1/namespaces/{w.ns}/pods/{name}/binding", f"--as={user}", "-f", "-", stdin=body)
+
+
+@test("policy: nobody makes a pod that says it was given something")
+def _(w):
+    for number, key in enumerate(KEYS):
+        assert denied(w, "create", "-f", "-", stdin=pod(f"p{number}", annotations={key: "x"})), key
+
+
+@test("policy: what a pod was given is neither changed nor removed, whichever way")
+def _(w):
+    w.node("gpu-1", nvidia)
+    p = w.place("one", gpus=1, mem=3000)
+    for key in ("hami.io/vgpu-node", "hami.io/vgpu-devices-allocated"):
+        assert denied(w, "annotate", "pod", "one", f"{key}=x", "--overwrite")
+        assert denied(w, "annotate", "pod", "one", f"{key}-")
+        patch = json.dumps({"metadata": {"annotations": {key: "x"}}})
+        assert denied(w, "patch", "pod", "one", "--type=merge", "-p", patch)
+    assert denied(w, "annotate", "pod", "one", "hami.io/bind-phase=success")
+    now = w.get("one")
+    assert all(annotation(now, k) == v for k, v in p["metadata"]["annotations"].items())
+
+
+@test("policy: a status update is no way round")
+def _(w):
+    w.node("gpu-1", nvidia)
+    w.place("one", gpus=1, mem=3000)
+    role = {"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "Role", "metadata": {"name": "status"},
+            "rules": [{"apiGroups": [""], "resources": ["pods/status", "pods/binding"], "verbs": ["*"]}]}
+    w.create(role)
+    w.kubectl("create", "rolebinding", "status", "-n", w.ns, "--role=status", f"--user={TENANT}")
+    patch = json.dumps({"metadata": {"annotations": {"hami.io/vgpu-devices-allocated": "x"}}})
+    assert denied(w, "patch", "pod", "one", "--subresource=status", "--type=merge", "-p", patch)
+    free = json.dumps({"metadata": {"annotations": {"example.com/x": "y"}}})
+    w.kubectl("patch", "pod", "one", "-n", w.ns, f"--as={TENANT}", "--subresource=status", "--type=merge", "-p", free)
+    w.create(pod("two", spec={"schedulerName": "another"}))
+    r = raw_binding(w, "two", TENANT, **{"hami.io/vgpu-devices-allocated": "x"})
+    assert r.returncode != 0 and "assignments.hami.io" in r.stderr, r
+    r = raw_binding(w, "two", TENANT, **{"example.com/x": "y"})
+    assert r.returncode == 0, r
+
+
+@test("policy: everything else about a pod is the user's")
+def _(w):
+    w.node("gpu-1", nvidia)
+    wishes = {"hami.io/gpu-scheduler-policy": "binpack", "hami.io/node-scheduler-policy": "spread", "nvidia.com/use-gputype": "A100"}
+    w.create(pod("one", gpus=1, mem=3000, annotations=wishes), user=TENANT)
+    w.bound("one")
+    w.kubectl("annotate", "pod", "one", "-n", w.ns, f"--as={TENANT}", "example.com/x=y", "hami.io/gpu-scheduler-policy=spread", "--overwrite")
+    w.kubectl("label", "pod", "one", "-n", w.ns, f"--as={TENANT}", "a=b")
+    w.kubectl("delete", "pod", "one", "-n", w.ns, f"--as={TENANT}", "--force", "--grace-period=0")
+
+
+@test("policy: the device plugin says what it made of an assignment")
+def _(w):
+    w.node("gpu-1", nvidia)
+    w.place("one", gpus=1, mem=3000)
+    w.kubectl("create", "rolebinding", "plugin", "-n", w.ns, "--clusterrole=edit", f"--serviceaccount={NS}:hami-device-plugin")
+    w.kubectl("annotate", "pod", "one", "-n", w.ns, f"--as={PLUGIN}", "hami.io/bind-phase=success", "hami.io/vgpu-devices-to-allocate=;;",
+              "--overwrite")
+    assert annotation(w.get("one"), "hami.io/bind-phase") == "success"
+
+
+@test("policy: it compiles without a warning of the API server's")
+def _(w):
+    policy = w.kubectl.json("get", "validatingadmissionpolicy", "hami-assignments")
+    assert policy["status"]["typeChecking"] == {}, policy["status"]

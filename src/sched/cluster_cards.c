@@ -146,7 +146,7 @@ static void *place(char **at, const void *from, size_t bytes)
 
 static size_t block_bytes(const struct node_spec *spec)
 {
-    size_t n = spec->n_cards, bytes = n * (sizeof(struct card) + sizeof(struct card_use)) + 64;
+    size_t n = spec->n_cards, bytes = n * (sizeof(struct card) + sizeof(struct card_use)) + 16;
     bytes += spec->pair_score ? n * n * sizeof *spec->pair_score : 0;
     bytes += spec->topology_losses ? TOPOLOGY_ROWS * sizeof(uint32_t) : 0;
     bytes += spec->topology_scores ? TOPOLOGY_ROWS * sizeof(uint32_t) : 0;

@@ -71,7 +71,7 @@ static void need_cores(const struct family *f, const struct card_request *r, con
         ret->cores = r->cores;
         break;
     case FAMILY_CORES_OF_TOTAL:
-        ret->cores = r->cores;
+        ret->cores = MIN(r->cores, 100);
         ret->cores_of_total = true;
         break;
     case FAMILY_CORES_MASK:

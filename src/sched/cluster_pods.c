@@ -444,18 +444,20 @@ bool cluster_unbind(Cluster *c, const char *uid, int64_t deadline_ms)
 /* ---- what the API server says ------------------------------------------------------ */
 
 /* Only what exists, in the order of slots: hostile until proven otherwise. */
-static uint16_t keep_sane(const struct node *n, const struct pod_grant *g, unsigned n_slots,
+static uint16_t keep_sane(const Cluster *c, const struct node *n, const struct pod_grant *g, unsigned n_slots,
                           struct card_grant *ret)
 {
     uint16_t kept = 0;
     for (uint16_t i = 0; i < MIN(g->n, POD_GRANTS_MAX); i++) {
-        const struct card_grant *grant = &g->grants[i];
-        if (grant->card >= n->spec.n_cards || grant->slot >= n_slots)
+        struct card_grant grant = g->grants[i];
+        if (grant.card >= n->spec.n_cards || grant.slot >= n_slots)
             continue;
+        bool mask = node_family(c, n, grant.card)->cores_kind == FAMILY_CORES_MASK;
+        grant.flags = (uint8_t)((grant.flags & ~CARD_GRANT_MASK) | (mask ? CARD_GRANT_MASK : 0));
         uint16_t at = kept++;
-        for (; at && ret[at - 1].slot > grant->slot; at--)
+        for (; at && ret[at - 1].slot > grant.slot; at--)
             ret[at] = ret[at - 1];
-        ret[at] = *grant;
+        ret[at] = grant;
     }
     return kept;
 }
@@ -479,7 +481,7 @@ void cluster_bound(Cluster *c, const char *uid, const char *namespace_, const ch
     if (g) {
         a.facts.n_slots = (uint8_t)MIN(n_slots, POD_SLOTS_MAX);
         memcpy(slots, slot_kind, a.facts.n_slots);
-        a.facts.n_grants = keep_sane(&c->nodes[at], g, a.facts.n_slots, grants);
+        a.facts.n_grants = keep_sane(c, &c->nodes[at], g, a.facts.n_slots, grants);
     } else if (known && pod_store_at(c->pods, known)->node == at) {
         const struct pod_record *p = pod_store_at(c->pods, known);
         a.facts.n_slots = p->n_slots;

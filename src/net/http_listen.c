@@ -119,6 +119,12 @@ static struct http_connection *connection_new(HttpServer *server, GSocket *socke
     return c;
 }
 
+static bool is_loopback(GSocketAddress *address)
+{
+    return G_IS_INET_SOCKET_ADDRESS(address) &&
+           g_inet_address_get_is_loopback(g_inet_socket_address_get_address(G_INET_SOCKET_ADDRESS(address)));
+}
+
 static void hand_over(struct http_connection *c, GIOStream *stream)
 {
     HttpServer *server = c->server;
@@ -129,6 +135,7 @@ static void hand_over(struct http_connection *c, GIOStream *stream)
     g_autoptr(GIOStream) wrapped = http_stream_new(stream, c->socket);
     g_set_weak_pointer(&c->stream, wrapped);
     c->remote = g_object_ref(remote);
+    c->local = is_loopback(remote);
     g_object_set_data(G_OBJECT(remote), CONNECTION, c);
     soup_server_accept_iostream(server->soup, wrapped, local, remote, NULL);
 }

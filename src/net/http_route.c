@@ -218,7 +218,8 @@ static void call_handler(struct http_responder *r, const char *path)
                                    .content_type = soup_message_headers_get_one(headers, "Content-Type"),
                                    .body = body->data ? body->data : "",
                                    .body_len = g_bytes_get_size(flat),
-                                   .peer = c ? c->peer : NULL};
+                                   .peer = c ? c->peer : NULL,
+                                   .local = c && c->local};
     r->references++; /* the handler's */
     r->in_handler = true;
     r->route->handler(&request, r, r->server->data);

@@ -33,6 +33,7 @@ struct http_request {
     const char *body;         /* ends with a NUL beyond body_len */
     size_t body_len;
     const char *peer; /* common name of the verified client certificate, else NULL */
+    bool local;       /* the client is on this machine (loopback) */
 };
 
 /* Answers now or later, by http_respond() or http_drop(). */

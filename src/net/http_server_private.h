@@ -44,6 +44,7 @@ struct http_connection {
     GList link; /* in `waiting` */
     bool waiting, used;
     char *peer; /* common name of the client's certificate */
+    bool local;
 };
 
 /* The connection that a message came on; NULL when it is gone. */

@@ -1,0 +1,260 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "vendor/manifest.h"
+
+#include <string.h>
+
+#include "base/status.h"
+#include "base/words.h"
+#include "model/quantity.h"
+#include "vendor/keys.h"
+
+const struct family *manifest_vendor(const struct family_set *set, const char *word)
+{
+    if (!word || !*word)
+        word = WORD_NVIDIA;
+    for (uint32_t i = 0; i < set->n; i++)
+        if (g_ascii_strcasecmp(set->rows[i]->word, word) == 0)
+            return set->rows[i];
+    /* "cambricon", "amd": the head of the resource's name. */
+    for (uint32_t i = 0; i < set->n; i++) {
+        const char *count = set->rows[i]->resource[FAMILY_COUNT];
+        size_t n = strlen(word);
+        if (count && g_ascii_strncasecmp(count, word, n) == 0 && (count[n] == '.' || count[n] == '-'))
+            return set->rows[i];
+    }
+    return NULL;
+}
+
+static bool fail(GError **error, const char *flag, const char *value, const char *what)
+{
+    g_set_error(error, STATUS_ERROR, STATUS_USAGE, "--%s %s: %s", flag, value, what);
+    return false;
+}
+
+static bool set_number(json_t *limits, const struct family *f, enum family_resource r, const char *flag,
+                       const char *value, uint64_t max, GError **error)
+{
+    guint64 n;
+    if (!value)
+        return true;
+    if (!f->resource[r] || !*f->resource[r]) {
+        g_autofree char *why = g_strdup_printf("%s cards have no such resource; leave it out", f->title);
+        return fail(error, flag, value, why);
+    }
+    if (!g_ascii_string_to_unsigned(value, 10, 1, max, &n, NULL)) {
+        g_autofree char *why = g_strdup_printf("is not a number from 1 to %" G_GUINT64_FORMAT, max);
+        return fail(error, flag, value, why);
+    }
+    json_object_set_new(limits, f->resource[r], json_integer((json_int_t)n));
+    return true;
+}
+
+/* "3000" is MiB, "8G" what it says, "30%" a part of the card. */
+static bool set_mem(json_t *limits, const struct family *f, const char *value, GError **error)
+{
+    struct quantity_mem mem = {0};
+    guint64 mib;
+    if (!value)
+        return true;
+    if (g_ascii_string_to_unsigned(value, 10, 1, CARD_MIB_MAX, &mib, NULL)) {
+        mem.bytes = mib * QUANTITY_MIB;
+    } else {
+        const char *why = quantity_parse_mem(value, &mem);
+        if (why)
+            return fail(error, "mem", value, why);
+    }
+    if (mem.percent) {
+        if (!f->resource[FAMILY_MEM_PERCENT] || !*f->resource[FAMILY_MEM_PERCENT]) {
+            g_autofree char *why =
+                g_strdup_printf("%s cards take an amount, not a percentage; for example --mem 8G", f->title);
+            return fail(error, "mem", value, why);
+        }
+        json_object_set_new(limits, f->resource[FAMILY_MEM_PERCENT], json_integer((json_int_t)mem.percent));
+        return true;
+    }
+    if (!f->resource[FAMILY_MEM] || !*f->resource[FAMILY_MEM]) {
+        g_autofree char *why = g_strdup_printf("%s cards are not divided by memory; leave it out", f->title);
+        return fail(error, "mem", value, why);
+    }
+    if (f->mem_syntax == FAMILY_MEM_GIB_OR_SUFFIX) {
+        json_object_set_new(
+            limits, f->resource[FAMILY_MEM],
+            json_sprintf("%" G_GUINT64_FORMAT "Mi", (mem.bytes + QUANTITY_MIB - 1) / QUANTITY_MIB));
+        return true;
+    }
+    uint64_t unit = f->mem_unit_bytes ? f->mem_unit_bytes : QUANTITY_MIB;
+    json_object_set_new(limits, f->resource[FAMILY_MEM],
+                        json_integer((json_int_t)((mem.bytes + unit - 1) / unit)));
+    return true;
+}
+
+static bool set_annotation(json_t *annotations, const struct family *f, const char *key, const char *flag,
+                           const char *value, GError **error)
+{
+    if (!value)
+        return true;
+    if (!key) {
+        g_autofree char *why = g_strdup_printf("%s cards cannot be selected that way", f->title);
+        return fail(error, flag, value, why);
+    }
+    json_object_set_new(annotations, key, json_string(value));
+    return true;
+}
+
+static bool is_policy(const char *list, const char *const *words)
+{
+    g_auto(GStrv) parts = g_strsplit(list, ",", -1);
+    for (char **p = parts; *p; p++)
+        if (!g_strv_contains(words, g_strstrip(*p)))
+            return false;
+    return *list != '\0';
+}
+
+static bool set_annotations(json_t *annotations, const struct family *f, const struct manifest_options *o,
+                            GError **error)
+{
+    static const char *const nodes[] = {"binpack", "spread", NULL},
+                             *const cards[] = {"binpack", "spread", "numa", "mutex", "topology-aware", NULL},
+                             *const modes[] = {"hami-core", "mig", "mps", NULL};
+    const bool nvidia = strcmp(f->word, WORD_NVIDIA) == 0;
+    if (o->node_policy && !is_policy(o->node_policy, nodes))
+        return fail(error, "node-policy", o->node_policy, "is neither binpack nor spread");
+    if (o->card_policy && !is_policy(o->card_policy, cards))
+        return fail(error, "gpu-policy", o->card_policy,
+                    "is none of binpack, spread, numa, mutex, topology-aware, nor a list of them");
+    if (o->mode && !is_policy(o->mode, modes))
+        return fail(error, "mode", o->mode, "is none of hami-core, mig and mps");
+    return set_annotation(annotations, f, KEY_NODE_POLICY, "node-policy", o->node_policy, error) &&
+           set_annotation(annotations, f, KEY_CARD_POLICY, "gpu-policy", o->card_policy, error) &&
+           set_annotation(annotations, f, KEY_WEIGHTS, "weights", o->weights, error) &&
+           set_annotation(annotations, f, f->use_type_key, "type", o->use_type, error) &&
+           set_annotation(annotations, f, f->not_type_key, "not-type", o->not_type, error) &&
+           set_annotation(annotations, f, f->use_uuid_key[0], "uuid", o->use_uuid, error) &&
+           set_annotation(annotations, f, f->not_uuid_key[0], "not-uuid", o->not_uuid, error) &&
+           set_annotation(annotations, f, nvidia ? KEY_VGPU_MODE : NULL, "mode", o->mode, error) &&
+           set_annotation(annotations, f, nvidia ? KEY_NUMA_BIND : NULL, "numa", o->numa ? "true" : NULL,
+                          error);
+}
+
+static json_t *container(const struct family *f, const struct manifest_options *o, GError **error)
+{
+    json_t *limits = json_object();
+    bool good = set_number(limits, f, FAMILY_COUNT, "gpus", o->gpus ? o->gpus : "1", 128, error) &&
+                set_mem(limits, f, o->mem, error) &&
+                set_number(limits, f, FAMILY_CORES, "cores", o->cores, (uint64_t)MAX(f->cores_unit, 100) * 16,
+                           error) &&
+                set_number(limits, f, FAMILY_PRIORITY, "priority", o->priority, 1, error);
+    if (!good) {
+        json_decref(limits);
+        return NULL;
+    }
+    json_t *c = json_pack("{s:s,s:s,s:{s:o}}", "name", o->name, "image", o->image ? o->image : "busybox",
+                          "resources", "limits", limits);
+    if (o->command && o->command[0]) {
+        json_t *command = json_array();
+        for (const char *const *w = o->command; *w; w++)
+            json_array_append_new(command, json_string(*w));
+        json_object_set_new(c, "command", command);
+    }
+    return c;
+}
+
+static json_t *metadata(const struct manifest_options *o, json_t *annotations, bool labelled)
+{
+    json_t *m = json_object();
+    if (!labelled)
+        json_object_set_new(m, "name", json_string(o->name));
+    if (!labelled && o->namespace_)
+        json_object_set_new(m, "namespace", json_string(o->namespace_));
+    if (labelled)
+        json_object_set_new(m, "labels", json_pack("{s:s}", "app", o->name));
+    if (json_object_size(annotations))
+        json_object_set(m, "annotations", annotations);
+    return m;
+}
+
+static json_t *wrap(const struct manifest_options *o, json_t *spec, json_t *annotations)
+{
+    json_t *none = json_object(), *object;
+    if (strcmp(o->kind, "deployment") == 0) {
+        object = json_pack("{s:s,s:s,s:o,s:{s:i,s:{s:{s:s}},s:{s:o,s:O}}}", "apiVersion", "apps/v1", "kind",
+                           "Deployment", "metadata", metadata(o, none, false), "spec", "replicas",
+                           (int)MAX(o->replicas, 1u), "selector", "matchLabels", "app", o->name, "template",
+                           "metadata", metadata(o, annotations, true), "spec", spec);
+    } else if (strcmp(o->kind, "job") == 0) {
+        json_object_set_new(spec, "restartPolicy", json_string("Never"));
+        object = json_pack("{s:s,s:s,s:o,s:{s:i,s:i,s:{s:o,s:O}}}", "apiVersion", "batch/v1", "kind", "Job",
+                           "metadata", metadata(o, none, false), "spec", "parallelism",
+                           (int)MAX(o->replicas, 1u), "completions", (int)MAX(o->replicas, 1u), "template",
+                           "metadata", metadata(o, annotations, true), "spec", spec);
+    } else {
+        object = json_pack("{s:s,s:s,s:o,s:O}", "apiVersion", "v1", "kind", "Pod", "metadata",
+                           metadata(o, annotations, false), "spec", spec);
+    }
+    json_decref(none);
+    return object;
+}
+
+json_t *manifest_build(const struct family_set *set, const struct manifest_options *o, GError **error)
+{
+    const struct family *f = manifest_vendor(set, o->vendor);
+    if (!f) {
+        g_autoptr(GPtrArray) words = g_ptr_array_new();
+        for (uint32_t i = 0; i < set->n; i++)
+            g_ptr_array_add(words, (gpointer)(uintptr_t)set->rows[i]->word);
+        g_ptr_array_add(words, NULL);
+        g_autofree char *all = words_join((const char *const *)words->pdata);
+        g_autofree char *why = g_strdup_printf("no such family; there are %s", all);
+        fail(error, "vendor", o->vendor, why);
+        return NULL;
+    }
+    json_t *annotations = json_object(), *c = NULL, *object = NULL;
+    if (set_annotations(annotations, f, o, error) && (c = container(f, o, error))) {
+        json_t *spec = json_pack("{s:[o]}", "containers", c);
+        if (o->scheduler_name && *o->scheduler_name)
+            json_object_set_new(spec, "schedulerName", json_string(o->scheduler_name));
+        if (f->runtime_class && *f->runtime_class)
+            json_object_set_new(spec, "runtimeClassName", json_string(f->runtime_class));
+        object = wrap(o, spec, annotations);
+        json_decref(spec);
+    }
+    json_decref(annotations);
+    return object;
+}
+
+/* ---- reading ----------------------------------------------------------- */
+
+static const char *text(json_t *object, const char *key)
+{
+    const char *value = json_string_value(json_object_get(object, key));
+    return value ? value : "";
+}
+
+unsigned manifest_pods(json_t *object,
+                       void (*f)(json_t *pod, const char *where, const char *namespace_, void *data),
+                       void *data)
+{
+    json_t *items = json_object_get(object, "items"), *item, *pod = NULL,
+           *spec = json_object_get(object, "spec");
+    json_t *metadata = json_object_get(object, "metadata");
+    unsigned n = 0;
+    size_t i;
+    if (json_is_array(items)) {
+        json_array_foreach(items, i, item) n += manifest_pods(item, f, data);
+        return n;
+    }
+    if (strcmp(text(object, "kind"), "CronJob") == 0)
+        spec = json_object_get(json_object_get(spec, "jobTemplate"), "spec");
+    if (strcmp(text(object, "kind"), "Pod") == 0)
+        pod = object;
+    else if (json_is_object(json_object_get(spec, "template")))
+        pod = json_object_get(spec, "template");
+    if (!pod)
+        return 0;
+    const char *namespace_ = text(metadata, "namespace"), *name = text(metadata, "name");
+    g_autofree char *where =
+        g_strdup_printf("%s %s/%s", text(object, "kind"), *namespace_ ? namespace_ : "default",
+                        *name ? name : text(metadata, "generateName"));
+    f(pod, where, *namespace_ ? namespace_ : "default", data);
+    return 1;
+}

@@ -23,6 +23,9 @@
     VERB(wait)                                                                                               \
     VERB(events)                                                                                             \
     VERB(doctor)                                                                                             \
+    VERB(explain)                                                                                            \
+    VERB(yaml)                                                                                               \
+    VERB(scheduler)                                                                                          \
     VERBS_SIM                                                                                                \
     VERB(version)                                                                                            \
     VERB(help)

@@ -1,0 +1,248 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "cli/explain_text.h"
+
+#include <stdio.h>
+#include <unistd.h>
+
+#include "cli/cli.h"
+#include "model/quantity.h"
+
+#define NODES_SHOWN 5
+#define CARDS_SHOWN 8
+
+static const struct family *family_of(const struct explain_view *v, int request)
+{
+    return v->families->rows[v->request->requests[MAX(request, 0)].family];
+}
+
+static const char *node_name(const struct explain_view *v, ClusterNode n)
+{
+    return n == CLUSTER_NO_NODE ? "?" : cluster_node_spec(v->cluster, n)->name;
+}
+
+static const char *resource(const struct explain_view *v, const struct explain_hint *h,
+                            enum family_resource which)
+{
+    const char *name = family_of(v, h->request)->resource[which];
+    return name && *name ? name : "memory";
+}
+
+/* The number that belongs into a manifest. */
+static uint64_t units(const struct explain_view *v, const struct explain_hint *h, uint64_t bytes)
+{
+    uint64_t unit = family_of(v, h->request)->mem_unit_bytes;
+    return bytes / (unit ? unit : QUANTITY_MIB);
+}
+
+static char *change_text(const struct explain_view *v, const struct explain_hint *h)
+{
+    const char *mem = resource(v, h, FAMILY_MEM), *cores = resource(v, h, FAMILY_CORES);
+    g_autofree char *before =
+        h->from ? g_strdup_printf("%" G_GUINT64_FORMAT, units(v, h, h->from)) : g_strdup("whole card");
+    switch (h->change) {
+    case EXPLAIN_MEM:
+        return g_strdup_printf("%s: %s -> %" G_GUINT64_FORMAT, mem, before, units(v, h, h->to));
+    case EXPLAIN_CORES:
+        return g_strdup_printf("%s: %" G_GUINT64_FORMAT " -> %" G_GUINT64_FORMAT, cores, h->from, h->to);
+    case EXPLAIN_MEM_AND_CORES:
+        return g_strdup_printf("%s: %s -> %" G_GUINT64_FORMAT " and %s -> %" G_GUINT64_FORMAT, mem, before,
+                               units(v, h, h->to), cores, h->also);
+    case EXPLAIN_COUNT:
+        return g_strdup_printf("%s: %" G_GUINT64_FORMAT " -> %" G_GUINT64_FORMAT,
+                               resource(v, h, FAMILY_COUNT), h->from, h->to);
+    case EXPLAIN_TYPES:
+    case EXPLAIN_UUIDS:
+    case EXPLAIN_MODE:
+    case EXPLAIN_NUMA:
+        return g_strdup_printf("remove the annotation %s", h->annotation ? h->annotation : "that selects");
+    case EXPLAIN_MUTEX:
+        return g_strdup("remove `mutex` from hami.io/gpu-scheduler-policy");
+    case EXPLAIN_SLOTS:
+        return g_strdup_printf("raise deviceSplitCount of the nodes to %" G_GUINT64_FORMAT, h->to);
+    case EXPLAIN_QUOTA:
+        return g_strdup_printf("raise the namespace's quota limits.%s: %" G_GUINT64_FORMAT
+                               " -> %" G_GUINT64_FORMAT,
+                               h->annotation ? h->annotation : "", h->from, h->to);
+    case EXPLAIN_CORDON:
+        return g_strdup("lift the cordon (node annotation hami.io/device-cordon)");
+    case EXPLAIN_WAIT:
+        return g_strdup("change nothing and wait: it fits when other pods end");
+    }
+    return g_strdup("");
+}
+
+char *explain_hint_text(const struct explain_view *v, const struct explain_hint *h)
+{
+    g_autofree char *change = change_text(v, h);
+    return g_strdup_printf("%s: %u node%s (%s%s)", change, h->n_nodes, h->n_nodes == 1 ? "" : "s",
+                           h->n_nodes > 1 ? "such as " : "", node_name(v, h->example));
+}
+
+/* ---- for people --------------------------------------------------------- */
+
+static void print_request(const struct explain_view *v)
+{
+    printf("asks for\n");
+    for (unsigned i = 0; i < v->request->n_requests; i++) {
+        const struct card_request *r = &v->request->requests[i];
+        const struct family *f = v->families->rows[r->family];
+        char buf[QUANTITY_TEXT];
+        printf("  %s: %u x %s", v->request->slot_name[r->slot] ? v->request->slot_name[r->slot] : "container",
+               r->n_cards, f->word);
+        if (r->mem_bytes)
+            printf(", %s", quantity_format_bytes(r->mem_bytes, buf));
+        else if (r->mem_percent)
+            printf(", %u %% of the memory", r->mem_percent);
+        else if (!r->mem_none)
+            printf(", all of the memory");
+        if (r->cores)
+            printf(", %u%s", r->cores, f->cores_unit == 100 ? " %" : " cores");
+        printf("\n");
+    }
+}
+
+static void print_fit(const struct explain_view *v)
+{
+    const struct cluster_answer *a = v->explanation->answer;
+    const struct node_spec *spec = cluster_node_spec(v->cluster, a->node);
+    char buf[QUANTITY_TEXT];
+    printf("it fits: node %s\n", spec->name);
+    for (unsigned i = 0; i < a->grant.n; i++) {
+        const struct card_grant *g = &a->grant.grants[i];
+        const char *slot = v->request->slot_name[g->slot];
+        printf("  %s: card %u %s %s, %s, %u cores\n", slot ? slot : "container", spec->cards[g->card].index,
+               spec->cards[g->card].uuid, spec->cards[g->card].type, quantity_format_bytes(g->mem_bytes, buf),
+               g->cores);
+    }
+}
+
+static void print_groups(const Explanation *e)
+{
+    printf("why\n");
+    for (uint32_t i = 0; i < e->n_groups; i++) {
+        const struct explain_group *g = &e->groups[i];
+        const struct sched_reason_words *w = sched_reason_words(g->reason);
+        printf("  %5u node%s  %5u card%s  %-34s %s\n", g->n_nodes, g->n_nodes == 1 ? " " : "s", g->n_cards,
+               g->n_cards == 1 ? " " : "s", w->code, w->text);
+    }
+}
+
+static void print_cards(const struct explain_view *v, const struct explain_node *n)
+{
+    const struct node_spec *spec = cluster_node_spec(v->cluster, n->node);
+    char buf[QUANTITY_TEXT];
+    for (uint32_t i = 0; i < n->n_cards && (v->all || i < CARDS_SHOWN); i++) {
+        const struct explain_card *c = &n->cards[i];
+        printf("    %3u  %-40.40s  free %9s  %4u cores  %3u slots  %s\n", spec->cards[c->card].index,
+               spec->cards[c->card].uuid, quantity_format_bytes(c->free_bytes, buf), c->free_cores,
+               c->free_slots, sched_reason_words(c->reason)->code);
+    }
+    if (!v->all && n->n_cards > CARDS_SHOWN)
+        printf("    ... %u more cards (--all)\n", n->n_cards - CARDS_SHOWN);
+}
+
+static void print_nodes(const struct explain_view *v)
+{
+    const Explanation *e = v->explanation;
+    uint32_t shown = v->all ? e->n_nodes : MIN(e->n_nodes, NODES_SHOWN);
+    printf("nodes\n");
+    for (uint32_t i = 0; i < shown; i++) {
+        printf("  %s: %s\n", node_name(v, e->nodes[i].node), sched_reason_words(e->nodes[i].reason)->text);
+        print_cards(v, &e->nodes[i]);
+    }
+    if (shown < e->n_nodes)
+        printf("  ... %u more nodes (--all)\n", e->n_nodes - shown);
+}
+
+static void print_hints(const struct explain_view *v)
+{
+    bool colour = cli_colour(STDOUT_FILENO);
+    if (v->explanation->n_hints == 0)
+        return;
+    printf("what would help (one of these)\n");
+    for (uint32_t i = 0; i < v->explanation->n_hints; i++) {
+        g_autofree char *text = explain_hint_text(v, &v->explanation->hints[i]);
+        printf("  %s%s%s\n", colour ? "\033[32m" : "", text, colour ? "\033[0m" : "");
+    }
+}
+
+void explain_print(const struct explain_view *v)
+{
+    print_request(v);
+    if (v->explanation->reason == SCHED_FITS) {
+        print_fit(v);
+        return;
+    }
+    printf("it does not fit: %s\n", v->explanation->n_nodes ? sched_reason_words(v->explanation->reason)->text
+                                                            : "no node has cards that are registered");
+    if (v->explanation->n_nodes == 0)
+        return;
+    print_groups(v->explanation);
+    print_nodes(v);
+    print_hints(v);
+}
+
+/* ---- for machines -------------------------------------------------------- */
+
+static json_t *card_json(const struct node_spec *spec, const struct explain_card *c)
+{
+    return json_pack("{s:s,s:i,s:s,s:I,s:i,s:i}", "uuid", spec->cards[c->card].uuid, "index",
+                     (int)spec->cards[c->card].index, "reason", sched_reason_words(c->reason)->code,
+                     "free_bytes", (json_int_t)c->free_bytes, "free_cores", (int)c->free_cores, "free_slots",
+                     (int)c->free_slots);
+}
+
+static json_t *nodes_json(const struct explain_view *v)
+{
+    json_t *nodes = json_array();
+    for (uint32_t i = 0; i < v->explanation->n_nodes; i++) {
+        const struct explain_node *n = &v->explanation->nodes[i];
+        const struct node_spec *spec = cluster_node_spec(v->cluster, n->node);
+        json_t *cards = json_array();
+        for (uint32_t k = 0; k < n->n_cards; k++)
+            json_array_append_new(cards, card_json(spec, &n->cards[k]));
+        json_array_append_new(nodes, json_pack("{s:s,s:s,s:o}", "node", spec->name, "reason",
+                                               sched_reason_words(n->reason)->code, "cards", cards));
+    }
+    return nodes;
+}
+
+static json_t *answer_json(const struct explain_view *v)
+{
+    const struct cluster_answer *a = v->explanation->answer;
+    const struct node_spec *spec = cluster_node_spec(v->cluster, a->node);
+    json_t *cards = json_array();
+    for (unsigned i = 0; i < a->grant.n; i++) {
+        const struct card_grant *g = &a->grant.grants[i];
+        json_array_append_new(cards, json_pack("{s:i,s:s,s:I,s:I}", "slot", (int)g->slot, "uuid",
+                                               spec->cards[g->card].uuid, "mem_bytes",
+                                               (json_int_t)g->mem_bytes, "cores", (json_int_t)g->cores));
+    }
+    return json_pack("{s:s,s:f,s:o}", "node", spec->name, "score", a->score, "cards", cards);
+}
+
+json_t *explain_json(const struct explain_view *v)
+{
+    const Explanation *e = v->explanation;
+    json_t *groups = json_array(), *hints = json_array();
+    json_t *out = json_pack("{s:b,s:s}", "fits", e->reason == SCHED_FITS, "reason",
+                            sched_reason_words(e->reason)->code);
+    for (uint32_t i = 0; i < e->n_groups; i++)
+        json_array_append_new(
+            groups, json_pack("{s:s,s:s,s:i,s:i}", "reason", sched_reason_words(e->groups[i].reason)->code,
+                              "text", sched_reason_words(e->groups[i].reason)->text, "nodes",
+                              (int)e->groups[i].n_nodes, "cards", (int)e->groups[i].n_cards));
+    for (uint32_t i = 0; i < e->n_hints; i++) {
+        g_autofree char *text = explain_hint_text(v, &e->hints[i]);
+        json_array_append_new(hints, json_pack("{s:s,s:i,s:I,s:I,s:s}", "text", text, "nodes",
+                                               (int)e->hints[i].n_nodes, "from", (json_int_t)e->hints[i].from,
+                                               "to", (json_int_t)e->hints[i].to, "example",
+                                               node_name(v, e->hints[i].example)));
+    }
+    json_object_set_new(out, "groups", groups);
+    json_object_set_new(out, "nodes", nodes_json(v));
+    json_object_set_new(out, "hints", hints);
+    if (e->reason == SCHED_FITS)
+        json_object_set_new(out, "placement", answer_json(v));
+    return out;
+}

@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * An explanation in words for people, and as JSON for machines.
+ */
+#ifndef HAMI_CLI_EXPLAIN_TEXT_H
+#define HAMI_CLI_EXPLAIN_TEXT_H
+
+#include <jansson.h>
+
+#include "sched/explain_pod.h"
+
+struct explain_view {
+    const struct family_set *families;
+    Cluster *cluster;
+    const struct pod_request *request;
+    const Explanation *explanation;
+    bool all; /* every node and card, not only the first few */
+};
+
+void explain_print(const struct explain_view *v);
+json_t *explain_json(const struct explain_view *v);
+
+/* "gpumem 8000 -> 7168 on 3 nodes (node-a)". Caller frees. */
+char *explain_hint_text(const struct explain_view *v, const struct explain_hint *h);
+
+#endif

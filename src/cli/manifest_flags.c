@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "cli/manifest_flags.h"
+
+#include <string.h>
+
+struct manifest_options manifest_flags_options(const struct manifest_flags *f)
+{
+    return (struct manifest_options){
+        .vendor = f->vendor,
+        .gpus = f->gpus,
+        .mem = f->mem,
+        .cores = f->cores,
+        .priority = f->priority,
+        .use_type = f->type,
+        .not_type = f->not_type,
+        .use_uuid = f->uuid,
+        .not_uuid = f->not_uuid,
+        .node_policy = f->node_policy,
+        .card_policy = f->card_policy,
+        .weights = f->weights,
+        .mode = f->mode,
+        .numa = f->numa,
+    };
+}
+
+struct family_set *manifest_flags_families(const struct verb *v, const struct manifest_flags *f,
+                                           int *ret_status)
+{
+    g_autoptr(GError) error = NULL;
+    g_autofree char *text = NULL;
+    struct vendor_options all = {.enable_ascend = true, .enable_iluvatar = true};
+    gsize len = 0;
+    struct family_set *set = NULL;
+    if (f->device_config && !g_file_get_contents(f->device_config, &text, &len, &error))
+        g_prefix_error(&error, "--device-config-file: ");
+    else
+        set = vendor_config_parse(text, len, &all, NULL, &error);
+    *ret_status = set ? STATUS_OK : cli_fail(v, error);
+    return set;
+}

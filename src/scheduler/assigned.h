@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * What /filter decided and /bind will write: the annotations of pods that are
+ * placed and not bound yet. A pod that asks for no cards is remembered with none, so
+ * that its bind can be told from one whose reservation was lost.
+ */
+#ifndef HAMI_SCHEDULER_ASSIGNED_H
+#define HAMI_SCHEDULER_ASSIGNED_H
+
+#include "kube/body.h"
+#include "scheduler/service.h"
+
+struct assignment {
+    bool ours; /* holds cards */
+    int64_t deadline_ms;
+    GArray *annotations; /* of struct kube_annotation; strings are owned */
+};
+
+GHashTable *assigned_new(void);
+/* r and grant NULL: a pod without cards. */
+void assigned_put(struct scheduler *s, const char *uid, const struct pod_request *r,
+                  const struct cluster_answer *a);
+/* Borrowed until the next change; NULL when nothing was decided. */
+struct assignment *assigned_get(struct scheduler *s, const char *uid);
+void assigned_drop(struct scheduler *s, const char *uid);
+/* Drops what passed its deadline. */
+void assigned_expire(struct scheduler *s, int64_t now_ms);
+
+#endif

@@ -1,0 +1,271 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * POST /bind (scheduler.md section 6.6): one write. The assignment travels as
+ * annotations of the Binding object, which the API server merges into the pod
+ * in the same transaction that binds it, under the pod's UID as precondition.
+ *
+ * The fate of a write can be: done, refused, or unknown (the connection broke).
+ * Only a refusal gives the cards back at once; an unknown one keeps them until
+ * the watch has told or a deadline has passed.
+ *
+ * With --compat-node-lock, on nodes whose device plugin is the reference's,
+ * the node's lock is taken first (nodelock.c): that plugin finds its pod by it. With
+ * --compat-label the label hami.io/vgpu-node follows in a second write.
+ */
+#include <string.h>
+
+#include "base/json_write.h"
+#include "scheduler/assigned.h"
+#include "scheduler/nodelock.h"
+
+#define UNKNOWN_FATE_MS 30000
+
+struct bind {
+    struct scheduler *s;
+    struct http_responder *responder;
+    char *name, *namespace_, *uid, *node;
+    bool ours; /* holds cards */
+    bool locked;
+    int64_t start_us;
+};
+
+static void bind_free(struct bind *b)
+{
+    g_free(b->name);
+    g_free(b->namespace_);
+    g_free(b->uid);
+    g_free(b->node);
+    g_free(b);
+}
+
+static void answer(struct bind *b, const char *error)
+{
+    struct scheduler *s = b->s;
+    GString *out = g_string_new("{\"Error\":");
+    struct kube_object_ref about = {"v1", "Pod", b->namespace_, b->name, b->uid};
+    json_write_string(out, error ? error : "");
+    g_string_append(out, "}\n");
+    http_respond(b->responder, 200, "application/json", out->str, out->len);
+    g_string_free(out, TRUE);
+    histogram_add(&s->bind_ns, (g_get_monotonic_time() - b->start_us) * 1000);
+    if (error) {
+        s->count.bind_failures++;
+        log_line(LOG_WARN, "bind-failed", "namespace", b->namespace_, "pod", b->name, "node", b->node, "why",
+                 error, NULL);
+        if (s->o.events != SCHEDULER_EVENTS_NONE)
+            kube_events_emit(s->events, &about, "Warning", "BindingFailed", error);
+    } else {
+        log_line(LOG_INFO, "bound", "namespace", b->namespace_, "pod", b->name, "node", b->node, NULL);
+        if (s->o.events == SCHEDULER_EVENTS_ALL) {
+            g_autofree char *text =
+                g_strdup_printf("Successfully binding node [%s] to %s/%s", b->node, b->namespace_, b->name);
+            kube_events_emit(s->events, &about, "Normal", "BindingSucceed", text);
+        }
+    }
+    bind_free(b);
+}
+
+static void give_back(struct bind *b, const char *error)
+{
+    assigned_drop(b->s, b->uid);
+    if (b->locked)
+        nodelock_release(b->s, b->node, b->namespace_, b->name);
+    if (b->ours && cluster_release(b->s->cluster, b->uid))
+        waiting_capacity_changed(b->s);
+    answer(b, error);
+}
+
+static void labelled(GObject *source, GAsyncResult *result, gpointer data)
+{
+    g_autoptr(GError) error = NULL;
+    g_autoptr(GBytes) done = kube_request_finish(result, NULL, &error);
+    (void)source, (void)data;
+    if (!done)
+        log_line(LOG_WARN, "label-failed", "why", error->message, NULL);
+}
+
+/* The reference's pod label. A label's value has 63 characters at most; a
+ * longer node name goes without. */
+static void label(struct bind *b)
+{
+    struct kube_annotation l = {"hami.io/vgpu-node", b->node};
+    struct kube_target target = {b->namespace_, b->name, b->uid, NULL};
+    g_autofree char *path = kube_path("api", "v1", "namespaces", b->namespace_, "pods", b->name, NULL);
+    g_autofree char *body = strlen(b->node) <= 63 ? kube_body_annotate(&target, NULL, 0, &l, 1, NULL) : NULL;
+    struct kube_request request = {.method = "PATCH",
+                                   .path = path,
+                                   .content_type = KUBE_MERGE_PATCH,
+                                   .body = body,
+                                   .body_len = body ? strlen(body) : 0,
+                                   .repeatable = true};
+    if (body)
+        kube_request_async(b->s->client, &request, NULL, labelled, NULL);
+}
+
+/* The answer is the API server's word: bound for certain, with what was reserved. */
+static void confirm(struct bind *b)
+{
+    struct cluster_pod pod;
+    if (cluster_pod_get(b->s->cluster, b->uid, &pod) && pod.state != POD_BOUND)
+        cluster_bound(b->s->cluster, b->uid, b->namespace_, b->name, b->node, NULL, NULL, 0, pod.priority,
+                      false);
+}
+
+static bool is_refusal(const GError *error)
+{
+    unsigned status = kube_error_status(error);
+    return status >= 400 && status < 500 && status != 408 && status != 429;
+}
+
+static void posted(GObject *source, GAsyncResult *result, gpointer data)
+{
+    struct bind *b = data;
+    struct scheduler *s = b->s;
+    g_autoptr(GError) error = NULL;
+    g_autoptr(GBytes) done = kube_request_finish(result, NULL, &error);
+    (void)source;
+    if (done) {
+        assigned_drop(s, b->uid);
+        if (b->ours) {
+            confirm(b);
+            if (s->o.compat_label)
+                label(b);
+        }
+        answer(b, NULL);
+        return;
+    }
+    s->count.conflicts += g_error_matches(error, KUBE_ERROR, KUBE_ERROR_CONFLICT) ? 1 : 0;
+    if (is_refusal(error) || !b->ours) {
+        give_back(b, error->message);
+        return;
+    }
+    cluster_unbind(s->cluster, b->uid, scheduler_now_ms() + UNKNOWN_FATE_MS);
+    scheduler_arm_expiry(s);
+    answer(b, error->message);
+}
+
+/* bind-time is when it is bound, not when it was decided. */
+static void set_bind_time(GArray *annotations)
+{
+    for (guint i = 0; i < annotations->len; i++) {
+        struct kube_annotation *a = &g_array_index(annotations, struct kube_annotation, i);
+        if (strcmp(a->key, "hami.io/bind-time") == 0) {
+            g_free((char *)(uintptr_t)a->value);
+            a->value = g_strdup_printf("%" G_GINT64_FORMAT, g_get_real_time() / G_USEC_PER_SEC);
+        }
+    }
+}
+
+static void post(struct bind *b)
+{
+    g_autoptr(GError) error = NULL;
+    struct assignment *a = assigned_get(b->s, b->uid);
+    struct kube_target pod = {b->namespace_, b->name, b->uid, NULL};
+    if (!a || !scheduler_may_write(b->s)) {
+        give_back(b, a ? "this instance does not lead any more" : "the reservation has passed its deadline");
+        return;
+    }
+    set_bind_time(a->annotations);
+    g_autofree char *path =
+        kube_path("api", "v1", "namespaces", b->namespace_, "pods", b->name, "binding", NULL);
+    g_autofree char *body = kube_body_binding(
+        &pod, b->node, (struct kube_annotation *)(void *)a->annotations->data, a->annotations->len, &error);
+    struct kube_request request = {
+        .method = "POST", .path = path, .body = body, .body_len = body ? strlen(body) : 0, .once = true};
+    if (!body || (b->ours && !cluster_binding(b->s->cluster, b->uid))) {
+        give_back(b, body ? "the reservation is gone" : error->message);
+        return;
+    }
+    kube_request_async(b->s->client, &request, NULL, posted, b);
+}
+
+static void lock_done(const char *error, void *data)
+{
+    struct bind *b = data;
+    b->locked = !error;
+    if (error)
+        give_back(b, error);
+    else
+        post(b);
+}
+
+/* NULL, or why the pod must not be bound as asked. Caller frees. */
+static char *refusal(struct bind *b)
+{
+    struct scheduler *s = b->s;
+    struct assignment *a = assigned_get(s, b->uid);
+    struct cluster_pod pod;
+    bool held = cluster_pod_get(s->cluster, b->uid, &pod);
+    if (!*b->name || !*b->namespace_ || !*b->uid || !*b->node)
+        return g_strdup("PodName, PodNamespace, PodUID and Node are needed");
+    if (held && pod.state != POD_RESERVED)
+        return g_strdup("the pod is being bound or is bound already");
+    if (!a || (a->ours && !held))
+        return g_strdup("nothing was decided for this pod lately; the next attempt chooses again");
+    if (a->ours && (!pod.node_name || strcmp(pod.node_name, b->node) != 0))
+        return g_strdup_printf("cards are reserved on node %s, not on %s",
+                               pod.node_name ? pod.node_name : "(gone)", b->node);
+    b->ours = a->ours;
+    return NULL;
+}
+
+static bool key_is(struct json_text key, const char *name)
+{
+    return key.len == strlen(name) && g_ascii_strncasecmp(key.at, name, key.len) == 0;
+}
+
+static void take(struct json_scan *scan, char **field)
+{
+    struct json_text text;
+    char *copy = json_scan_text(scan, &text) ? json_text_dup(text) : NULL;
+    if (copy) {
+        g_free(*field);
+        *field = copy;
+    }
+}
+
+static const char *scan_args(const char *body, size_t len, struct bind *b)
+{
+    struct json_scan scan;
+    struct json_text key;
+    json_scan_init(&scan, body, len);
+    if (json_scan_peek(&scan) != JSON_IS_OBJECT)
+        json_scan_fail(&scan, len ? "the body is no JSON object" : "EOF");
+    if (json_scan_object(&scan))
+        while (json_scan_key(&scan, &key)) {
+            if (key_is(key, "podname"))
+                take(&scan, &b->name);
+            else if (key_is(key, "podnamespace"))
+                take(&scan, &b->namespace_);
+            else if (key_is(key, "poduid"))
+                take(&scan, &b->uid);
+            else if (key_is(key, "node"))
+                take(&scan, &b->node);
+            else
+                json_scan_skip(&scan);
+        }
+    json_scan_end(&scan);
+    return scan.fault;
+}
+
+void extender_bind(const struct http_request *request, struct http_responder *responder, void *data)
+{
+    struct scheduler *s = data;
+    struct bind *b = g_new0(struct bind, 1);
+    *b = (struct bind){.s = s,
+                       .responder = responder,
+                       .name = g_strdup(""),
+                       .namespace_ = g_strdup(""),
+                       .uid = g_strdup(""),
+                       .node = g_strdup(""),
+                       .start_us = g_get_monotonic_time()};
+    s->count.binds++;
+    const char *fault = scan_args(request->body, request->body_len, b);
+    g_autofree char *why = fault ? g_strdup(fault) : refusal(b);
+    if (why)
+        answer(b, why);
+    else if (b->ours && nodes_wants_lock(s, b->node))
+        nodelock_take(s, b->node, b->namespace_, b->name, lock_done, b);
+    else
+        post(b);
+}

@@ -1,0 +1,331 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * POST /filter (scheduler.md sections 1.1, 6.1, 6.9): chooses one node and its
+ * cards from memory and reserves them; nothing is written. Repeating the call
+ * for a pod gives up its earlier reservation first, so that the answer is the
+ * same as for a first call.
+ *
+ * The body is scanned in place; names are looked up as they come. Keys are
+ * accepted in any case, as the reference does.
+ */
+#include <math.h>
+#include <string.h>
+
+#include "base/json_write.h"
+#include "scheduler/assigned.h"
+#include "scheduler/simulate.h"
+
+struct args {
+    bool has_pod, has_names, has_nodes;
+    struct pod_object pod;
+    const char *pod_at; /* its text */
+    size_t pod_len;
+    const char *nodes; /* text of Nodes, when not null */
+    size_t nodes_len;
+    const char *names_at; /* text of NodeNames */
+    size_t names_len;
+    const char *fault;
+};
+
+/* A call that waits for the caches. */
+struct held {
+    struct http_responder *responder;
+    GBytes *body;
+};
+
+static bool key_is(struct json_text key, const char *name)
+{
+    return key.len == strlen(name) && g_ascii_strncasecmp(key.at, name, key.len) == 0;
+}
+
+static void args_scan(struct scheduler *s, const char *body, size_t len, struct args *a)
+{
+    struct json_scan scan;
+    struct json_text key;
+    memset(a, 0, offsetof(struct args, pod));
+    a->nodes = NULL;
+    a->names_at = NULL;
+    a->fault = NULL;
+    json_scan_init(&scan, body, len);
+    if (json_scan_peek(&scan) != JSON_IS_OBJECT)
+        json_scan_fail(&scan, len ? "the body is no JSON object" : "EOF");
+    if (json_scan_object(&scan))
+        while (json_scan_key(&scan, &key)) {
+            bool null = json_scan_peek(&scan) == JSON_IS_NULL;
+            if (key_is(key, "pod") && !null && !a->has_pod) {
+                a->pod_at = scan.at;
+                a->has_pod = pod_object_scan(s->reader, &scan, &a->pod);
+                a->pod_len = (size_t)(scan.at - a->pod_at);
+            } else if (key_is(key, "nodenames") && !null)
+                a->has_names = json_scan_raw(&scan, &a->names_at, &a->names_len);
+            else if (key_is(key, "nodes") && !null)
+                a->has_nodes = json_scan_raw(&scan, &a->nodes, &a->nodes_len);
+            else
+                json_scan_skip(&scan);
+        }
+    if (!json_scan_end(&scan))
+        a->fault = scan.fault;
+}
+
+/* ---- answers ----------------------------------------------------------- */
+
+static void respond(struct http_responder *responder, GString *out)
+{
+    gsize len = out->len;
+    g_autoptr(GBytes) bytes = g_bytes_new_take(g_string_free(out, FALSE), len);
+    http_respond_bytes(responder, 200, "application/json", bytes);
+}
+
+static void respond_error(struct scheduler *s, struct http_responder *responder, const char *message)
+{
+    GString *out = g_string_new("{\"Nodes\":null,\"NodeNames\":null,\"FailedNodes\":null,"
+                                "\"FailedAndUnresolvableNodes\":null,\"Error\":");
+    s->count.filter_errors++;
+    json_write_string(out, message);
+    g_string_append(out, "}\n");
+    respond(responder, out);
+}
+
+/* names: JSON text of an array, or NULL. */
+static void respond_names(struct http_responder *responder, const char *names, size_t len, const char *failed)
+{
+    GString *out = g_string_sized_new(len + (failed ? strlen(failed) : 0) + 128);
+    g_string_append(out, "{\"Nodes\":null,\"NodeNames\":");
+    if (names)
+        g_string_append_len(out, names, (gssize)len);
+    else
+        g_string_append(out, "null");
+    g_string_append_printf(out, ",\"FailedNodes\":%s,\"FailedAndUnresolvableNodes\":null,\"Error\":\"\"}\n",
+                           failed ? failed : "null");
+    respond(responder, out);
+}
+
+/* ---- candidates -------------------------------------------------------- */
+
+struct candidates {
+    ClusterNode *nodes;
+    uint32_t n, room;
+};
+static struct candidates candidates; /* grows to the largest call and stays */
+
+/* Fills candidates with the nodes that the ledger knows. */
+static void look_up(struct scheduler *s, const char *names, size_t len)
+{
+    struct json_scan scan;
+    struct json_text name;
+    candidates.n = 0;
+    json_scan_init(&scan, names, len);
+    if (!json_scan_array(&scan))
+        return;
+    while (json_scan_element(&scan)) {
+        if (!json_scan_text(&scan, &name) || name.escaped)
+            continue;
+        ClusterNode n = cluster_node_find(s->cluster, name.at, name.len);
+        if (n == CLUSTER_NO_NODE)
+            continue;
+        if (candidates.n == candidates.room) {
+            candidates.room = candidates.room ? candidates.room * 2 : 1024;
+            candidates.nodes = g_renew(ClusterNode, candidates.nodes, candidates.room);
+        }
+        candidates.nodes[candidates.n++] = n;
+    }
+}
+
+/* ---- events ------------------------------------------------------------ */
+
+static void emit(struct scheduler *s, const struct pod_object *p, const char *type, const char *reason,
+                 const char *message)
+{
+    struct kube_object_ref about = {"v1", "Pod", p->namespace_, p->name, p->uid};
+    if (s->o.events == SCHEDULER_EVENTS_ALL ||
+        (s->o.events == SCHEDULER_EVENTS_FAILURES && strcmp(type, "Warning") == 0))
+        kube_events_emit(s->events, &about, type, reason, message);
+}
+
+struct tally {
+    uint32_t nodes;
+    GString *names; /* the first few */
+};
+
+static void tally_free(gpointer data)
+{
+    struct tally *t = data;
+    g_string_free(t->names, TRUE);
+    g_free(t);
+}
+
+/* "1/4 CardInsufficientMemory, 3/4 CardTypeMismatch": each code once. */
+static void tally_reasons(GHashTable *codes, const char *why, const char *node)
+{
+    g_auto(GStrv) parts = g_strsplit(why, ", ", -1);
+    for (char **p = parts; *p; p++) {
+        const char *space = strchr(*p, ' ');
+        if (!space || !strchr(*p, '/'))
+            continue;
+        struct tally *t = g_hash_table_lookup(codes, space + 1);
+        if (!t) {
+            t = g_new0(struct tally, 1);
+            t->names = g_string_new("");
+            g_hash_table_insert(codes, g_strdup(space + 1), t);
+        }
+        if (t->nodes++ < 5)
+            g_string_append_printf(t->names, "%s%s", t->names->len ? "," : "", node);
+    }
+}
+
+static void emit_failure(struct scheduler *s, const struct pod_object *p, uint32_t n_failed,
+                         GHashTable *codes)
+{
+    g_autofree char *summary = g_strdup_printf("no available node, %u nodes do not meet", n_failed);
+    GHashTableIter i;
+    gpointer code, value;
+    emit(s, p, "Warning", "FilteringFailed", summary);
+    g_hash_table_iter_init(&i, codes);
+    while (g_hash_table_iter_next(&i, &code, &value)) {
+        const struct tally *t = value;
+        g_autofree char *message = g_strdup_printf("%u nodes %s(%s%s)", t->nodes, (char *)code, t->names->str,
+                                                   t->nodes > 5 ? ",..." : "");
+        emit(s, p, "Warning", "FilteringFailed", message);
+    }
+}
+
+/* ---- deciding ---------------------------------------------------------- */
+
+/* Why each candidate does not take the pod, as FailedNodes; also tells people. */
+static char *failures(struct scheduler *s, const struct pod_object *p, const struct pod_request *r,
+                      const struct args *a)
+{
+    g_autoptr(GHashTable) codes = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, tally_free);
+    g_autoptr(GString) why = g_string_new("");
+    GString *out = g_string_new("{");
+    struct json_scan scan;
+    struct json_text name;
+    uint32_t failed = 0;
+    static struct cluster_answer answer;
+    json_scan_init(&scan, a->names_at, a->names_len);
+    if (json_scan_array(&scan))
+        while (json_scan_element(&scan)) {
+            if (!json_scan_text(&scan, &name))
+                continue;
+            ClusterNode n = name.escaped ? CLUSTER_NO_NODE : cluster_node_find(s->cluster, name.at, name.len);
+            g_string_truncate(why, 0);
+            if (n == CLUSTER_NO_NODE)
+                g_string_assign(why, sched_reason_words(SCHED_UNREGISTERED)->code);
+            else
+                cluster_fit(s->cluster, r, n, &answer, why);
+            g_string_append_printf(out, "%s\"%.*s\":", out->len > 1 ? "," : "", (int)name.len, name.at);
+            json_write_string(out, why->str);
+            g_autofree char *plain = g_strndup(name.at, name.len);
+            tally_reasons(codes, why->str, plain);
+            failed++;
+        }
+    g_string_append_c(out, '}');
+    emit_failure(s, p, failed, codes);
+    return g_string_free(out, FALSE);
+}
+
+static void decide(struct scheduler *s, struct args *a, struct http_responder *responder)
+{
+    static struct pod_request r;
+    static struct cluster_answer answer;
+    struct pod_object *p = &a->pod;
+    g_autofree char *why = NULL;
+    struct cluster_pod known;
+    if (!vendor_request_parse(s->families, p, &s->defaults, &r, NULL, &why)) {
+        emit(s, p, "Warning", "FilteringFailed", why);
+        respond_error(s, responder, why);
+        return;
+    }
+    if (pod_request_is_empty(&r)) {
+        pod_request_clear(&r);
+        assigned_put(s, p->uid, NULL, NULL);
+        respond_names(responder, a->names_at, a->names_len, NULL);
+        return;
+    }
+    look_up(s, a->names_at ? a->names_at : "[]", a->names_at ? a->names_len : 2);
+    if (cluster_pod_get(s->cluster, p->uid, &known) && known.state != POD_RESERVED) {
+        respond_error(s, responder, "the pod is being bound or is bound already");
+        pod_request_clear(&r);
+        return;
+    }
+    cluster_release(s->cluster, p->uid);
+    cluster_place(s->cluster, &r, candidates.nodes, candidates.n, &answer);
+    if (answer.reason == SCHED_FITS &&
+        cluster_reserve(s->cluster, &r, &answer, scheduler_now_ms() + s->o.reserve_ms)) {
+        const char *node = cluster_node_spec(s->cluster, answer.node)->name;
+        g_autoptr(GString) names = g_string_new("[");
+        json_write_string(names, node);
+        g_string_append_c(names, ']');
+        s->count.filter_fits++;
+        assigned_put(s, p->uid, &r, &answer);
+        waiting_remove(s, p->uid);
+        scheduler_arm_expiry(s);
+        g_autofree char *score = g_strdup_printf("%.2f", answer.score);
+        log_line(LOG_INFO, "placed", "namespace", p->namespace_, "pod", p->name, "node", node, "score", score,
+                 NULL);
+        if (s->o.events == SCHEDULER_EVENTS_ALL) {
+            g_autofree char *message =
+                g_strdup_printf("find fit node(%s), 0 nodes not fit, 1 nodes fit(%s:%s)", node, node, score);
+            emit(s, p, "Normal", "FilteringSucceed", message);
+        }
+        respond_names(responder, names->str, names->len, NULL);
+    } else {
+        g_autofree char *failed = failures(s, p, &r, a);
+        log_line(LOG_INFO, "unplaced", "namespace", p->namespace_, "pod", p->name, "reason",
+                 sched_reason_words(answer.reason)->code, NULL);
+        waiting_add(s, &r, a->pod_at, a->pod_len);
+        respond_names(responder, NULL, 0, failed);
+    }
+    pod_request_clear(&r);
+}
+
+static void filter(struct scheduler *s, const char *body, size_t len, struct http_responder *responder)
+{
+    int64_t start = g_get_monotonic_time();
+    static struct args a;
+    args_scan(s, body, len, &a);
+    s->count.filters++;
+    if (a.fault)
+        respond_error(s, responder, a.fault);
+    else if (!a.has_pod)
+        respond_error(s, responder, "extender args missing pod");
+    else if (a.has_nodes)
+        simulate_filter(s, &a.pod, a.nodes, a.nodes_len, responder);
+    else
+        decide(s, &a, responder);
+    if (a.has_pod)
+        pod_object_clear(&a.pod);
+    histogram_add(&s->filter_ns, (g_get_monotonic_time() - start) * 1000);
+}
+
+void extender_filter(const struct http_request *request, struct http_responder *responder, void *data)
+{
+    struct scheduler *s = data;
+    if (scheduler_is_synced(s) && scheduler_may_write(s)) {
+        filter(s, request->body, request->body_len, responder);
+        return;
+    }
+    /* The caller leads, so we are about to: its lease reaches us in a moment. */
+    struct held *h = g_new(struct held, 1);
+    h->responder = responder;
+    h->body = g_bytes_new(request->body, request->body_len);
+    g_queue_push_tail(&s->held, h);
+    if (s->held.length > 64) {
+        h = g_queue_pop_head(&s->held);
+        respond_error(s, h->responder, "too many calls wait for the caches to fill");
+        g_bytes_unref(h->body);
+        g_free(h);
+    }
+}
+
+void extender_answer_held(struct scheduler *s)
+{
+    struct held *h;
+    while ((h = g_queue_pop_head(&s->held))) {
+        gsize len;
+        const char *body = g_bytes_get_data(h->body, &len);
+        filter(s, body, len, h->responder);
+        g_bytes_unref(h->body);
+        g_free(h);
+    }
+}

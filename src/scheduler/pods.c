@@ -1,0 +1,252 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Follows the pods and keeps the ledger's holders in step.
+ *
+ * What is believed: a pod that is bound, whose assignment names as many cards
+ * as its containers ask for and no more of each. An unbound pod's annotations
+ * mean nothing (anyone may write them; a failed decision of another scheduler
+ * leaves them behind), and one that claims more than it asks for is reported
+ * and not counted: kubelet never gives it that.
+ */
+#include <string.h>
+
+#include "kube/watch.h"
+#include "model/pod_codec.h"
+#include "scheduler/assigned.h"
+
+/* Scratch of one pod; several KiB, hence not on the stack. */
+static struct pod_grant grant;
+static struct pod_request wanted;
+
+static const char *annotation(const char *key, void *data)
+{
+    return pod_object_annotation(data, key);
+}
+
+/* Puts the groups of one family's cards onto the containers that ask for some,
+ * in order. Usually they lie there already; the reference leaves out the empty
+ * slots of containers without cards on most nodes (scheduler.md, B1), and such pods
+ * must count right too. False when numbers or amounts do not agree. */
+static bool align_family(const struct family *f, const struct node_spec *node)
+{
+    unsigned next = 0;
+    for (unsigned r = 0; r < wanted.n_requests; r++) {
+        const struct card_request *request = &wanted.requests[r];
+        if (request->family != f->id)
+            continue;
+        unsigned taken = 0;
+        int slot = -1;
+        for (; next < grant.n; next++) {
+            struct card_grant *g = &grant.grants[next];
+            if (node->cards[g->card].family != f->id)
+                continue;
+            if (slot >= 0 && g->slot != slot)
+                break;
+            slot = g->slot;
+            if (request->mem_bytes && g->mig_size == 0 && f->mem_round == FAMILY_ROUND_NONE &&
+                g->mem_bytes > request->mem_bytes)
+                return false;
+            taken++;
+        }
+        if (taken != request->n_cards)
+            return false;
+        for (unsigned i = 0, left = taken; left && i < next; i++) {
+            struct card_grant *g = &grant.grants[next - 1 - i];
+            if (node->cards[g->card].family == f->id) {
+                g->slot = request->slot;
+                left--;
+            }
+        }
+    }
+    for (; next < grant.n; next++)
+        if (node->cards[grant.grants[next].card].family == f->id)
+            return false;
+    return true;
+}
+
+static bool align(const struct scheduler *s, const struct node_spec *node)
+{
+    for (uint32_t i = 0; i < s->families->n; i++)
+        if (!align_family(s->families->rows[i], node))
+            return false;
+    return true;
+}
+
+static void distrust(struct scheduler *s, const struct pod_object *p, const char *why)
+{
+    struct kube_object_ref about = {"v1", "Pod", p->namespace_, p->name, p->uid};
+    s->count.forged_pods++;
+    log_line(LOG_WARN, "assignment-refused", "namespace", p->namespace_, "pod", p->name, "node", p->node,
+             "why", why, NULL);
+    if (s->o.events != SCHEDULER_EVENTS_NONE)
+        kube_events_emit(s->events, &about, "Warning", "AssignmentRefused", why);
+}
+
+static bool has_assignment(const struct scheduler *s, const struct pod_object *p)
+{
+    for (uint32_t i = 0; i < s->families->n; i++)
+        if (s->families->rows[i]->allocated_key &&
+            pod_object_annotation(p, s->families->rows[i]->allocated_key))
+            return true;
+    return false;
+}
+
+/* Grows by what the device plugin writes once instances exist; metrics show it. */
+static void remember_mig(struct scheduler *s, const struct pod_object *p)
+{
+    const char *text = pod_object_annotation(p, "hami.io/vgpu-mig-allocations");
+    if (text)
+        g_hash_table_replace(s->mig_texts, g_strdup(p->uid), g_strdup(text));
+}
+
+static void count_bound(struct scheduler *s, struct pod_object *p)
+{
+    g_autofree char *why = NULL;
+    unsigned unknown = 0;
+    ClusterNode n = cluster_node_find(s->cluster, p->node, strlen(p->node));
+    struct cluster_pod known;
+    remember_mig(s, p);
+    if (cluster_pod_get(s->cluster, p->uid, &known) && known.state == POD_BOUND) {
+        cluster_touch(s->cluster, p->uid);
+        if (p->inits_done && !known.started) {
+            cluster_started(s->cluster, p->uid);
+            waiting_capacity_changed(s);
+        }
+        return;
+    }
+    if (n == CLUSTER_NO_NODE) /* read again when the node registers */
+        return;
+    const struct node_spec *node = cluster_node_spec(s->cluster, n);
+    bool asks = vendor_request_parse(s->families, p, &s->defaults, &wanted, NULL, &why) &&
+                !pod_request_is_empty(&wanted);
+    if (!has_assignment(s, p)) {
+        s->count.foreign_pods += asks;
+        if (asks)
+            log_line(LOG_WARN, "unassigned-pod", "namespace", p->namespace_, "pod", p->name, "node", p->node,
+                     "why", "it asks for cards and was bound without us: what it uses is not known", NULL);
+    } else if (!asks) {
+        distrust(s, p, why ? why : "the pod has an assignment of cards and asks for none");
+    } else if (!pod_codec_restore(s->families, node, annotation, p, &grant, &unknown, &why)) {
+        distrust(s, p, why);
+    } else if (unknown == 0 && !align(s, node)) {
+        distrust(s, p, "the assigned cards are not what the containers ask for");
+    } else {
+        cluster_bound(s->cluster, p->uid, p->namespace_, p->name, p->node, &grant, wanted.slot_kind,
+                      wanted.n_slots, p->priority, p->inits_done);
+        waiting_remove(s, p->uid);
+    }
+    pod_request_clear(&wanted);
+}
+
+static void forget(struct scheduler *s, const struct pod_object *p)
+{
+    waiting_remove(s, p->uid);
+    assigned_drop(s, p->uid);
+    g_hash_table_remove(s->mig_texts, p->uid);
+    if (cluster_release(s->cluster, p->uid)) {
+        log_line(LOG_DEBUG, "released", "namespace", p->namespace_, "pod", p->name, NULL);
+        waiting_capacity_changed(s);
+    }
+}
+
+static void apply(struct scheduler *s, enum kube_event event, const char *json, size_t len)
+{
+    struct pod_object p;
+    const char *why;
+    if (!pod_object_parse(s->reader, json, len, &p, &why)) {
+        log_line(LOG_WARN, "pod-unreadable", "why", why, NULL);
+        return;
+    }
+    if (event == KUBE_DELETED || p.phase == POD_SUCCEEDED || p.phase == POD_FAILED)
+        forget(s, &p);
+    else if (p.node && *p.node)
+        count_bound(s, &p);
+    else if (p.deleting)
+        forget(s, &p);
+    else
+        cluster_touch(s->cluster, p.uid);
+    pod_object_clear(&p);
+}
+
+static void begin(void *data, uint64_t number)
+{
+    struct scheduler *s = data;
+    (void)number;
+    cluster_sweep_begin(s->cluster);
+}
+
+static void object_event(void *data, enum kube_event event, const char *json, size_t len)
+{
+    struct scheduler *s = data;
+    s->count.pod_events++;
+    apply(s, event, json, len);
+}
+
+static void synced(void *data)
+{
+    struct scheduler *s = data;
+    cluster_sweep_end(s->cluster);
+    waiting_capacity_changed(s);
+    if (s->pods_synced)
+        return;
+    g_autofree char *n = g_strdup_printf("%u", cluster_pod_count(s->cluster));
+    log_line(LOG_INFO, "pods-synced", "with_cards", n, NULL);
+    s->pods_synced = true;
+    scheduler_became_ready(s);
+}
+
+static void failed(void *data, const GError *error)
+{
+    scheduler_watch_failed(data, "pods", error);
+}
+
+void pods_start(struct scheduler *s)
+{
+    static const struct kube_watch_vtable vtable = {begin, object_event, synced, failed};
+    s->pod_watch =
+        kube_watch_new(s->client, &(struct kube_watch_options){.path = "/api/v1/pods"}, &vtable, s);
+    kube_watch_start(s->pod_watch);
+}
+
+void pods_stop(struct scheduler *s)
+{
+    g_clear_pointer(&s->pod_watch, kube_watch_free);
+}
+
+/* ---- a node that registers after its pods were seen --------------------- */
+
+static void reloaded(GObject *source, GAsyncResult *result, gpointer data)
+{
+    struct scheduler *s = data;
+    g_autoptr(GError) error = NULL;
+    g_autoptr(GBytes) answer = kube_request_finish(result, NULL, &error);
+    struct json_scan scan;
+    struct json_text key;
+    const char *at;
+    size_t len;
+    (void)source;
+    if (!answer) {
+        log_line(LOG_WARN, "reload-node", "why", error->message, NULL);
+        return;
+    }
+    const char *text = g_bytes_get_data(answer, &len);
+    json_scan_init(&scan, text, len);
+    if (json_scan_object(&scan))
+        while (json_scan_key(&scan, &key)) {
+            if (!json_text_is(key, "items")) {
+                json_scan_skip(&scan);
+                continue;
+            }
+            if (json_scan_array(&scan))
+                while (json_scan_element(&scan) && json_scan_raw(&scan, &at, &len))
+                    apply(s, KUBE_MODIFIED, at, len);
+        }
+}
+
+void pods_reload_node(struct scheduler *s, const char *node)
+{
+    g_autofree char *field = g_strdup_printf("spec.nodeName=%s", node);
+    g_autofree char *query = kube_query("fieldSelector", field, "resourceVersion", "0", NULL);
+    struct kube_request request = {.method = "GET", .path = "/api/v1/pods", .query = query};
+    kube_request_async(s->client, &request, NULL, reloaded, s);
+}

@@ -1,0 +1,155 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Follows ResourceQuota objects: spec.hard["limits.<resource>"] of a memory or
+ * cores resource of any family is a limit that placement keeps. (A plain
+ * quota of the API server counts pods' numbers; it knows nothing of percent
+ * or default memory.)
+ */
+#include <string.h>
+
+#include "model/kube_quantity.h"
+#include "scheduler/service.h"
+
+#define PREFIX "limits."
+
+static uint64_t generation; /* of the list under way */
+
+static const char *counted_resource(const struct scheduler *s, const char *name)
+{
+    for (uint32_t i = 0; i < s->families->n; i++) {
+        const struct family *f = s->families->rows[i];
+        const char *ours[] = {f->resource[FAMILY_MEM], f->resource[FAMILY_CORES]};
+        for (size_t k = 0; k < G_N_ELEMENTS(ours); k++)
+            if (ours[k] && *ours[k] && strcmp(ours[k], name) == 0)
+                return ours[k];
+    }
+    return NULL;
+}
+
+static void read_hard(struct scheduler *s, struct json_scan *scan, const char *namespace_, const char *name)
+{
+    struct json_text key, value;
+    char resource[256];
+    if (!json_scan_object(scan))
+        return;
+    while (json_scan_key(scan, &key)) {
+        int64_t limit;
+        const char *known;
+        if (!json_scan_text(scan, &value) || json_text_copy(key, resource, sizeof resource) < 0 ||
+            !g_str_has_prefix(resource, PREFIX) || !(known = counted_resource(s, resource + strlen(PREFIX))))
+            continue;
+        if (kube_quantity_parse(value.at, value.len, &limit) == KUBE_QUANTITY_INTEGER && limit >= 0)
+            cluster_quota_set(s->cluster, namespace_, name, known, limit);
+        else
+            log_line(LOG_WARN, "quota-unreadable", "namespace", namespace_, "quota", name, "resource", known,
+                     "why", "not a whole number of at least 0", NULL);
+    }
+}
+
+static void read_member(struct json_scan *scan, struct json_text *ret_name, struct json_text *ret_namespace)
+{
+    struct json_text key;
+    if (!json_scan_object(scan))
+        return;
+    while (json_scan_key(scan, &key)) {
+        if (json_text_is(key, "name"))
+            json_scan_text(scan, ret_name);
+        else if (json_text_is(key, "namespace"))
+            json_scan_text(scan, ret_namespace);
+        else
+            json_scan_skip(scan);
+    }
+}
+
+/* Two passes: the name decides where the limits go, and may come behind them. */
+static void apply(struct scheduler *s, enum kube_event event, const char *json, size_t len)
+{
+    struct json_scan scan;
+    struct json_text key, name = {0}, namespace_ = {0};
+    json_scan_init(&scan, json, len);
+    if (json_scan_object(&scan))
+        while (json_scan_key(&scan, &key)) {
+            if (json_text_is(key, "metadata"))
+                read_member(&scan, &name, &namespace_);
+            else
+                json_scan_skip(&scan);
+        }
+    g_autofree char *quota = json_text_dup(name), *where = json_text_dup(namespace_);
+    if (scan.fault || !quota || !where)
+        return;
+    cluster_quota_remove(s->cluster, where, quota);
+    g_autofree char *id = g_strdup_printf("%s/%s", where, quota);
+    if (event == KUBE_DELETED) {
+        g_hash_table_remove(s->quotas, id);
+        return;
+    }
+    g_hash_table_insert(s->quotas, g_steal_pointer(&id), g_memdup2(&generation, sizeof generation));
+    json_scan_init(&scan, json, len);
+    if (!json_scan_object(&scan))
+        return;
+    while (json_scan_key(&scan, &key)) {
+        if (!json_text_is(key, "spec") || !json_scan_object(&scan)) {
+            if (!json_text_is(key, "spec"))
+                json_scan_skip(&scan);
+            continue;
+        }
+        while (json_scan_key(&scan, &key)) {
+            if (json_text_is(key, "hard"))
+                read_hard(s, &scan, where, quota);
+            else
+                json_scan_skip(&scan);
+        }
+    }
+}
+
+static void begin(void *data, uint64_t number)
+{
+    (void)data;
+    generation = number;
+}
+
+static void object_event(void *data, enum kube_event event, const char *json, size_t len)
+{
+    apply(data, event, json, len);
+    waiting_capacity_changed(data);
+}
+
+/* Quotas that the new list no longer has. Until now they held. */
+static void synced(void *data)
+{
+    struct scheduler *s = data;
+    GHashTableIter i;
+    gpointer key, value;
+    g_hash_table_iter_init(&i, s->quotas);
+    while (g_hash_table_iter_next(&i, &key, &value)) {
+        if (*(uint64_t *)value == generation)
+            continue;
+        g_auto(GStrv) parts = g_strsplit(key, "/", 2);
+        cluster_quota_remove(s->cluster, parts[0], parts[1]);
+        g_hash_table_iter_remove(&i);
+    }
+    if (s->quotas_synced)
+        return;
+    s->quotas_synced = true;
+    scheduler_became_ready(s);
+}
+
+static void failed(void *data, const GError *error)
+{
+    scheduler_watch_failed(data, "resourcequotas", error);
+}
+
+void quotas_start(struct scheduler *s)
+{
+    static const struct kube_watch_vtable vtable = {begin, object_event, synced, failed};
+    s->quotas = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
+    s->quota_watch =
+        kube_watch_new(s->client, &(struct kube_watch_options){.path = "/api/v1/resourcequotas"}, &vtable, s);
+    kube_watch_start(s->quota_watch);
+}
+
+void quotas_stop(struct scheduler *s)
+{
+    g_clear_pointer(&s->quota_watch, kube_watch_free);
+    g_clear_pointer(&s->quotas, g_hash_table_unref);
+}

@@ -1,0 +1,163 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "scheduler/scheduler.h"
+
+#include <glib-unix.h>
+#include <string.h>
+
+#include "base/status.h"
+#include "scheduler/assigned.h"
+#include "scheduler/nodelock.h"
+
+bool scheduler_is_synced(const struct scheduler *s)
+{
+    return s->nodes_synced && s->pods_synced && s->quotas_synced;
+}
+
+bool scheduler_may_write(const struct scheduler *s)
+{
+    return s->leading && leader_is_valid(s);
+}
+
+int64_t scheduler_now_ms(void)
+{
+    return g_get_monotonic_time() / 1000;
+}
+
+static gboolean expire(gpointer data)
+{
+    struct scheduler *s = data;
+    uint32_t before = cluster_pod_count(s->cluster);
+    s->expire_timer = 0;
+    cluster_expire(s->cluster, scheduler_now_ms());
+    assigned_expire(s, scheduler_now_ms());
+    s->count.reservations_expired += before - cluster_pod_count(s->cluster);
+    scheduler_arm_expiry(s);
+    waiting_capacity_changed(s);
+    return G_SOURCE_REMOVE;
+}
+
+void scheduler_arm_expiry(struct scheduler *s)
+{
+    int64_t now = scheduler_now_ms(), next = cluster_expire(s->cluster, now);
+    if (s->expire_timer || next == INT64_MAX)
+        return;
+    s->expire_timer = g_timeout_add((guint)CLAMP(next - now + 1, 1, G_MAXINT), expire, s);
+}
+
+void scheduler_watch_failed(struct scheduler *s, const char *what, const GError *error)
+{
+    if (!s->collecting) {
+        log_line(LOG_WARN, "watch", "what", what, "why", error->message, NULL);
+        return;
+    }
+    if (!s->failure)
+        s->failure = g_error_new(STATUS_ERROR, STATUS_FAILED, "%s: %s", what, error->message);
+    g_main_loop_quit(s->loop);
+}
+
+void scheduler_became_ready(struct scheduler *s)
+{
+    if (s->collecting && scheduler_is_synced(s)) {
+        g_main_loop_quit(s->loop);
+        return;
+    }
+    if (!scheduler_is_synced(s) || !scheduler_may_write(s))
+        return;
+    log_line(LOG_INFO, "ready", NULL, NULL);
+    extender_answer_held(s);
+    waiting_capacity_changed(s);
+}
+
+/* ---- life -------------------------------------------------------------- */
+
+static bool start(struct scheduler *s, GError **error)
+{
+    g_autoptr(GPtrArray) warnings = g_ptr_array_new_with_free_func(g_free);
+    KubeConfig *config = kube_config_find(s->o.kubeconfig, s->o.kube_context, error);
+    struct kube_client_options options = {
+        .qps = s->o.kube_qps, .burst = s->o.kube_burst, .timeout_ms = s->o.kube_timeout_ms};
+    struct kube_events_options events = {.component = s->o.scheduler_name};
+    if (!config || !(s->client = kube_client_new(config, &options, error)))
+        return false;
+    s->families = vendor_config_parse(s->o.device_config, s->o.device_config ? strlen(s->o.device_config) : 0,
+                                      &s->o.vendors, warnings, error);
+    if (!s->families)
+        return false;
+    for (guint i = 0; i < warnings->len; i++)
+        log_line(LOG_WARN, "device-config", "file", s->o.device_config_name, "why", warnings->pdata[i], NULL);
+    s->reader = pod_reader_new(s->families);
+    s->cluster = cluster_new(s->families);
+    s->events = kube_events_new(s->client, &events);
+    s->assigned = assigned_new();
+    s->locking = g_hash_table_new(g_str_hash, g_str_equal);
+    s->mig_texts = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
+    s->defaults = (struct pod_defaults){s->o.node_policy, s->o.card_policy};
+    if (!servers_start(s, error) || !leader_start(s, error))
+        return false;
+    nodes_start(s);
+    quotas_start(s);
+    return true;
+}
+
+static void quit(void *data)
+{
+    g_main_loop_quit(((struct scheduler *)data)->loop);
+}
+
+static gboolean stop_signal(gpointer data)
+{
+    struct scheduler *s = data;
+    log_line(LOG_INFO, "stopping", NULL, NULL);
+    s->leading = false;
+    leader_stop(s, quit, s);
+    return G_SOURCE_REMOVE;
+}
+
+static void clear(struct scheduler *s)
+{
+    servers_stop(s);
+    nodelock_free(s);
+    waiting_free(s);
+    nodes_stop(s);
+    pods_stop(s);
+    quotas_stop(s);
+    g_clear_handle_id(&s->expire_timer, g_source_remove);
+    g_clear_pointer(&s->lease, kube_lease_free);
+    g_clear_pointer(&s->events, kube_events_free);
+    g_clear_pointer(&s->client, kube_client_unref);
+    g_clear_pointer(&s->assigned, g_hash_table_unref);
+    g_clear_pointer(&s->mig_texts, g_hash_table_unref);
+    g_clear_pointer(&s->cluster, cluster_free);
+    g_clear_pointer(&s->reader, pod_reader_free);
+    g_clear_pointer(&s->families, vendor_config_free);
+}
+
+int scheduler_run(const struct scheduler_options *options, GError **error)
+{
+    struct scheduler *s = g_new0(struct scheduler, 1);
+    s->o = *options;
+    log_set_level(options->log_level == 0  ? LOG_WARN
+                  : options->log_level < 5 ? LOG_INFO
+                                           : LOG_DEBUG,
+                  options->log_json);
+    g_queue_init(&s->held);
+    s->loop = g_main_loop_new(NULL, FALSE);
+    bool good = start(s, error);
+    if (good) {
+        g_autofree char *families = g_strdup_printf("%u", s->families->n);
+        g_autofree char *http = servers_address(s->o.http_bind, s->extender);
+        g_autofree char *webhook = servers_address(s->o.webhook_bind, s->webhook);
+        g_autofree char *metrics = servers_address(s->o.metrics_bind, s->metrics);
+        log_line(LOG_INFO, "started", "version", HAMI_VERSION, "server",
+                 kube_client_config(s->client)->server, "families", families, "http", http, "webhook",
+                 webhook, "metrics", metrics, NULL);
+        guint term = g_unix_signal_add(SIGTERM, stop_signal, s),
+              interrupt = g_unix_signal_add(SIGINT, stop_signal, s);
+        g_main_loop_run(s->loop);
+        (void)term, (void)interrupt;
+    }
+    clear(s);
+    g_main_loop_unref(s->loop);
+    g_free(s);
+    return good ? STATUS_OK : -1;
+}

@@ -1,0 +1,141 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * What the files of this room share. One thread: everything runs in callbacks
+ * of one main loop, so the ledger needs no lock and a filter call is one
+ * uninterrupted decision.
+ *
+ * Invariants:
+ *   1. Nothing is granted before nodes and pods are known (synced) nor by an
+ *      instance that does not lead.
+ *   2. A pod's cards are reserved in the ledger before the answer to /filter
+ *      leaves, and stay so until the API server's word or a deadline.
+ *   3. The API server is written to by /bind, by waking (waiting.c), by
+ *      cleaning a dead agent's handshake, and by nothing else on its own.
+ */
+#ifndef HAMI_SCHEDULER_SERVICE_H
+#define HAMI_SCHEDULER_SERVICE_H
+
+#include "base/json_scan.h"
+#include "kube/client.h"
+#include "kube/events.h"
+#include "kube/lease.h"
+#include "kube/watch.h"
+#include "net/http_server.h"
+#include "sched/cluster.h"
+#include "scheduler/histogram.h"
+#include "scheduler/scheduler.h"
+#include "vendor/config.h"
+#include "vendor/parse.h"
+
+struct scheduler {
+    struct scheduler_options o;
+    struct pod_defaults defaults;
+    FamilySet *families;
+    struct pod_reader *reader;
+    Cluster *cluster;
+    KubeClient *client;
+    KubeEvents *events;
+    GMainLoop *loop;
+
+    KubeWatch *node_watch, *pod_watch, *quota_watch;
+    bool nodes_synced, pods_synced, quotas_synced;
+    GHashTable *nodes;     /* name -> struct node_state (nodes.c) */
+    GHashTable *quotas;    /* namespace/name -> generation (quotas.c) */
+    GHashTable *assigned;  /* uid -> struct assignment (assigned.c) */
+    GHashTable *locking;   /* node -> struct nodelock (nodelock.c) */
+    GHashTable *mig_texts; /* uid -> hami.io/vgpu-mig-allocations (pods.c) */
+    GHashTable *waiting;   /* uid -> struct waiting (waiting.c) */
+    GQueue held;           /* filter calls that came before we were ready (extender.c) */
+    guint expire_timer, handshake_timer, wake_timer;
+    uint64_t freed_seen;
+
+    KubeLease *lease;      /* our own */
+    struct follow *follow; /* or kube-scheduler's (leader.c) */
+    bool leading;
+
+    HttpServer *extender, *webhook, *metrics;
+    bool extender_tls;
+    struct certs *certs;
+
+    struct histogram filter_ns, bind_ns, webhook_ns, watch_lag_ns;
+    struct {
+        uint64_t filters, filter_fits, filter_errors, binds, bind_failures, conflicts, reservations_expired;
+        uint64_t admitted, refused, node_events, node_parses, pod_events, foreign_pods, forged_pods, wakes;
+    } count;
+    bool collecting; /* read once, then stop (collect.c) */
+    GError *failure; /* of reading */
+};
+
+bool scheduler_is_synced(const struct scheduler *s);
+/* Leads, and may still write: the lease is valid. */
+bool scheduler_may_write(const struct scheduler *s);
+int64_t scheduler_now_ms(void); /* monotonic */
+/* Arms the timer that ends reservations at their deadline. */
+void scheduler_arm_expiry(struct scheduler *s);
+/* A watch is in trouble: logs, or ends the reading. */
+void scheduler_watch_failed(struct scheduler *s, const char *what, const GError *error);
+/* After anything that may have made the service ready: answers held calls. */
+void scheduler_became_ready(struct scheduler *s);
+
+/* nodes.c */
+void nodes_start(struct scheduler *s);
+void nodes_stop(struct scheduler *s);
+/* The value of hami.io/mutex.lock, NULL when free; whether the node's device
+ * plugin is the reference's (waits for that lock). */
+const char *nodes_lock_of(const struct scheduler *s, const char *node);
+/* Its resourceVersion, kept only with --compat-node-lock; NULL when the node is gone. */
+const char *nodes_version_of(const struct scheduler *s, const char *node);
+bool nodes_wants_lock(const struct scheduler *s, const char *node);
+
+/* pods.c */
+void pods_start(struct scheduler *s);
+void pods_stop(struct scheduler *s);
+void pods_reload_node(struct scheduler *s, const char *node);
+
+/* quotas.c */
+void quotas_start(struct scheduler *s);
+void quotas_stop(struct scheduler *s);
+
+/* leader.c */
+bool leader_start(struct scheduler *s, GError **error);
+void leader_stop(struct scheduler *s, void (*done)(void *), void *data);
+bool leader_is_valid(const struct scheduler *s);
+
+/* extender.c, bind.c, preempt.c */
+void extender_filter(const struct http_request *request, struct http_responder *responder, void *data);
+void extender_bind(const struct http_request *request, struct http_responder *responder, void *data);
+void extender_preempt(const struct http_request *request, struct http_responder *responder, void *data);
+void extender_answer_held(struct scheduler *s);
+
+/* review.c */
+void review_admit(const struct http_request *request, struct http_responder *responder, void *data);
+
+/* certs.c */
+bool certs_start(struct scheduler *s, GError **error);
+void certs_stop(struct scheduler *s);
+
+/* waiting.c: pods that found no place, and waking them when one appears */
+/* pod: text of the Pod object, copied. */
+void waiting_add(struct scheduler *s, const struct pod_request *r, const char *pod, size_t len);
+void waiting_remove(struct scheduler *s, const char *uid);
+void waiting_capacity_changed(struct scheduler *s);
+/* Their Pod objects, comma-separated (snapshot). */
+void waiting_append(GString *out, void *data);
+void waiting_free(struct scheduler *s);
+
+/* metrics.c, snapshot.c */
+void metrics_serve(const struct http_request *request, struct http_responder *responder, void *data);
+void snapshot_serve(const struct http_request *request, struct http_responder *responder, void *data);
+
+/* servers.c */
+bool servers_start(struct scheduler *s, GError **error);
+void servers_stop(struct scheduler *s);
+/* Where a server listens, a port of 0 replaced; "none". Caller frees. */
+char *servers_address(const char *asked, const HttpServer *server);
+
+/* log.c: one line of key=value on standard error. */
+enum log_level { LOG_ERROR, LOG_WARN, LOG_INFO, LOG_DEBUG };
+void log_line(enum log_level level, const char *event, const char *first_key, ...) G_GNUC_NULL_TERMINATED;
+void log_set_level(enum log_level level, bool json);
+
+#endif

@@ -1,0 +1,387 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""/filter, /bind and what becomes of them, over an API server in memory."""
+import contextlib
+
+import kit
+from kit import node, pod, slice_of, test
+
+
+@contextlib.contextmanager
+def world(build, *objects, flags=(), fake=()):
+    w = kit.World(build, objects, fake)
+    try:
+        yield w, w.start(*flags)
+    finally:
+        w.close()
+
+
+DEVICES = "hami.io/vgpu-devices-allocated"
+
+
+@test("a filter answers with exactly one node and writes nothing")
+def _(build):
+    with world(build, node("a"), node("b")) as (w, s):
+        p = w.create(pod("p", slice_of(mem=3000, cores=30)))
+        before = w.pod("p")
+        f = s.filter(p, ["a", "b"])
+        assert len(f["NodeNames"]) == 1 and f["NodeNames"][0] in ("a", "b"), f
+        assert set(f) == {"Nodes", "NodeNames", "FailedNodes", "FailedAndUnresolvableNodes", "Error"}, f
+        assert f["Nodes"] is None and f["FailedNodes"] is None and f["Error"] == "", f
+        assert s.filter(p, ["a", "b"]) == f, "repeating it changes the answer"
+        assert w.pod("p") == before
+        assert s.metric("hami_scheduler_pods") == 1
+
+
+@test("a bind is one write that carries the assignment as the device plugin reads it")
+def _(build):
+    with world(build, node("a", cards=1)) as (w, s):
+        p = w.create(pod("p", slice_of(mem=3000, cores=30)))
+        version = int(p["metadata"]["resourceVersion"])
+        s.filter(p, ["a"])
+        assert s.bind(p, "a") == ""
+        now = w.pod("p")
+        assert now["spec"]["nodeName"] == "a"
+        assert int(now["metadata"]["resourceVersion"]) == version + 1, "more than one write"
+        annotations = now["metadata"]["annotations"]
+        assert annotations["hami.io/vgpu-devices-to-allocate"] == "GPU-a-0,NVIDIA,3000,30:;", annotations
+        assert annotations[DEVICES] == "GPU-a-0,NVIDIA,3000,30:;"
+        assert annotations["hami.io/vgpu-node"] == "a" and annotations["hami.io/bind-phase"] == "allocating"
+        assert annotations["hami.io/vgpu-time"].isdigit() and annotations["hami.io/bind-time"].isdigit()
+        assert "hami.io/vgpu-node" not in now["metadata"].get("labels", {})
+
+
+@test("containers without cards keep their slots")
+def _(build):
+    with world(build, node("a", cards=1)) as (w, s):
+        now = s.place(pod("p", {}, slice_of(mem=100), {}, init=[{}]), ["a"])
+        assert now["metadata"]["annotations"][DEVICES] == ";;GPU-a-0,NVIDIA,100,0:;;", now["metadata"]["annotations"]
+
+
+@test("two cards are two physical cards")
+def _(build):
+    with world(build, node("one", cards=1), node("two", cards=2)) as (w, s):
+        now = s.place(pod("p", slice_of(gpus=2, mem=100)), ["one", "two"])
+        assert now["spec"]["nodeName"] == "two"
+        assert sorted(now["metadata"]["annotations"][DEVICES].rstrip(";").rstrip(":").split(":")) == [
+            "GPU-two-0,NVIDIA,100,0", "GPU-two-1,NVIDIA,100,0"]
+
+
+@test("nothing fits: every node says why")
+def _(build):
+    with world(build, node("a", cards=2), node("b", cards=1, kind="Tesla P4", mem=7680)) as (w, s):
+        p = w.create(pod("p", slice_of(mem=50000)))
+        f = s.filter(p, ["a", "b", "unknown"])
+        assert f["NodeNames"] is None and f["Error"] == "", f
+        assert f["FailedNodes"] == {"a": "2/2 CardInsufficientMemory", "b": "1/1 CardInsufficientMemory", "unknown": "node unregistered"}, f
+        assert s.metric("hami_scheduler_pods") == 0 and s.metric("hami_scheduler_waiting_pods") == 1
+
+
+@test("a pod that asks for no card passes untouched and is bound without annotations")
+def _(build):
+    with world(build, node("a")) as (w, s):
+        p = w.create(pod("p", {}))
+        assert s.filter(p, ["a", "z"])["NodeNames"] == ["a", "z"]
+        assert s.bind(p, "z") == ""
+        assert w.pod("p")["spec"]["nodeName"] == "z" and not w.pod("p")["metadata"].get("annotations")
+
+
+@test("a bind that nothing was decided for is refused")
+def _(build):
+    with world(build, node("a"), node("b")) as (w, s):
+        p = w.create(pod("p", slice_of(mem=1)))
+        assert "decided" in s.bind(p, "a")
+        chosen = s.filter(p, ["a", "b"])["NodeNames"][0]
+        other = "b" if chosen == "a" else "a"
+        assert f"on node {chosen}, not on {other}" in s.bind(p, other)
+        assert s.bind(p, chosen) == ""
+        assert "bound already" in s.bind(p, chosen)
+
+
+@test("a reservation whose pod is gone is given back by the refused bind")
+def _(build):
+    with world(build, node("a", cards=1)) as (w, s):
+        p = w.create(pod("p", slice_of(mem=40960)))
+        s.filter(p, ["a"])
+        w.delete("p")
+        assert s.bind(p, "a") != ""
+        s.until("hami_scheduler_pods", 0)
+
+
+@test("a reservation that nobody binds ends at its deadline")
+def _(build):
+    with world(build, node("a", cards=1), flags=["--reservation-time", "300ms"]) as (w, s):
+        p = w.create(pod("p", slice_of(mem=40960)))
+        s.filter(p, ["a"])
+        assert s.metric("hami_scheduler_pods") == 1
+        s.until("hami_scheduler_pods", 0)
+        assert s.metric("hami_scheduler_reservations_expired_total") == 1
+
+
+@test("bad bodies are answered as the reference does: 200 and an error")
+def _(build):
+    with world(build, node("a")) as (w, s):
+        for verb in ("/filter", "/bind"):
+            for body in (b"{not-json", b"", b"[]", b" " * 70000):
+                a = s.post(verb, body)
+                assert a.status == 200 and a.json["Error"], (verb, body[:9], a.status, a.text)
+        assert "EOF" in s.post("/filter", b"").json["Error"]
+        for body in ({"NodeNames": ["a"]}, {"Pod": None, "NodeNames": ["a"]}):
+            assert s.post("/filter", body).json["Error"] == "extender args missing pod"
+        assert s.get("/filter").status == 405 and s.get("/nowhere").status == 404
+
+
+@test("keys in lower case are understood")
+def _(build):
+    with world(build, node("a")) as (w, s):
+        p = w.create(pod("p", slice_of(mem=1)))
+        assert s.post("/filter", {"pod": p, "nodenames": ["a"]}).json["NodeNames"] == ["a"]
+
+
+@test("a number that no card can be asked for is an error, never no request")
+def _(build):
+    with world(build, node("a")) as (w, s):
+        p = w.create(pod("p", slice_of(mem="16Gi")))
+        f = s.filter(p, ["a"])
+        assert "c0" in f["Error"] and "nvidia.com/gpumem" in f["Error"] and "16Gi" in f["Error"], f
+
+
+@test("a restart finds everything again")
+def _(build):
+    with world(build, node("a", cards=2)) as (w, s):
+        s.place(pod("p", slice_of(mem=40960, cores=60)), ["a"])
+        s.place(pod("q", slice_of(mem=40000, cores=10)), ["a"])
+        before = s.snapshot()
+        s.process.end(9)
+        again = w.start()
+        assert again.snapshot()["nodes"] == before["nodes"], (before["nodes"], again.snapshot()["nodes"])
+
+
+@test("a pod's end gives its cards back")
+def _(build):
+    with world(build, node("a", cards=1)) as (w, s):
+        s.place(pod("p", slice_of(mem=40960)), ["a"])
+        assert s.metric("hami_gpu_memory_allocated_bytes", device_uuid="GPU-a-0") == 40960 << 20
+        w.delete("p")
+        s.until("hami_gpu_memory_allocated_bytes", 0, device_uuid="GPU-a-0")
+
+
+@test("a pod that succeeded gives its cards back, though it is still there")
+def _(build):
+    with world(build, node("a", cards=1)) as (w, s):
+        s.place(pod("p", slice_of(mem=40960)), ["a"])
+        w.api("PATCH", "/api/v1/namespaces/default/pods/p", {"status": {"phase": "Succeeded"}}, "application/merge-patch+json")
+        s.until("hami_scheduler_pods", 0)
+
+
+@test("an unbound pod's annotations mean nothing")
+def _(build):
+    with world(build, node("a", cards=1)) as (w, s):
+        w.create(pod("thief", slice_of(mem=1), annotations={DEVICES: "GPU-a-0,NVIDIA,40960,100:;", "hami.io/vgpu-node": "a"}))
+        s.place(pod("p", slice_of(mem=40960)), ["a"])
+
+
+@test("a bound pod that claims more than it asks for is not counted")
+def _(build):
+    with world(build, node("a", cards=1)) as (w, s):
+        thief = pod("thief", slice_of(mem=1), annotations={DEVICES: "GPU-a-0,NVIDIA,40960,100:;", "hami.io/vgpu-node": "a"})
+        thief["spec"]["nodeName"] = "a"
+        w.create(thief)
+        s.process.line("event=assignment-refused .*pod=thief")
+        assert s.metric("hami_scheduler_assignments_refused_total") == 1
+        s.place(pod("p", slice_of(mem=40960)), ["a"])
+
+
+@test("an assignment with the reference's shifted slots counts on the container that asks")
+def _(build):
+    """scheduler.md 11-B1: [no card, card] written as one slot; after init the usage must stay."""
+    old = pod("old", slice_of(mem=30000), init=[{}], annotations={DEVICES: "GPU-a-0,NVIDIA,30000,0:;", "hami.io/vgpu-node": "a"})
+    old["spec"]["nodeName"] = "a"
+    old["status"] = {"phase": "Running", "initContainerStatuses": [{"name": "init0", "state": {"terminated": {"exitCode": 0}}}]}
+    with world(build, node("a", cards=1), old) as (w, s):
+        assert s.metric("hami_gpu_memory_allocated_bytes", device_uuid="GPU-a-0") == 30000 << 20
+
+
+@test("init containers over: only what runs is counted")
+def _(build):
+    with world(build, node("a", cards=1)) as (w, s):
+        s.place(pod("p", slice_of(mem=10000), init=[slice_of(mem=20000)]), ["a"])
+        assert s.metric("hami_gpu_memory_allocated_bytes", device_uuid="GPU-a-0") == 20000 << 20
+        w.api("PATCH", "/api/v1/namespaces/default/pods/p", {"status": {"initContainerStatuses": [
+            {"name": "init0", "state": {"terminated": {"exitCode": 0}}}]}}, "application/merge-patch+json")
+        s.until("hami_gpu_memory_allocated_bytes", 10000 << 20, device_uuid="GPU-a-0")
+
+
+@test("a waiting pod is woken when there is room, and only as many as fit")
+def _(build):
+    with world(build, node("a", cards=1)) as (w, s):
+        s.place(pod("first", slice_of(mem=40960)), ["a"])
+        for name in ("small", "large"):
+            w.create(pod(name, slice_of(mem=40960)))
+            assert s.filter(w.pod(name), ["a"])["NodeNames"] is None
+        w.delete("first")
+        woken = s.process.line("event=woken pod=default/(small|large)").group(1)
+        s.until("hami_scheduler_wakes_total", 1)
+        assert w.pod(woken)["metadata"]["annotations"]["hami.io/wake"].isdigit()
+        other = "large" if woken == "small" else "small"
+        assert "hami.io/wake" not in w.pod(other)["metadata"].get("annotations", {})
+
+
+@test("quota holds in placement and is lifted with its object")
+def _(build):
+    quota = {"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "q", "namespace": "default"},
+             "spec": {"hard": {"limits.nvidia.com/gpumem": "4000"}}}
+    with world(build, node("a", cards=4), quota) as (w, s):
+        s.place(pod("p", slice_of(mem=3000)), ["a"])
+        q = w.create(pod("q", slice_of(mem=2000)))
+        assert s.filter(q, ["a"])["FailedNodes"] == {"a": "4/4 ResourceQuotaNotFit"}
+        assert s.metric("hami_resource_quota_used", namespace="default", quota_name="nvidia.com/gpumem", limit="4000") == 3000
+        assert s.metric("hami_resource_quota_limit", quota_name="nvidia.com/gpumem") == 4000
+        w.api("DELETE", "/api/v1/namespaces/default/resourcequotas/q")
+        s.process.line("event=woken pod=default/q")
+        assert s.filter(q, ["a"])["NodeNames"] == ["a"]
+
+
+@test("a cordoned card takes nothing from the moment the annotation is there")
+def _(build):
+    with world(build, node("a", cards=1)) as (w, s):
+        p = w.create(pod("p", slice_of(mem=1)))
+        w.annotate("/api/v1/nodes/a", **{"hami.io/device-cordon": "GPU-a-0"})
+        s.until("hami_scheduler_node_parses_total", 2)
+        assert s.filter(p, ["a"])["FailedNodes"] == {"a": "1/1 CardCordoned"}
+        w.annotate("/api/v1/nodes/a", **{"hami.io/device-cordon": ""})
+        s.process.line("event=woken pod=default/p")
+        assert s.filter(p, ["a"])["NodeNames"] == ["a"]
+
+
+@test("a node whose plugin died is not offered; a heartbeat is not parsed")
+def _(build):
+    with world(build, node("a", cards=1)) as (w, s):
+        w.api("PATCH", "/api/v1/nodes/a", {"metadata": {"labels": {"x": "y"}}}, "application/merge-patch+json")
+        s.until("hami_scheduler_watch_events_total", 2)
+        assert s.metric("hami_scheduler_node_parses_total") == 1
+        w.api("PATCH", "/api/v1/nodes/a", {"status": {"allocatable": {"nvidia.com/gpu": "0"}}}, "application/merge-patch+json")
+        s.process.line("event=node-unregistered node=a")
+        p = w.create(pod("p", slice_of(mem=1)))
+        assert s.filter(p, ["a"])["FailedNodes"] == {"a": "node unregistered"}
+
+
+@test("a handshake that was never answered counts as dead after a minute, and is marked")
+def _(build):
+    old = {"hami.io/node-handshake": "Requesting_2020-01-01 00:00:00"}
+    with world(build, node("dead", annotations=old, allocatable=False), node("alive")) as (w, s):
+        assert s.metric("hami_scheduler_nodes") == 1
+        node_now = w.api("GET", "/api/v1/nodes/dead").json
+        assert node_now["metadata"]["annotations"]["hami.io/node-handshake"].startswith("Deleted_"), node_now["metadata"]
+
+
+@test("a malformed register keeps the cards that were known")
+def _(build):
+    with world(build, node("a", cards=1)) as (w, s):
+        w.annotate("/api/v1/nodes/a", **{"hami.io/node-nvidia-register": "[{\"id\":\"GPU-a-0\",\"devmem\":-1}]"})
+        s.process.line("event=register-malformed node=a")
+        assert s.filter(w.create(pod("p", slice_of(mem=1))), ["a"])["NodeNames"] == ["a"]
+
+
+@test("the ledger survives duplicated and reordered events, broken watches, compaction and a new server")
+def _(build):
+    with world(build, node("a", cards=2), flags=["--reservation-time", "1s"]) as (w, s):
+        w.api("POST", "/control/set?seed=7&duplicate=0.3&reorder=0.3")
+        for i in range(20):
+            s.place(pod(f"p{i}", slice_of(mem=4000)), ["a"])
+            if i % 5 == 4:
+                w.api("POST", "/control/break?how=cut")
+        w.api("POST", "/control/set?duplicate=0&reorder=0")
+        w.api("POST", "/control/compact")
+        w.api("POST", "/control/break?how=expired")
+        full = w.create(pod("one-more", slice_of(mem=4000)))
+        assert s.filter(full, ["a"])["NodeNames"] is None
+        for i in range(20):
+            w.delete(f"p{i}")
+        s.until("hami_scheduler_pods", 0)
+        assert s.metric("hami_gpu_memory_allocated_bytes", device_uuid="GPU-a-0") == 0
+
+
+@test("ready only once nodes and pods are known")
+def _(build):
+    w = kit.World(build, [node("a")])
+    try:
+        w.api("POST", "/control/set?errors=1&seed=1")
+        s = w.start(wait=None)
+        a = s.get("/readyz")
+        assert a.status == 503 and "nodes: being listed" in a.text, a.text
+        assert s.get("/healthz").status == 200
+        w.api("POST", "/control/set?errors=0")
+        s.process.line("event=ready")
+        assert s.get("/readyz").status == 200
+    finally:
+        w.close()
+
+
+@test("whole nodes are simulated as empty and leave no trace")
+def _(build):
+    with world(build, node("a", cards=1)) as (w, s):
+        s.place(pod("p", slice_of(mem=40960)), ["a"])
+        q = w.create(pod("q", slice_of(mem=40960)))
+        nodes = {"items": [node("tiny", mem=1000), node("a"), {"metadata": {"name": "bare"}}]}
+        a = s.post("/filter", {"Pod": q, "Nodes": nodes, "NodeNames": None}).json
+        assert [n["metadata"]["name"] for n in a["Nodes"]["items"]] == ["a"], a
+        assert a["FailedNodes"] == {"tiny": "2/2 CardInsufficientMemory", "bare": "node unregistered"}, a
+        assert s.metric("hami_scheduler_pods") == 1
+
+
+@test("preemption names the fewest pods of lower priority")
+def _(build):
+    with world(build, node("a", cards=1)) as (w, s):
+        low = pod("low", slice_of(mem=30000))
+        low["spec"]["priority"] = 0
+        other = pod("other", slice_of(mem=10000))
+        other["spec"]["priority"] = 5
+        low, other = s.place(low, ["a"]), s.place(other, ["a"])
+        high = pod("high", slice_of(mem=20000))
+        high["spec"]["priority"] = 10
+        high = w.create(high)
+        a = s.post("/preempt", {"Pod": high, "NodeNameToMetaVictims": {"a": {"Pods": []}, "unknown": {"Pods": []}}}).json
+        assert a == {"NodeNameToMetaVictims": {"a": {"Pods": [{"UID": low["metadata"]["uid"]}], "NumPDBViolations": 0}}}, a
+
+
+@test("the node lock is taken before a bind where the reference's plugin needs it")
+def _(build):
+    with world(build, node("old", cards=2), node("new", cards=2, annotations={"hami.io/node-agent": "hami"}),
+               flags=["--compat-node-lock", "--node-lock-retry-timeout", "300ms"]) as (w, s):
+        s.place(pod("p", slice_of(mem=1)), ["old"])
+        lock = w.api("GET", "/api/v1/nodes/old").json["metadata"]["annotations"]["hami.io/mutex.lock"]
+        assert lock.split(",")[1:] == ["default", "p"], lock
+        q = w.create(pod("q", slice_of(mem=1)))
+        s.filter(q, ["old"])
+        assert "node lock contention" in s.bind(q, "old")
+        s.until("hami_scheduler_pods", 1)
+        s.place(pod("r", slice_of(mem=1)), ["new"])
+        assert "hami.io/mutex.lock" not in w.api("GET", "/api/v1/nodes/new").json["metadata"]["annotations"]
+
+
+@test("a snapshot explains off line what the service said")
+def _(build):
+    import json
+    import os
+    import subprocess
+    with world(build, node("a", cards=2), node("b", cards=1, kind="Tesla P4", mem=7680)) as (w, s):
+        s.place(pod("p", slice_of(mem=35000)), ["a"])
+        p = w.create(pod("w", slice_of(gpus=2, mem=8000)))
+        s.filter(p, ["a", "b"])
+        path = os.path.join(w.dir, "snapshot.json")
+        with open(path, "w") as f:
+            f.write(s.get("/debug/snapshot").text)
+        hami = os.path.join(build, "hami")
+        r = subprocess.run([hami, "explain", "pod", "default/w", "--snapshot", path, "--json"], capture_output=True, text=True)
+        said = json.loads(r.stdout)
+        assert r.returncode == 66 and said["fits"] is False, r
+        live = subprocess.run([hami, "explain", "pod", "default/w", "--kubeconfig", w.config, "--json"], capture_output=True, text=True)
+        assert json.loads(live.stdout) == said, (live.stdout, r.stdout)
+        assert any(h["to"] and h["nodes"] for h in said["hints"]), said["hints"]
+        held = subprocess.run([hami, "explain", "pod", "default/p", "--snapshot", path], capture_output=True, text=True)
+        assert held.returncode == 0 and "holds cards of node a" in held.stdout, held
+
+
+if __name__ == "__main__":
+    kit.main()

@@ -1,0 +1,297 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Admission, metrics, several instances and the command line."""
+import base64
+import contextlib
+import json
+import os
+import signal
+import ssl
+import subprocess
+
+import kit
+from kit import call, node, pod, slice_of, test
+
+
+@contextlib.contextmanager
+def world(build, *objects, flags=(), fake=(), start=True):
+    w = kit.World(build, objects, fake)
+    try:
+        yield (w, w.start(*flags)) if start else w
+    finally:
+        w.close()
+
+
+def patch_of(response):
+    return json.loads(base64.b64decode(response["patch"])) if "patch" in response else []
+
+
+# ---- admission
+
+
+@test("admission makes a bare card exclusive and sets the scheduler")
+def _(build):
+    """scheduler.md 2.6."""
+    with world(build, node("a"), flags=["--webhook-bind", "127.0.0.1:0"]) as (w, s):
+        p = pod("p", slice_of())
+        p["spec"]["schedulerName"] = "default-scheduler"
+        r = s.review(p)
+        assert r["allowed"] and r["uid"] == "r" and r["patchType"] == "JSONPatch", r
+        ops = {o["path"]: o for o in patch_of(r)}
+        assert str(ops["/spec/containers/0/resources/limits/nvidia.com~1gpucores"]["value"]) == "100", ops
+        assert ops["/spec/schedulerName"]["value"] == "hami-scheduler", ops
+
+
+@test("admission refuses with a sentence and the reference's code")
+def _(build):
+    with world(build, node("a"), flags=["--webhook-bind", "127.0.0.1:0"]) as (w, s):
+        forged = pod("p", slice_of(mem=1), annotations={"hami.io/vgpu-devices-allocated": "GPU-a-0,NVIDIA,1,1:;"})
+        huge = pod("p", slice_of(mem=1000000))
+        for p, word in ((forged, "hami.io/vgpu-devices-allocated"), (huge, "no node could hold it"), (pod("p", slice_of(percent=101)), "nvidia.com/gpumem-percentage")):
+            r = s.review(p)
+            assert not r["allowed"] and r["status"]["code"] == 403 and r["status"]["reason"] == "Forbidden", r
+            assert word in r["status"]["message"], r
+        assert s.metric("hami_scheduler_refused_total") == 3
+
+
+@test("a check can be lowered to a warning")
+def _(build):
+    with world(build, node("a"), flags=["--webhook-bind", "127.0.0.1:0", "--admission-check", "impossible=warn"]) as (w, s):
+        r = s.review(pod("p", slice_of(mem=1000000)))
+        assert r["allowed"] and "no node could hold it" in r["warnings"][0], r
+
+
+@test("admission's certificate is self-made, trusted by its published CA, and made anew on SIGHUP")
+def _(build):
+    with world(build, node("a"), start=False) as w:
+        w.api("POST", "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations",
+              {"apiVersion": "admissionregistration.k8s.io/v1", "kind": "MutatingWebhookConfiguration", "metadata": {"name": "hami-webhook"},
+               "webhooks": [{"name": "vgpu.hami.io", "clientConfig": {"url": "https://x"}}]})
+        path = "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations/hami-webhook"
+        s = w.start("--webhook-bind", "127.0.0.1:0", "--webhook-configuration", "hami-webhook")
+        seen = []
+        for _ in range(2):
+            s.process.line("event=ca-published", start=seen[-1][0] if seen else 0)
+            bundle = base64.b64decode(w.api("GET", path).json["webhooks"][0]["clientConfig"]["caBundle"]).decode()
+            context = ssl.create_default_context(cadata=bundle)
+            context.check_hostname = True
+            assert s.review(pod("p", slice_of(mem=1)), tls=context)["allowed"]
+            seen.append((len(s.process.lines), bundle))
+            s.process.p.send_signal(signal.SIGHUP)
+        assert seen[0][1] != seen[1][1], "the CA stayed"
+
+
+@test("admission over plain HTTP is refused")
+def _(build):
+    with world(build, node("a")) as (w, s):
+        assert s.post("/webhook", {}).status == 403
+
+
+# ---- metrics
+
+
+@test("every metric of the contract is there, and the old names on demand")
+def _(build):
+    names = []
+    with open(os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "contract", "metrics.def")) as f:
+        for text in f:
+            if text.startswith("METRIC("):
+                names.append(text.split('"')[1])
+    with world(build, node("a", cards=1), flags=["--legacy-metrics"]) as (w, s):
+        s.place(pod("p", slice_of(mem=20480, cores=25)), ["a"])
+        text = s.metrics()
+        for name in names:
+            assert f"# TYPE {name} " in text, name
+        wanted = [  # scheduler.md 1.4
+            'hami_gpu_memory_limit_bytes{node="a",device_uuid="GPU-a-0",device_index="0",device_type="NVIDIA A100-SXM4-40GB",zone="vGPU"} 42949672960',
+            'hami_gpu_core_limit_ratio{node="a",device_uuid="GPU-a-0",device_index="0",device_type="NVIDIA A100-SXM4-40GB",zone="vGPU"} 100',
+            'hami_gpu_memory_allocated_bytes{node="a",device_uuid="GPU-a-0",device_index="0",device_cores="100",device_type="NVIDIA A100-SXM4-40GB",zone="vGPU"} 21474836480',
+            'hami_gpu_shared_count{node="a",device_uuid="GPU-a-0",device_index="0",device_type="NVIDIA A100-SXM4-40GB",zone="vGPU"} 1',
+            'hami_gpu_core_allocated_ratio{node="a",device_uuid="GPU-a-0",device_index="0",device_type="NVIDIA A100-SXM4-40GB",zone="vGPU"} 25',
+            'hami_node_gpu_overview{node="a",device_uuid="GPU-a-0",device_index="0",device_cores="100",device_memory_limit="40960",device_type="NVIDIA A100-SXM4-40GB",zone="vGPU"} 21474836480',
+            'hami_node_gpu_memory_allocated_ratio{node="a",device_uuid="GPU-a-0",device_index="0",device_type="NVIDIA A100-SXM4-40GB",zone="vGPU"} 0.5',
+            'hami_vgpu_memory_allocated_bytes{namespace="default",node="a",pod="p",container_index="0",device_uuid="GPU-a-0",zone="vGPU"} 21474836480',
+            'hami_vgpu_core_allocated_ratio{namespace="default",node="a",pod="p",container_index="0",device_uuid="GPU-a-0",zone="vGPU"} 25',
+            'GPUDeviceSharedNum{nodeid="a",deviceuuid="GPU-a-0",deviceidx="0",devicetype="NVIDIA A100-SXM4-40GB",zone="vGPU"} 1',
+            'nodeGPUMemoryPercentage{nodeid="a",deviceuuid="GPU-a-0",deviceidx="0",zone="vGPU"} 0.5',
+        ]
+        lines = text.splitlines()
+        for sample in wanted:
+            assert sample in lines, (sample, [x for x in lines if x.startswith(sample.split("{")[0])])
+
+
+@test("a hostile product name cannot forge a sample")
+def _(build):
+    with world(build, node("a", cards=1, kind='x"} 1\nhami_gpu_shared_count{node="z')) as (w, s):
+        assert 'node="z"' not in s.metrics()
+
+
+# ---- several instances
+
+
+LEASE = ["--leader-elect", "--leader-elect-resource-name", "hami", "--leader-elect-resource-namespace", "kube-system"]
+
+
+def lease(holder, renewed):
+    return {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": {"name": "hami", "namespace": "kube-system"},
+            "spec": {"holderIdentity": holder, "leaseDurationSeconds": 15, "renewTime": renewed}}
+
+
+LEASES = "/apis/coordination.k8s.io/v1/namespaces/kube-system/leases"
+
+
+@test("an instance follows kube-scheduler's lease and holds calls until it leads")
+def _(build):
+    with world(build, node("a", cards=1), start=False) as w:
+        w.api("POST", LEASES, lease("node10_1", "2026-01-01T00:00:00.000000Z"))
+        s = w.start(*LEASE, "--identity", "node1", wait="event=pods-synced")
+        assert s.metric("hami_scheduler_leading") == 0, "node10 is not node1"
+        assert s.get("/readyz").status == 200, "a standby is ready to be asked"
+        p = w.create(pod("p", slice_of(mem=1)))
+        import threading
+        answers = []
+        t = threading.Thread(target=lambda: answers.append(s.filter(p, ["a"])))
+        t.start()
+        w.api("PATCH", LEASES + "/hami", {"spec": {"holderIdentity": "node1_2", "renewTime": "2026-01-01T00:00:01.000000Z"}}, "application/merge-patch+json")
+        t.join(20)
+        assert answers and answers[0]["NodeNames"] == ["a"], answers
+
+
+@test("of two instances with a lease of their own one leads, and the other takes over when it stops")
+def _(build):
+    with world(build, node("a", cards=1), start=False) as w:
+        own = [*LEASE, "--leader-elect-as", "own"]
+        first = w.start(*own)
+        second = w.start(*own, wait="event=pods-synced")
+        assert first.metric("hami_scheduler_leading") == 1 and second.metric("hami_scheduler_leading") == 0
+        first.place(pod("p", slice_of(mem=30000)), ["a"])
+        first.process.end()
+        second.process.line("event=leading")
+        q = w.create(pod("q", slice_of(mem=30000)))
+        assert second.filter(q, ["a"])["FailedNodes"] == {"a": "1/1 CardInsufficientMemory"}
+
+
+# ---- the command line
+
+
+@test("the reference's command line starts this service")
+def _(build):
+    """scheduler.md 10.2: the arguments that the chart renders."""
+    with world(build, node("a"), start=False) as w:
+        s = w.start("--node-scheduler-policy=binpack", "--gpu-scheduler-policy=spread", "--force-overwrite-default-scheduler=true",
+                    "--leader-elect=false", "--leader-elect-resource-name=x", "--leader-elect-resource-namespace=y", "--enable-ascend=true",
+                    "--enable-iluvatar=true", "--legacy-metrics=false", "--debug", "-v=4", "--kube-qps=1000", "--kube-burst=2000",
+                    "--node-lock-timeout=5m", "--cambricon-mlu-name=cambricon.com/mlu", "--logtostderr=true")
+        assert s.get("/readyz").status == 200
+
+
+@test("wrong flags are refused with flag, value and remedy")
+def _(build):
+    hami = os.path.join(build, "hami")
+    rows = [
+        (["--leader-elect=maybe"], "--leader-elect maybe: is neither true nor false"),
+        (["--node-scheduler-policy", "binpak"], "--node-scheduler-policy binpak: is none of binpack and spread"),
+        (["--admission-check", "forgd=warn"], "--admission-check forgd: is none of"),
+        (["--cert_file", "x"], "go together"),
+        (["--leader-elect"], "needs --leader-elect-resource-name"),
+        (["--node-label-selector", "gpu"], "needs the form key=value"),
+        (["--device-config-file", "/nowhere"], "--device-config-file"),
+        (["--lease"], "unknown flag --lease"),
+        (["now"], "takes no arguments"),
+    ]
+    for args, words in rows:
+        r = subprocess.run([hami, "scheduler", *args], capture_output=True, text=True, timeout=30)
+        assert r.returncode != 0 and words in r.stderr, (args, r.stderr)
+
+
+@test("an API server that is not there is an error to see, not to die of")
+def _(build):
+    with world(build, start=False) as w:
+        with open(w.config) as f:
+            text = f.read().replace(str(w.api_port), "9")
+        with open(w.config, "w") as f:
+            f.write(text)
+        s = w.start(wait="level=warn event=watch what=nodes")
+        assert s.get("/readyz").status == 503
+        assert s.process.end() == 0, "SIGTERM is an orderly end"
+
+
+@test("a listener beyond this machine needs TLS")
+def _(build):
+    with world(build, start=False) as w:
+        r = subprocess.run([os.path.join(build, "hami"), "scheduler", "--kubeconfig", w.config, "--http_bind", "0.0.0.0:0"],
+                           capture_output=True, text=True, timeout=30)
+        assert r.returncode != 0 and "TLS" in r.stderr, r.stderr
+
+
+# ---- manifests
+
+
+@test("what yaml writes, yaml --check accepts, for every family")
+def _(build):
+    hami = os.path.join(build, "hami")
+    rows = [["--vendor", "NVIDIA", "--mem", "3000", "--cores", "30", "--node-policy", "spread", "--type", "A100"], ["--vendor", "MLU", "--mem", "8G"],
+            ["--vendor", "DCU", "--mem", "2000", "--cores", "60"], ["--vendor", "Ascend910B3", "--mem", "16384"], ["--vendor", "amd", "--mem", "8G"],
+            ["--vendor", "Mthreads"], ["--vendor", "Metax-SGPU", "--mem", "4G", "--cores", "50"], ["--vendor", "Enflame"], ["--vendor", "kunlun"],
+            ["--vendor", "XPU", "--mem", "24576"], ["--vendor", "AWSNeuron"], ["--vendor", "Biren"], ["--vendor", "Vastai"],
+            ["--vendor", "MR-V100", "--mem", "8G"], ["--vendor", "GCU"], ["--vendor", "Metax-GPU"]]
+    for kind in ("pod", "deployment", "job"):
+        for flags in rows:
+            made = subprocess.run([hami, "yaml", kind, "--name", "demo", *flags, "--", "sleep", "1"], capture_output=True, text=True)
+            assert made.returncode == 0, (flags, made.stderr)
+            checked = subprocess.run([hami, "yaml", "--check", "-"], input=made.stdout, capture_output=True, text=True)
+            assert checked.returncode == 0 and "1 pod, nothing to mend" in checked.stdout, (made.stdout, checked.stdout, checked.stderr)
+
+
+@test("yaml --check names object, field, value and remedy")
+def _(build):
+    text = """
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: web, namespace: prod}
+spec:
+  template:
+    spec:
+      containers:
+      - {name: c, image: x, resources: {limits: {nvidia.com/gpu: 1, nvidia.com/gpumem: 16Gi}}}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: web}
+"""
+    r = subprocess.run([os.path.join(build, "hami"), "yaml", "--check", "-", "--json"], input=text, capture_output=True, text=True)
+    found = json.loads(r.stdout)
+    assert r.returncode == 64 and len(found) == 1, r
+    assert found[0]["object"] == "Deployment prod/web" and found[0]["level"] == "error"
+    assert "nvidia.com/gpumem" in found[0]["message"] and "16Gi" in found[0]["message"], found
+
+
+@test("the extender answers only this machine or a verified client")
+def _(build):
+    def sh(*a, cwd):
+        subprocess.run(a, cwd=cwd, check=True, capture_output=True)
+    with world(build, node("a"), start=False) as w:
+        d = w.dir
+        sh("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-keyout", "ca.key", "-out", "ca.crt", "-subj", "/CN=ca", "-days", "2", cwd=d)
+        for name, use in (("server", "serverAuth"), ("client", "clientAuth")):
+            sh("openssl", "req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-keyout", name + ".key", "-out", name + ".csr", "-subj", "/CN=" + name, cwd=d)
+            with open(os.path.join(d, "ext"), "w") as f:
+                f.write(f"subjectAltName=IP:127.0.0.1\nextendedKeyUsage={use}\n")
+            sh("openssl", "x509", "-req", "-in", name + ".csr", "-CA", "ca.crt", "-CAkey", "ca.key", "-CAcreateserial", "-extfile", "ext", "-out", name + ".crt", "-days", "2", cwd=d)
+        path = lambda n: os.path.join(d, n)
+        s = w.start("--cert_file", path("server.crt"), "--key_file", path("server.key"), "--client-ca-file", path("ca.crt"))
+        context = ssl.create_default_context(cafile=path("ca.crt"))
+        try:
+            call(s.port, "GET", "/healthz", tls=context)
+            raise AssertionError("a client without a certificate was served")
+        except (ssl.SSLError, ConnectionError):
+            pass
+        context.load_cert_chain(path("client.crt"), path("client.key"))
+        assert call(s.port, "GET", "/readyz", tls=context).status == 200
+        p = w.create(pod("p", slice_of(mem=1)))
+        a = call(s.port, "POST", "/filter", {"Pod": p, "NodeNames": ["a"]}, tls=context)
+        assert a.json["NodeNames"] == ["a"], a.text
+
+
+if __name__ == "__main__":
+    kit.main()

@@ -165,9 +165,11 @@ static bool refuse(struct reader *r, const yaml_node_t *map, const char *where, 
 static bool check_server(struct reader *r, const char *where, struct kube_config *c, GError **error)
 {
     g_autoptr(GUri) uri = g_uri_parse(c->server, G_URI_FLAGS_NONE, NULL);
-    const char *scheme = uri ? g_uri_get_scheme(uri) : "";
-    bool http = strcmp(scheme, "http") == 0, https = strcmp(scheme, "https") == 0;
-    if ((!http && !https) || !g_uri_get_host(uri) || !g_uri_get_host(uri)[0])
+    bool http = g_str_has_prefix(c->server, "http://"), https = g_str_has_prefix(c->server, "https://");
+    bool graphic = true;
+    for (const char *t = c->server; *t; t++)
+        graphic = graphic && g_ascii_isgraph(*t) && !strchr("\"<>\\^`{|}", *t);
+    if (!uri || !graphic || (!http && !https) || !g_uri_get_host(uri) || !g_uri_get_host(uri)[0])
         return FAIL(error, r, "%s.server is \"%.200s\"; write https://HOST:PORT", where, c->server);
     if (g_uri_get_userinfo(uri) || g_uri_get_query(uri) || g_uri_get_fragment(uri))
         return FAIL(error, r, "%s.server: a user, query or fragment has no meaning there", where);
@@ -176,6 +178,10 @@ static bool check_server(struct reader *r, const char *where, struct kube_config
     if (c->insecure && c->ca_pem)
         return FAIL(error, r, "%s: insecure-skip-tls-verify and certificate-authority exclude each other",
                     where);
+    for (const char *t = c->tls_server_name; t && *t; t++)
+        if (!g_ascii_isalnum(*t) && *t != '.' && *t != '-')
+            return FAIL(error, r, "%s.tls-server-name is \"%.64s\", which is no host name", where,
+                        c->tls_server_name);
     while (g_str_has_suffix(c->server, "/"))
         c->server[strlen(c->server) - 1] = '\0';
     return true;

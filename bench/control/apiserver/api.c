@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "api.h"
 
+#include <gio/gio.h>
 #include <stdarg.h>
 #include <string.h>
+
+#define GZIP_FROM 1024u
 
 const char *const verb_words[VERB_KINDS] = {
 #define X(name) [VERB_##name] = #name,
@@ -32,17 +35,32 @@ uint64_t api_delay(void *user, const struct request *r)
 
 /* ---- replies */
 
+/* NULL when it cannot be packed. */
+static GString *packed(const GString *body)
+{
+    g_autoptr(GConverter) gzip = G_CONVERTER(g_zlib_compressor_new(G_ZLIB_COMPRESSOR_FORMAT_GZIP, 4));
+    gsize size = body->len + body->len / 1000 + 256, read, written;
+    g_autofree char *room = g_malloc(size);
+    GConverterResult result = g_converter_convert(gzip, body->str, body->len, room, size,
+                                                  G_CONVERTER_INPUT_AT_END, &read, &written, NULL);
+    return result == G_CONVERTER_FINISHED ? g_string_new_len(room, (gssize)written) : NULL;
+}
+
 void api_reply(struct api *api, struct request *r, int code, const GString *body)
 {
+    g_autoptr(GString) small = api->gzip && r->takes_gzip && body->len >= GZIP_FROM ? packed(body) : NULL;
     if (api->counting) {
-        api->counting->bytes_out += body->len;
+        api->counting->bytes_out += small ? small->len : body->len;
         api->counting->failed += code >= 400;
     }
     if (api->fault == FAULT_CUT_AFTER)
         reply_cut(r);
     else
-        reply_with(r, code, code == 429 ? "Retry-After: 1\r\n" : NULL, "application/json", body->str,
-                   body->len);
+        reply_with(r, code,
+                   small         ? "Content-Encoding: gzip\r\n"
+                   : code == 429 ? "Retry-After: 1\r\n"
+                                 : NULL,
+                   "application/json", small ? small->str : body->str, small ? small->len : body->len);
 }
 
 void api_append_kind(enum resource kind, const char *suffix, GString *out)

@@ -56,6 +56,7 @@ struct api {
     uint64_t latency_ns;
     uint64_t bookmark_ns;
     bool confirm; /* plays the device plugins: a binding is confirmed at once */
+    bool gzip;    /* packs answers for who takes it, as a real server does above 128 KiB */
     char *token;  /* NULL: anybody */
     char identity[24];
     unsigned restarts;

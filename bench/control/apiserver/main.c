@@ -26,7 +26,7 @@ struct options {
     double pods_per_card, latency_ms, bookmark_ms;
     gint64 seed;
     int history;
-    gboolean confirm, die_with_parent;
+    gboolean confirm, gzip, die_with_parent;
 };
 
 static void generate(struct api *api)
@@ -92,6 +92,7 @@ static bool parse(struct options *o, int argc, char **argv)
         {"history", 0, 0, G_OPTION_ARG_INT, &o->history, "Changes of a kind that stay readable (50000)", "N"},
         {"confirm", 0, 0, G_OPTION_ARG_NONE, &o->confirm, "Play the device plugins: confirm each binding",
          NULL},
+        {"gzip", 0, 0, G_OPTION_ARG_NONE, &o->gzip, "Pack answers of 1 KiB and more for who takes it", NULL},
         {"die-with-parent", 0, 0, G_OPTION_ARG_NONE, &o->die_with_parent,
          "End when the starting process does", NULL},
         {0}};
@@ -125,6 +126,7 @@ int main(int argc, char **argv)
     struct api api = {.latency_ns = (uint64_t)(o.latency_ms * 1e6),
                       .bookmark_ns = (uint64_t)(o.bookmark_ms * 1e6),
                       .confirm = o.confirm,
+                      .gzip = o.gzip,
                       .token = g_strdup(o.token),
                       .identity = "server-0"};
     api.server = running = serve_new(o.listen, api_handle, api_delay, &api);

@@ -256,6 +256,8 @@ static bool read_headers(struct request *r, char *lines, bool *ret_close, size_t
             *ret_close = strcasecmp(value, "close") == 0;
         } else if (strcasecmp(line, "Transfer-Encoding") == 0) {
             return false;
+        } else if (strcasecmp(line, "Accept-Encoding") == 0) {
+            r->takes_gzip = strstr(value, "gzip") != NULL;
         } else if (strcasecmp(line, "User-Agent") == 0) {
             g_strlcpy(r->agent, value, sizeof r->agent);
         } else if (strcasecmp(line, "Content-Type") == 0) {

@@ -26,6 +26,7 @@ struct request {
     Connection *connection;
     const char *method, *path, *query; /* query "" when there is none */
     char agent[64], content_type[96], authorization[256];
+    bool takes_gzip;
     const char *body;
     size_t body_size;
     size_t head_size;

@@ -4,6 +4,7 @@
  * (Kubernetes 1.34): revisions and 410, preconditions and 409, consistent pages,
  * Binding annotations in one write.
  */
+#include <gio/gio.h>
 #include <stdint.h>
 #include <string.h>
 
@@ -593,6 +594,24 @@ static void latency_is_waited_before_the_write(void)
     fake_stop(&f);
 }
 
+static void a_list_is_packed_for_who_takes_it(void)
+{
+    struct fake f;
+    fake_start(&f, "--gzip", "--nodes", "5", NULL);
+    const char request[] = "GET /api/v1/nodes?limit=5 HTTP/1.1\r\nAccept-Encoding: gzip\r\n\r\n";
+    g_assert_cmpint(http_exchange(&f.http, request, strlen(request)), ==, 200);
+    g_autofree char *room = g_malloc(1 << 20);
+    gsize read, written;
+    g_autoptr(GConverter) gunzip = G_CONVERTER(g_zlib_decompressor_new(G_ZLIB_COMPRESSOR_FORMAT_GZIP));
+    g_assert_cmpint(g_converter_convert(gunzip, f.http.body->str, f.http.body->len, room, 1 << 20,
+                                        G_CONVERTER_INPUT_AT_END, &read, &written, NULL),
+                    ==, G_CONVERTER_FINISHED);
+    g_autofree char *unpacked = g_strndup(room, written);
+    g_assert_cmpint(http_call(&f.http, "GET", "/api/v1/nodes?limit=5", "", "", 0), ==, 200);
+    g_assert_cmpstr(f.http.body->str, ==, unpacked);
+    fake_stop(&f);
+}
+
 static void a_token_is_asked_for(void)
 {
     struct fake f;
@@ -679,6 +698,7 @@ int main(int argc, char **argv)
     ADD(finalizers_keep_what_is_deleted);
     ADD(calls_are_counted_by_caller_verb_and_kind);
     ADD(latency_is_waited_before_the_write);
+    ADD(a_list_is_packed_for_who_takes_it);
     ADD(a_token_is_asked_for);
     ADD(the_generated_cluster_is_as_specified);
     return g_test_run();

@@ -2,63 +2,10 @@
  *
  * What the webhook makes of pods, by scheduler.md sections 2 and 12 and
  * vendors.md sections 3, 8 and 9. Patches are applied by the small RFC 6902
- * applier below, and the resulting pod is compared.
+ * applier of pods.c, and the resulting pod is compared.
  */
 #include "pods.h"
 #include "vendor/admit.h"
-
-/* ---- applying a patch ---- */
-
-static char *unescaped(const char *token)
-{
-    GString *s = g_string_new(token);
-    g_string_replace(s, "~1", "/", 0);
-    g_string_replace(s, "~0", "~", 0);
-    return g_string_free(s, FALSE);
-}
-
-static json_t *member(json_t *at, const char *token)
-{
-    g_autofree char *key = unescaped(token);
-    return json_is_array(at) ? json_array_get(at, (size_t)atoi(key)) : json_object_get(at, key);
-}
-
-static void apply_one(json_t *pod, json_t *op)
-{
-    const char *kind = json_string_value(json_object_get(op, "op"));
-    g_auto(GStrv) tokens = g_strsplit(json_string_value(json_object_get(op, "path")), "/", -1);
-    json_t *at = pod, *value = json_object_get(op, "value");
-    unsigned n = g_strv_length(tokens);
-    g_autofree char *last = unescaped(tokens[n - 1]);
-    g_assert_cmpuint(n, >=, 2);
-    for (unsigned i = 1; i + 1 < n; i++) {
-        at = member(at, tokens[i]);
-        g_assert_nonnull(at); /* a parent that is missing makes the whole patch fail */
-    }
-    g_assert_true(json_is_object(at) || json_is_array(at));
-    if (strcmp(kind, "replace") == 0)
-        g_assert_nonnull(member(at, tokens[n - 1]));
-    else
-        g_assert_cmpstr(kind, ==, "add");
-    if (json_is_object(at))
-        json_object_set(at, last, value);
-    else if (strcmp(last, "-") == 0)
-        json_array_append(at, value);
-    else if (strcmp(kind, "replace") == 0)
-        json_array_set(at, (size_t)atoi(last), value);
-    else
-        json_array_insert(at, (size_t)atoi(last), value);
-}
-
-static void apply(json_t *pod, json_t *patch)
-{
-    json_t *op;
-    size_t i;
-    json_array_foreach(patch, i, op)
-    {
-        apply_one(pod, op);
-    }
-}
 
 /* ---- asking ---- */
 
@@ -97,7 +44,7 @@ static char *admitted(const struct family_set *set, const struct admit_policy *p
     if (!r.allowed)
         g_error("refused: %s", r.message);
     g_assert_true(json_equal(pod, before)); /* the caller's tree is not touched */
-    apply(pod, r.patch);
+    pods_apply(pod, r.patch);
     char *after = dump(pod);
     *ret_ours = r.ours;
     admit_result_clear(&r);
@@ -478,7 +425,7 @@ static void pods_of_other_schedulers_are_left_alone(void)
         g_assert_cmpint(r.patch != NULL, ==, rows[i].taken);
         if (!rows[i].taken)
             g_assert_cmpstr(r.message, ==, "pod already has different scheduler assigned");
-        apply(pod, r.patch);
+        pods_apply(pod, r.patch);
         const char *name = json_string_value(json_object_get(json_object_get(pod, "spec"), "schedulerName"));
         g_assert_cmpstr(name, ==, rows[i].taken && *rows[i].own ? rows[i].own : rows[i].its);
         admit_result_clear(&r);
@@ -740,7 +687,7 @@ static void privileged_pods_without_cards_pass(void)
     struct admit_policy p = policy();
     for (size_t i = 0; i < G_N_ELEMENTS(rows); i++) {
         bool ours;
-        g_autofree char *got = admitted(set, &p, rows[i], &ours);
+        g_free(admitted(set, &p, rows[i], &ours));
     }
 }
 

@@ -6,6 +6,8 @@
 #ifndef HAMI_TESTS_VENDOR_PODS_H
 #define HAMI_TESTS_VENDOR_PODS_H
 
+#include <jansson.h>
+
 #include "vendor/config.h"
 #include "vendor/parse.h"
 
@@ -17,5 +19,9 @@ char *pods_text(const char *quoted);
 
 /* A pod with one container "main" of these limits and these annotations (inner texts of the objects). */
 char *pods_one(const char *limits, const char *annotations);
+
+/* Applies the operations (add and replace), as strictly as RFC 6902 is: a parent or a replaced member that
+ * is missing fails the test. */
+void pods_apply(json_t *pod, json_t *patch);
 
 #endif

@@ -50,18 +50,17 @@ static bool claim(struct admission *a, const struct family *f)
 }
 
 /* A card alone, or all of its memory, is alone on the card. */
-static bool make_exclusive(struct admission *a, const struct family *f)
+static void make_exclusive(struct admission *a, const struct family *f)
 {
     json_t *percent = admission_given(a, f->resource[FAMILY_MEM_PERCENT]);
     const char *cores = f->resource[FAMILY_CORES];
     int64_t value = 0;
-    if (!cores || !*cores || admission_given(a, cores) || !admission_given(a, f->resource[FAMILY_COUNT]))
-        return false;
+    if (!cores || !*cores || admission_given(a, cores))
+        return;
     if (percent ? !admission_integer(percent, &value) || value != 100
                 : admission_given(a, f->resource[FAMILY_MEM]) != NULL)
-        return false;
+        return;
     admission_set_amount(a, cores, 100, ADMISSION_LIMITS);
-    return true;
 }
 
 bool admit_nvidia(struct admission *a, const struct family *f)
@@ -69,9 +68,9 @@ bool admit_nvidia(struct admission *a, const struct family *f)
     check_percent(a, f);
     set_priority(a, f);
     bool asks = claim(a, f);
-    asks |= make_exclusive(a, f);
     if (asks) {
         a->nvidia = true;
+        make_exclusive(a, f);
         admission_set_runtime_class(a, f->runtime_class);
         if (f->core_policy && *f->core_policy && strcmp(f->core_policy, "default") != 0) /* B23 */
             admission_set_env(a, "GPU_CORE_UTILIZATION_POLICY", f->core_policy, false);

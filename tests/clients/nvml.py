@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """nvidia-ml-py: identity, memory in both versions, processes, refusals.
 
-    nvml.py TOTAL_MIB
+    nvml.py TOTAL_MIB CARDS
 
 Starts a CUDA program (held by a pipe) to be seen in the process list.
 """
@@ -13,7 +13,7 @@ import pynvml as nv
 
 total_mib = int(sys.argv[1])
 nv.nvmlInit()
-assert nv.nvmlDeviceGetCount() >= 1
+assert nv.nvmlDeviceGetCount() == int(sys.argv[2]), nv.nvmlDeviceGetCount()
 handle = nv.nvmlDeviceGetHandleByIndex(0)
 uuid = nv.nvmlDeviceGetUUID(handle)
 assert nv.nvmlDeviceGetUUID(nv.nvmlDeviceGetHandleByUUID(uuid)) == uuid

@@ -235,6 +235,44 @@ static int move_the_wall(int argc, char **argv)
     return 0;
 }
 
+/* Every way to a card: by number and back; argv: UUIDs to find cards by. */
+static int cards(int argc, char **argv)
+{
+    const struct real_nvml *nv = kit_nvml();
+    unsigned n = 0, old = 0, index, near = 0;
+    nvmlDevice_t device, beyond;
+    nvmlPciInfo_t pci;
+    char uuid[96];
+    if (nv->nvmlDeviceGetCount_v2(&n) != NVML_ERROR_UNINITIALIZED || nv->nvmlInit_v2() != NVML_SUCCESS)
+        return 1;
+    nv->nvmlDeviceGetCount_v2(&n);
+    nv->nvmlDeviceGetCount(&old);
+    kit_tell("%u %u beyond %d", n, old, nv->nvmlDeviceGetHandleByIndex_v2(n, &beyond));
+    for (unsigned i = 0; i < n; i++) {
+        device = device_at(i);
+        nv->nvmlDeviceGetUUID(device, uuid, sizeof uuid);
+        nv->nvmlDeviceGetIndex(device, &index);
+        kit_tell("%u %s", index, uuid);
+        for (unsigned k = 0; k < 7; k++)
+            if (nv->nvmlDeviceGetMigDeviceHandleByIndex(device, k, &beyond) == NVML_SUCCESS &&
+                nv->nvmlDeviceGetUUID(beyond, uuid, sizeof uuid) == NVML_SUCCESS)
+                kit_tell("instance %u %s", k, uuid);
+    }
+    for (int i = 0; i < argc; i++) {
+        nvmlReturn_t found = nv->nvmlDeviceGetHandleByUUID(argv[i], &device);
+        kit_tell("%d", found);
+        if (found == NVML_SUCCESS && nv->nvmlDeviceGetPciInfo_v3(device, &pci) == NVML_SUCCESS)
+            kit_tell("%d", nv->nvmlDeviceGetHandleByPciBusId_v2(pci.busId, &device));
+    }
+    for (int level = 0; n && level <= 50; level += 10) {
+        unsigned found = 0;
+        nv->nvmlDeviceGetTopologyNearestGpus(device_at(0), (nvmlGpuTopologyLevel_t)level, &found, NULL);
+        near += found;
+    }
+    kit_tell("near %u", near);
+    return 0;
+}
+
 /* ---- helpers of the tests ---- */
 
 static void assert_output(struct kit *kit, const char *body, const char *argument, const char *expected)
@@ -310,6 +348,63 @@ static void without_a_limit_memory_is_the_drivers(void)
     kit_no_preload(bare);
     g_autofree char *native = kit_run(bare, "memory", NULL), *out = kit_run(kit, "memory", NULL);
     g_assert_cmpstr(out, ==, native);
+    kit_free(bare);
+    kit_free(kit);
+}
+
+/* ---- cards ---- */
+
+static void a_slice_sees_exactly_its_own_cards(void)
+{
+    struct kit *kit = kit_new("2xa100-40g");
+    for (unsigned own = 0; own < 2; own++) {
+        struct grant g = {.n_devices = 1, .devices = {{.mem_bytes = 2048 * MIB}}};
+        g_strlcpy(g.devices[0].uuid, kit_uuid(kit, own), sizeof g.devices[0].uuid);
+        kit_grant(kit, &g);
+        g_autofree char *out = kit_run(kit, "cards", kit_uuid(kit, own), kit_uuid(kit, !own), NULL);
+        g_autofree char *expected =
+            g_strdup_printf("1 1 beyond 2\n0 %s\n0\n0\n6\nnear 0\n", kit_uuid(kit, own));
+        g_assert_cmpstr(out, ==, expected);
+        assert_output(kit, "memory", "nvml-first", "0 0 total 2048 sums 1 1 same 1\n");
+    }
+    struct grant both = {.n_devices = 2, .devices = {{.mem_bytes = 1024 * MIB}, {.mem_bytes = 2048 * MIB}}};
+    for (unsigned i = 0; i < 2; i++) /* the grant's order is not NVML's */
+        g_strlcpy(both.devices[i].uuid, kit_uuid(kit, !i), sizeof both.devices[i].uuid);
+    kit_grant(kit, &both);
+    g_autofree char *out = kit_run(kit, "cards", NULL);
+    g_autofree char *expected =
+        g_strdup_printf("2 2 beyond 2\n0 %s\n1 %s\nnear 1\n", kit_uuid(kit, 0), kit_uuid(kit, 1));
+    g_assert_cmpstr(out, ==, expected);
+    kit_free(kit);
+}
+
+static void a_slice_of_an_instance_sees_its_card_and_no_other_instance(void)
+{
+    struct kit *kit = kit_new("a100-mig"), *bare = kit_new("a100-mig");
+    kit_no_preload(bare);
+    g_autofree char *all = kit_run(bare, "cards", NULL);
+    char card[64] = "", uuid[64] = "";
+    const char *first = strstr(all, "0 GPU-"), *second = strstr(all, "instance 1 MIG-");
+    g_assert_true(first && sscanf(first, "0 %63s", card) == 1);
+    g_assert_true(second && sscanf(second, "instance 1 %63s", uuid) == 1);
+    struct grant g = {.n_devices = 1, .devices = {{.mem_bytes = 2048 * MIB}}};
+    g_strlcpy(g.devices[0].uuid, uuid, sizeof g.devices[0].uuid);
+    kit_grant(kit, &g);
+    g_autofree char *out = kit_run(kit, "cards", NULL);
+    g_autofree char *expected = g_strdup_printf("1 1 beyond 2\n0 %s\ninstance 1 %s\nnear 0\n", card, uuid);
+    g_assert_cmpstr(out, ==, expected);
+    kit_free(bare);
+    kit_free(kit);
+}
+
+static void without_a_grant_the_drivers_list_counts(void)
+{
+    struct kit *kit = kit_new("2xa100-40g"), *bare = kit_new("2xa100-40g");
+    kit_no_preload(bare);
+    kit_env(kit, "CUDA_DEVICE_MEMORY_LIMIT", "2G");
+    g_autofree char *native = kit_run(bare, "cards", NULL), *out = kit_run(kit, "cards", NULL);
+    g_assert_cmpstr(out, ==, native);
+    g_assert_false(g_file_test(kit_region(kit), G_FILE_TEST_EXISTS)); /* a list alone attaches nobody */
     kit_free(bare);
     kit_free(kit);
 }
@@ -448,6 +543,7 @@ static void in_a_pid_namespace_tools_see_the_pids_of_the_namespace(void)
 static const struct kit_body bodies[] = {
     {"hold", hold},
     {"memory", memory},
+    {"cards", cards},
     {"agree", agree},
     {"lists", lists},
     {"sizes", sizes},
@@ -468,6 +564,9 @@ int main(int argc, char **argv)
     TEST(memory_agrees_with_cuda_to_the_byte);
     TEST(memory_that_nvml_does_not_know_is_the_limit);
     TEST(without_a_limit_memory_is_the_drivers);
+    TEST(a_slice_sees_exactly_its_own_cards);
+    TEST(a_slice_of_an_instance_sees_its_card_and_no_other_instance);
+    TEST(without_a_grant_the_drivers_list_counts);
     TEST(lists_show_the_slices_processes_only);
     TEST(lists_keep_the_protocol_of_sizes);
     TEST(detail_list_is_the_same_list);

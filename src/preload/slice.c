@@ -31,6 +31,7 @@
 #include "preload/life.h"
 #include "preload/log.h"
 #include "preload/real.h"
+#include "preload/visible.h"
 
 struct slice slice;
 
@@ -360,12 +361,17 @@ void slice_after_fork(void)
 /* The first effective call of a process. */
 HOOK CUresult cuInit(unsigned int flags)
 {
-    if (unlikely(slice_check() == SLICE_REFUSED))
+    enum slice_state state = slice_check();
+    if (unlikely(state == SLICE_REFUSED))
         return CUDA_ERROR_NOT_PERMITTED;
+    struct visible visible = {0};
+    if (slice.has_grant && state == SLICE_UNATTACHED)
+        visible = visible_set(&grant);
     CUresult result = real.cuInit(flags);
+    visible_restore(&visible);
     if (result != CUDA_SUCCESS)
         return result;
-    enum slice_state state = slice_attach();
+    state = slice_attach();
     if (unlikely(state == SLICE_REFUSED))
         return CUDA_ERROR_NOT_PERMITTED;
     if (state == SLICE_ON && atomic_load_explicit(&n_ordinals, memory_order_relaxed) == 0)

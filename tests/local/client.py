@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """A small CUDA driver client for the black-box tests.
 
-    client.py info           {"mem": BYTES, "count": N, "uuid": ...}
+    client.py info           {"mem": BYTES, "free": BYTES, "count": N, "listed": [UUID]}:
+                             CUDA's figures and NVML's cards
     client.py alloc MIB...   allocates each, prints the driver's answers
     client.py hold MIB       allocates, prints "ready", then obeys lines on
                              standard input: "alloc MIB", "free", "info"; ends
@@ -29,11 +30,24 @@ def start():
             sys.exit(3)
 
 
+def listed():
+    nv, n = ctypes.CDLL("libnvidia-ml.so.1"), ctypes.c_uint()
+    nv.nvmlInit_v2()
+    nv.nvmlDeviceGetCount_v2(ctypes.byref(n))
+    uuids = []
+    for i in range(n.value):
+        device, uuid = ctypes.c_void_p(), ctypes.create_string_buffer(96)
+        if nv.nvmlDeviceGetHandleByIndex_v2(i, ctypes.byref(device)) == 0:
+            nv.nvmlDeviceGetUUID(device, uuid, 96)
+            uuids.append(uuid.value.decode())
+    return uuids
+
+
 def info():
     free, total, n = ctypes.c_size_t(), ctypes.c_size_t(), ctypes.c_int()
     call("cuMemGetInfo_v2", ctypes.byref(free), ctypes.byref(total))
     call("cuDeviceGetCount", ctypes.byref(n))
-    return {"mem": total.value, "free": free.value, "count": n.value}
+    return {"mem": total.value, "free": free.value, "count": n.value, "listed": listed()}
 
 
 def alloc(mib):

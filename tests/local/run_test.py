@@ -56,8 +56,7 @@ def _(w):
         if prefix and os.geteuid() != 0:
             continue
         r = w.run("--mem", "1G", "--", *prefix, CLIENT, "info")
-        assert json.loads(r.stdout)["mem"] == 1024 * MIB, r
-        assert prefix or json.loads(r.stdout)["count"] == 1, r
+        assert json.loads(r.stdout)["mem"] == 1024 * MIB and json.loads(r.stdout)["count"] == 1, r
         r = w.run("--mem", "1G", "--", *prefix, CLIENT, "alloc", "100", "2000")
         assert json.loads(r.stdout) == [0, 2], r
 
@@ -135,6 +134,19 @@ def _(w):
     assert w.run("--not-type", "a100", *show).returncode == 66
     says = w.run("--type", "H200", *show).stderr
     assert "--mem 1G --type H200:" in says and "would fit now: the same without --type\n" in says, says
+
+
+@test("a slice sees its own card as number 0, by CUDA and by NVML, whatever the environment says")
+def _(w):
+    first, second = w.run("--gpus", "2", "--mem", "1G", "--", "sh", "-c", "echo $CUDA_VISIBLE_DEVICES").stdout.strip().split(",")
+    clear = [["env", "-i", "PATH=/usr/bin"]] if os.geteuid() == 0 else []
+    for uuid in (first, second):
+        for prefix in [[], ["env", "CUDA_VISIBLE_DEVICES=0"], ["env", "-u", "CUDA_VISIBLE_DEVICES"], *clear]:
+            r = w.run("--uuid", uuid, "--mem", "1G", "--", *prefix, CLIENT, "info")
+            seen = json.loads(r.stdout)
+            assert seen["mem"] == 1024 * MIB and seen["count"] == 1 and seen["listed"] == [uuid], (prefix, r)
+        r = w.run("--uuid", uuid, "--mem", "1G", "--", "env", "CUDA_VISIBLE_DEVICES=1", CLIENT, "info")
+        assert json.loads(r.stdout) == {"failed": "cuInit", "result": 100}, r
 
 
 @test("policies: binpack shares a card, spread takes another")

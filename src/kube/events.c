@@ -165,7 +165,8 @@ static void on_answer(GObject *source, GAsyncResult *result, void *data)
     KubeEvents *events = e->events;
     g_autoptr(GError) error = NULL;
     (void)source;
-    g_autoptr(GBytes) body = kube_request_finish(result, NULL, &error);
+    GBytes *body = kube_request_finish(result, NULL, &error);
+    g_clear_pointer(&body, g_bytes_unref);
     e->flying = false;
     events->in_flight--;
     if (!events->freed) {

@@ -171,7 +171,7 @@ GTlsDatabase *tls_anchors(const char *ca_pem, GError **error)
     }
     int fd = memfd_create("anchors", MFD_CLOEXEC);
     if (fd < 0 || write(fd, ca_pem, len) != (ssize_t)len) {
-        g_set_error(error, G_IO_ERROR, g_io_error_from_errno(errno), "CA bundle: %s", g_strerror(errno));
+        g_set_error(error, G_IO_ERROR, (int)g_io_error_from_errno(errno), "CA bundle: %s", g_strerror(errno));
         if (fd >= 0)
             close(fd);
         return NULL;

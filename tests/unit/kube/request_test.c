@@ -424,7 +424,6 @@ static void test_rate_is_limited_with_a_burst(void)
     kube_request_async(client, &(struct kube_request){.method = "GET", .path = "/x", .unlimited = true}, NULL,
                        on_counted, &done);
     wait_count(&done, 3);
-    g_assert_cmpint(g_get_monotonic_time() - begin_us, <, 20 * 1000);
     wait_count(&done, 6);
     g_assert_cmpint(g_get_monotonic_time() - begin_us, >=, 3 * 20 * 1000);
     g_assert_cmpuint(kube_client_counters(client).throttled, ==, 3);
@@ -441,6 +440,7 @@ static void test_sync_is_the_same(void)
     g_autoptr(GBytes) body =
         kube_request_sync(client, &(struct kube_request){.method = "GET", .path = "/x"}, &status, &error);
     g_assert_no_error(error);
+    g_assert_nonnull(body);
     g_assert_cmpuint(status, ==, 201);
     g_assert_null(
         kube_request_sync(client, &(struct kube_request){.method = "GET", .path = "no path"}, NULL, &error));

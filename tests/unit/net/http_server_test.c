@@ -83,7 +83,7 @@ static void open_fixture(struct fixture *f, const struct http_server_options *op
     f->server = http_server_new(routes, G_N_ELEMENTS(routes), options, &f->seen);
     http_server_listen(f->server, "127.0.0.1:0", &error);
     g_assert_no_error(error);
-    f->session = soup_session_new();
+    f->session = soup_session_new_with_options("proxy-resolver", NULL, NULL);
 }
 
 static void close_fixture(struct fixture *f)
@@ -494,7 +494,7 @@ static void new_session(struct fixture *f, const struct tls_pem *ca, const struc
     f->scheme = "https";
     f->trust = tls_anchors(ca->cert, &error);
     g_assert_no_error(error);
-    f->session = soup_session_new_with_options("tls-database", f->trust, NULL);
+    f->session = soup_session_new_with_options("tls-database", f->trust, "proxy-resolver", NULL, NULL);
     if (client)
         f->certificate = tls_certificate(client, &error);
     g_assert_no_error(error);

@@ -187,7 +187,7 @@ static void test_replaced_files_are_noticed(void)
     make_two(&ca, &one, &two);
     watched_init(&w);
     put_pem(w.folder, &one, ca.cert);
-    g_autoptr(TlsFiles) files =
+    TlsFiles *files =
         tls_files_new(&(struct tls_files_paths){w.cert, w.key, w.ca}, on_changed, on_failed, &w, &error);
     g_assert_no_error(error);
     g_assert_cmpuint(w.changes, ==, 1);
@@ -196,6 +196,7 @@ static void test_replaced_files_are_noticed(void)
     put_pem(w.folder, &two, ca.cert);
     WAIT(w.changes == 2);
     g_assert_cmpstr(w.last_cert, ==, two.cert);
+    tls_files_free(files);
     watched_clear(&w);
 }
 
@@ -206,7 +207,7 @@ static void test_half_a_rotation_is_not_reported(void)
     make_two(&ca, &one, &two);
     watched_init(&w);
     put_pem(w.folder, &one, ca.cert);
-    g_autoptr(TlsFiles) files =
+    TlsFiles *files =
         tls_files_new(&(struct tls_files_paths){w.cert, w.key, NULL}, on_changed, on_failed, &w, NULL);
     put(w.folder, "tls.crt", two.cert);
     WAIT(w.failures == 1);
@@ -214,6 +215,7 @@ static void test_half_a_rotation_is_not_reported(void)
     put(w.folder, "tls.key", two.key);
     WAIT(w.changes == 2);
     g_assert_cmpstr(w.last_cert, ==, two.cert);
+    tls_files_free(files);
     watched_clear(&w);
 }
 
@@ -242,13 +244,14 @@ static void test_mounted_secret_is_noticed(void)
     link_to(w.folder, "..1", "..data");
     link_to(w.folder, "..data/tls.crt", "tls.crt");
     link_to(w.folder, "..data/tls.key", "tls.key");
-    g_autoptr(TlsFiles) files =
+    TlsFiles *files =
         tls_files_new(&(struct tls_files_paths){w.cert, w.key, NULL}, on_changed, on_failed, &w, &error);
     g_assert_no_error(error);
     link_to(w.folder, "..2", "..data");
     WAIT(w.changes == 2);
     g_assert_cmpstr(w.last_cert, ==, two.cert);
     g_assert_cmpuint(w.failures, ==, 0);
+    tls_files_free(files);
     watched_clear(&w);
 }
 

@@ -82,8 +82,7 @@ static void count_codes(const struct choose_report *r, uint32_t counts[SCHED_REA
     for (uint32_t i = 0; i < r->n_cards; i++)
         if (r->reasons[i] != SCHED_FITS)
             counts[r->reasons[i]]++;
-    if (r->set_of == 0)
-        counts[r->set_reason] += r->n_fitting;
+    counts[r->set_reason] += r->n_fitting;
     for (uint32_t i = 0; i < SCHED_REASONS; i++)
         for (uint32_t j = 0; counts[i] && j < i; j++)
             if (counts[j] && strcmp(sched_reason_words((enum sched_reason)i)->code,
@@ -97,9 +96,13 @@ void fit_report_format(const struct fit_report *report, GString *out)
 {
     const struct choose_report *r = &report->cards;
     uint32_t counts[SCHED_REASONS] = {0}, n = 0;
-    char *parts[SCHED_REASONS + 1];
+    char *parts[SCHED_REASONS];
     if (!r->tried) {
         g_string_append(out, sched_reason_words(r->reason)->code);
+        return;
+    }
+    if (r->set_of) { /* the field says only this */
+        g_string_append_printf(out, "%u/%u %s", r->set_n, r->set_of, sched_reason_words(r->set_reason)->code);
         return;
     }
     count_codes(r, counts);
@@ -107,9 +110,6 @@ void fit_report_format(const struct fit_report *report, GString *out)
         if (counts[i])
             parts[n++] = g_strdup_printf("%u/%u %s", counts[i], r->n_cards,
                                          sched_reason_words((enum sched_reason)i)->code);
-    if (r->set_of)
-        parts[n++] =
-            g_strdup_printf("%u/%u %s", r->set_n, r->set_of, sched_reason_words(r->set_reason)->code);
     qsort(parts, n, sizeof *parts, by_text);
     for (uint32_t i = 0; i < n; i++) {
         g_string_append_printf(out, "%s%s", i ? ", " : "", parts[i]);

@@ -11,7 +11,7 @@
 
 void json_scan_init(struct json_scan *s, const char *text, size_t len)
 {
-    *s = (struct json_scan){.at = text, .end = text + len};
+    *s = (struct json_scan){.at = text, .end = len ? text + len : text};
 }
 
 void json_scan_fail(struct json_scan *s, const char *fault)

@@ -4,6 +4,8 @@
 #include "base/arena.h"
 #include "base/json_fields.h"
 
+#define ESCAPED 6 /* a character may be written as \u003e */
+
 void card_list_free(struct card_list *list)
 {
     if (!list)
@@ -83,16 +85,12 @@ bool card_reader_text(struct card_reader *r, const char *field, const char *text
 bool card_reader_json(struct card_reader *r, const char *field, struct json_text text, size_t max, bool empty,
                       const char **ret)
 {
-    char buf[512];
-    int len = 0;
-    if (text.len) {
-        len = text.len < sizeof buf ? json_text_copy(text, buf, sizeof buf) : (int)sizeof buf;
-        if (len < 0)
-            return card_reader_fail(r, "%s is not readable text", field);
-        if ((size_t)len > max)
-            return card_reader_fail(r, "%s is longer than %zu characters", field, max);
-    }
-    return card_reader_text(r, field, buf, (size_t)len, max, empty, ret);
+    g_autofree char *copy = NULL;
+    if (text.len > max * ESCAPED)
+        return card_reader_fail(r, "%s is longer than %zu characters", field, max);
+    if (text.len && !(copy = json_text_dup(text)))
+        return card_reader_fail(r, "%s is not readable text", field);
+    return card_reader_text(r, field, copy ? copy : "", copy ? strlen(copy) : 0, max, empty, ret);
 }
 
 bool card_reader_mode(struct card_reader *r, const char *text, size_t len, uint8_t *ret)

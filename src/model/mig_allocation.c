@@ -5,6 +5,8 @@
 #include "base/json_fields.h"
 #include "model/pod.h"
 
+#define ESCAPED 6 /* a character may be written as \u003e */
+
 struct row {
     struct json_text gpu, profile, placement, mig, gi, ci;
     int64_t slot, device;
@@ -54,7 +56,7 @@ static bool read_place(struct json_text text, struct mig_allocation *ret, char *
 
 static bool read_text(void **arena, struct json_text text, const char **ret)
 {
-    *ret = text.len && text.len <= 4 * CARD_TYPE_MAX ? arena_json(arena, text) : NULL;
+    *ret = text.len && text.len <= ESCAPED * CARD_TYPE_MAX ? arena_json(arena, text) : NULL;
     return *ret && strlen(*ret) <= CARD_TYPE_MAX;
 }
 

@@ -146,6 +146,21 @@ static void nvidia_containers_get_counts_and_cores(void)
                                                                                        "CUDA_TASK_PRIORITY','"
                                                                                        "value':'5'}]",
          NULL, true, NULL},
+        {"B23 of several the last counts",
+         LIMITS(
+             "'nvidia.com/gpu':'1','nvidia.com/gpumem':'1','nvidia.com/priority':'5'") ",'env':[{'name':'"
+                                                                                       "CUDA_TASK_PRIORITY','"
+                                                                                       "value':'1'},{'name':'"
+                                                                                       "CUDA_TASK_PRIORITY','"
+                                                                                       "valueFrom':{}}]",
+         "",
+         LIMITS(
+             "'nvidia.com/gpu':'1','nvidia.com/gpumem':'1','nvidia.com/priority':'5'") ",'env':[{'name':'"
+                                                                                       "CUDA_TASK_PRIORITY','"
+                                                                                       "value':'1'},{'name':'"
+                                                                                       "CUDA_TASK_PRIORITY','"
+                                                                                       "value':'5'}]",
+         NULL, true, NULL},
         {"12 no card", LIMITS("'cpu':'1'"), "", LIMITS("'cpu':'1'"), NULL, false, NULL},
         {"12 no resources", "", "", "", NULL, false, NULL},
         {"W35 a request that would differ follows",
@@ -300,18 +315,18 @@ static void the_configuration_adds_variables_and_a_runtime_class(void)
 static void configured_names_are_used(void)
 {
     static const struct mutation rows[] = {
-        {"12 custom names", LIMITS("'x.io/a~b':'1'"), "", LIMITS("'x.io/a~b':'1','x.io/c':'100'"), NULL, true,
-         NULL},
+        {"12 custom names", LIMITS("'x.io/a~b':'1'"), "", LIMITS("'x.io/a~b':'1','x.io/c~1':'100'"), NULL,
+         true, NULL},
         {"12 no memory name", LIMITS("'x.io/a~b':'1','nvidia.com/gpumem':'5'"), "",
-         LIMITS("'x.io/a~b':'1','x.io/c':'100','nvidia.com/gpumem':'5'"), NULL, true, NULL},
+         LIMITS("'x.io/a~b':'1','x.io/c~1':'100','nvidia.com/gpumem':'5'"), NULL, true, NULL},
     };
     static const struct mutation unclaimed[] = {
-        {"2.4.4 defaultGPUNum 0", LIMITS("'x.io/c':'5'"), "", LIMITS("'x.io/c':'5'"), NULL, false, NULL},
+        {"2.4.4 defaultGPUNum 0", LIMITS("'x.io/c~1':'5'"), "", LIMITS("'x.io/c~1':'5'"), NULL, false, NULL},
     };
     g_autoptr(FamilySet) set = pods_families();
     struct family *nvidia = family(set, "NVIDIA");
     nvidia->resource[FAMILY_COUNT] = "x.io/a~b";
-    nvidia->resource[FAMILY_CORES] = "x.io/c";
+    nvidia->resource[FAMILY_CORES] = "x.io/c~1";
     nvidia->resource[FAMILY_MEM] = "";
     check_mutations(set, rows, G_N_ELEMENTS(rows));
     nvidia->default_count = 0;
@@ -669,9 +684,10 @@ static void a_trusted_requester_may_write_assignments(void)
     struct admit_policy p = policy();
     bool ours;
     p.trusted = true;
-    g_autofree char *got = admitted(
+    g_free(admitted(
         set, &p,
-        "{'metadata':{'annotations':{'hami.io/vgpu-node':'n'}},'spec':{'containers':[{'name':'c'}]}}", &ours);
+        "{'metadata':{'annotations':{'hami.io/vgpu-node':'n'}},'spec':{'containers':[{'name':'c'}]}}",
+        &ours));
     g_assert_false(ours);
 }
 
@@ -679,9 +695,11 @@ static void privileged_pods_without_cards_pass(void)
 {
     static const char *const rows[] = {
         "{'spec':{'containers':[{'name':'c','securityContext':{'privileged':true}}]}}",
-        "{'spec':{'securityContext':{'privileged':true},'containers':[{'name':'c','resources':{'limits':"
-        "{'nvidia.com/gpu':'1'}}}]}}", /* 2.3.4: at container level only */
+        ("{'spec':{'securityContext':{'privileged':true},'containers':[{'name':'c','resources':{'limits':"
+         "{'nvidia.com/gpu':'1'}}}]}}"), /* 2.3.4: at container level only */
         "{'spec':{'containers':[{'name':'c','env':[{'name':'NVIDIA_VISIBLE_DEVICES','value':'all'}]}]}}",
+        ("{'spec':{'containers':[{'name':'c','env':[{'name':'NVIDIA_VISIBLE_DEVICES','value':'all'}],"
+         "'resources':{'limits':{'hygon.com/dcunum':'1'}}}]}}"),
     };
     g_autoptr(FamilySet) set = pods_families();
     struct admit_policy p = policy();

@@ -64,8 +64,8 @@ static void what_is_absent_or_null_is_empty(void)
     static const char *const rows[] = {
         "{}",
         "{'metadata':null,'spec':null,'status':null}",
-        "{'metadata':{'annotations':null,'labels':null,'deletionTimestamp':null},"
-        "'spec':{'containers':null,'initContainers':[],'schedulingGates':[],'nodeName':null},'status':{}}",
+        ("{'metadata':{'annotations':null,'labels':null,'deletionTimestamp':null},"
+         "'spec':{'containers':null,'initContainers':[],'schedulingGates':[],'nodeName':null},'status':{}}"),
         "{'metadata':[],'spec':'x','status':7}",
     };
     for (size_t i = 0; i < G_N_ELEMENTS(rows); i++) {

@@ -14,10 +14,10 @@ static void append_request(const struct family_set *set, const struct card_reque
         g_string_append(text, " nomem");
     else if (r->mem_bytes)
         g_string_append_printf(text, " %lluMi", (unsigned long long)(r->mem_bytes / POD_MIB));
-    else if (r->mem_percent)
-        g_string_append_printf(text, " %u%%", r->mem_percent);
-    else
+    else if (!r->mem_percent)
         g_string_append(text, " whole");
+    if (r->mem_percent)
+        g_string_append_printf(text, " %u%%", r->mem_percent);
     g_string_append_printf(text, " cores=%u", r->cores);
     if (r->size)
         g_string_append_printf(text, " size=%u", r->size);
@@ -275,6 +275,10 @@ static void a_number_that_makes_no_sense_is_an_error(void)
         {"7.1 weights twice",
          "'nvidia.com/gpu':'1'",
          "'hami.io/device-scoring-weights':'slot=1,slot=1,memory=1'",
+         {"not three weights"}},
+        {"7.1 weights with one again",
+         "'nvidia.com/gpu':'1'",
+         "'hami.io/device-scoring-weights':'slot=1,core=1,memory=1,slot=2'",
          {"not three weights"}},
         {"7.1 weights negative",
          "'nvidia.com/gpu':'1'",

@@ -4,10 +4,10 @@
  *
  *   creators -> waiting -> one filter thread -> binders -> bound -> leavers
  *
- * Filter calls are made one at a time, binds beside them. Of the bound pods the
- * newest `keep` stay, so that the load is constant. A call that fails is made
- * again later (100 ms, doubling to 2 s). A pod that fits nowhere is given up at
- * once, or with --retry after its third time.
+ * Filter calls are made one at a time, binds beside them. A bound pod leaves
+ * when `keep` more pods came to their end, so that the load is constant. A call
+ * that fails is made again later (100 ms, doubling to 2 s). A pod that fits
+ * nowhere is given up at once, or with --retry after its third time.
  *
  * Invariants:
  *   1. Every pod that was created ends in exactly one of bound, unschedulable,
@@ -37,8 +37,8 @@ struct replay {
     GMutex lock;
     GCond room;
     /* Under lock. */
-    unsigned next, created, ended, out[OUTCOMES], kept_from, late, filter_errors, bind_errors, no_fit;
-    GArray *bound_order; /* unsigned */
+    unsigned next, created, ended, out[OUTCOMES], late, filter_errors, bind_errors, no_fit;
+    GQueue staying; /* bound, the oldest first */
     GArray *bound_at, *latency, *filter_latency;
     FILE *placements;
     bool all_created;
@@ -64,27 +64,34 @@ static void note_placement(struct replay *r, const struct arrival *a, const GStr
             at ? at + sizeof word - 1 : "");
 }
 
+/* Bound pods whose time is over, by the order in which they were bound. Under lock. */
+static struct arrival *next_leaver(struct replay *r)
+{
+    struct arrival *first = g_queue_peek_head(&r->staying);
+    return first && first->ended_as + (unsigned)r->options->keep <= r->ended ? g_queue_pop_head(&r->staying)
+                                                                             : NULL;
+}
+
 /* Takes no lock but the replay's. */
 static void end(struct replay *r, struct arrival *a, enum outcome how)
 {
-    struct arrival *leaves = how == OUT_UNSCHEDULABLE ? a : NULL;
     g_mutex_lock(&r->lock);
     r->out[how]++;
-    r->ended++;
+    a->ended_as = ++r->ended;
     r->last_end_ns = now_ns();
     if (how == OUT_BOUND) {
-        a->bound_ns = now_ns();
+        a->bound_ns = r->last_end_ns;
         samples_add(r->bound_at, a->bound_ns);
         samples_add(r->latency, a->bound_ns - a->created_ns);
-        g_array_append_val(r->bound_order, a->number);
-        if (r->bound_order->len - r->kept_from > (unsigned)r->options->keep)
-            leaves = &r->arrivals[g_array_index(r->bound_order, unsigned, r->kept_from++)];
+        g_queue_push_tail(&r->staying, a);
+    } else if (how == OUT_UNSCHEDULABLE) {
+        g_async_queue_push(r->leaving, a);
     }
+    for (struct arrival *leaver; (leaver = next_leaver(r));)
+        g_async_queue_push(r->leaving, leaver);
     bool over = r->all_created && r->ended == r->created;
     g_cond_broadcast(&r->room);
     g_mutex_unlock(&r->lock);
-    if (leaves)
-        g_async_queue_push(r->leaving, leaves);
     if (over)
         g_async_queue_push(r->waiting, &stop_mark);
 }
@@ -325,7 +332,6 @@ int verb_arrive(const struct options *o, json_t **ret_result)
     r.waiting = g_async_queue_new();
     r.binding = g_async_queue_new();
     r.leaving = g_async_queue_new();
-    r.bound_order = g_array_new(FALSE, FALSE, sizeof(unsigned));
     r.bound_at = samples_new();
     r.latency = samples_new();
     r.filter_latency = samples_new();
@@ -334,13 +340,14 @@ int verb_arrive(const struct options *o, json_t **ret_result)
     *ret_result = report(&r, (r.last_end_ns - begun) / 1e9);
     if (r.placements)
         fclose(r.placements);
-    GArray *arrays[] = {r.bound_order, r.bound_at, r.latency, r.filter_latency};
+    GArray *arrays[] = {r.bound_at, r.latency, r.filter_latency};
     for (size_t i = 0; i < G_N_ELEMENTS(arrays); i++)
         g_array_unref(arrays[i]);
     g_async_queue_unref(r.waiting);
     g_async_queue_unref(r.binding);
     g_async_queue_unref(r.leaving);
     g_queue_clear(&r.later);
+    g_queue_clear(&r.staying);
     g_free(r.arrivals);
     load_names_clear(&r.names);
     http_clear(&api);

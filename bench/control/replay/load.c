@@ -219,10 +219,10 @@ GString *load_review(unsigned containers)
         g_string_append_printf(
             out,
             "%s{\"name\":\"c%u\",\"image\":\"registry.internal/serve:2\",\"env\":[{\"name\":\"MODEL\","
-            "\"value\":\"/models/large\"}],\"resources\":{\"limits\":{\"nvidia.com/gpu\":\"1\"},"
-            "\"requests\":{\"nvidia.com/gpu\":\"1\"}},\"terminationMessagePath\":"
-            "\"/dev/"
-            "termination-log\",\"terminationMessagePolicy\":\"File\",\"imagePullPolicy\":\"IfNotPresent\"}",
+            "\"value\":\"/models/large\"}],\"resources\":{\"limits\":{\"nvidia.com/gpucores\":\"5\","
+            "\"nvidia.com/gpumem\":\"2000\"},\"requests\":{\"nvidia.com/gpucores\":\"5\","
+            "\"nvidia.com/gpumem\":\"2000\"}},\"terminationMessagePath\":\"/dev/termination-log\","
+            "\"terminationMessagePolicy\":\"File\",\"imagePullPolicy\":\"IfNotPresent\"}",
             i ? "," : "", i);
     g_string_append(
         out,

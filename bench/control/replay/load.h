@@ -29,7 +29,7 @@ struct arrival {
     const struct shape *shape;
     char name[40], uid[48], rv[24], node[64];
     double created_ns, bound_ns, due_ns;
-    unsigned tries;
+    unsigned tries, ended_as;
     bool failed_bind;
 };
 
@@ -60,7 +60,8 @@ GString *load_bind_request(const struct http *extender, const struct arrival *ar
 /* True when the reply says that it is done. */
 bool load_bind_done(const GString *body);
 
-/* An AdmissionReview of a pod with so many containers, each with a device. */
+/* An AdmissionReview of a pod with so many containers, each with a slice and without a count: all are
+ * patched. */
 GString *load_review(unsigned containers);
 
 #endif

@@ -44,10 +44,12 @@ static double ticks_s(pid_t pid)
     g_auto(GStrv) fields = g_strsplit(end ? end : "", " ", 16);
     if (g_strv_length(fields) < 16)
         return -1;
-    return (g_ascii_strtod(fields[12], NULL) + g_ascii_strtod(fields[13], NULL)) / (double)sysconf(_SC_CLK_TCK);
+    return (g_ascii_strtod(fields[12], NULL) + g_ascii_strtod(fields[13], NULL)) /
+           (double)sysconf(_SC_CLK_TCK);
 }
 
-/* The kernel's account in nanoseconds knows only living threads, but a tick of 10 ms would hide a quiet process. */
+/* The kernel's account in nanoseconds knows only living threads, but a tick of 10 ms would hide a quiet
+ * process. */
 double process_cpu_s(pid_t pid)
 {
     g_autofree char *folder = g_strdup_printf("/proc/%d/task", (int)pid);

@@ -8,6 +8,7 @@
 
 #define EXCESS_MAX (4u << 20) /* bytes of a too large body that are read to answer it */
 #define RESPONDER "http-responder"
+#define PIECE_BYTES (128u << 10)
 
 /* Referenced by whoever is to answer, and by the message until it is over. */
 struct http_responder {
@@ -21,6 +22,8 @@ struct http_responder {
     const struct http_route *route; /* NULL: none fits */
     uint64_t body_len;
     bool too_large, cut;
+
+    struct http_pieces pieces; /* of the answer; more NULL: no more */
 };
 
 static void drop_late(struct http_responder *r)
@@ -35,14 +38,17 @@ static void responder_unref(struct http_responder *r)
     if (--r->references)
         return;
     drop_late(r);
+    if (r->pieces.gone)
+        r->pieces.gone(r->pieces.data);
     http_server_unref(r->server);
     g_free(r);
 }
 
-static void answer(struct http_responder *r, unsigned status, const char *content_type, GBytes *body)
+/* False when it is answered already or the client is gone. */
+static bool begin_answer(struct http_responder *r, unsigned status, const char *content_type)
 {
     if (!r->message || r->answered)
-        return;
+        return false;
     r->answered = true;
     drop_late(r);
     struct http_connection *c = http_connection_of(r->message);
@@ -52,10 +58,56 @@ static void answer(struct http_responder *r, unsigned status, const char *conten
     soup_server_message_set_status(r->message, status, NULL);
     soup_message_headers_replace(headers, "Content-Type",
                                  content_type ? content_type : "text/plain; charset=utf-8");
+    return true;
+}
+
+static void answer(struct http_responder *r, unsigned status, const char *content_type, GBytes *body)
+{
+    if (!begin_answer(r, status, content_type))
+        return;
     soup_message_body_append_bytes(soup_server_message_get_response_body(r->message), body);
     soup_message_body_complete(soup_server_message_get_response_body(r->message));
     if (r->paused)
         soup_server_message_unpause(r->message);
+}
+
+/* The piece before has gone out, and the client has its time anew. */
+static void next_piece(SoupServerMessage *message, void *data)
+{
+    struct http_responder *r = data;
+    struct http_connection *c = http_connection_of(message);
+    SoupMessageBody *body = soup_server_message_get_response_body(message);
+    if (!r->pieces.more)
+        return;
+    GString *piece = g_string_sized_new(PIECE_BYTES);
+    bool last = !r->pieces.more(piece, r->pieces.data);
+    gsize len = piece->len;
+    g_autoptr(GBytes) bytes = g_bytes_new_take(g_string_free(piece, FALSE), len);
+    if (c)
+        http_connection_drain(c, r->server->options.request_ms);
+    if (len)
+        soup_message_body_append_bytes(body, bytes);
+    if (last) {
+        r->pieces.more = NULL;
+        soup_message_body_complete(body);
+    }
+    soup_server_message_unpause(message);
+}
+
+void http_respond_pieces(struct http_responder *r, unsigned status, const char *content_type,
+                         const struct http_pieces *pieces)
+{
+    r->pieces = *pieces;
+    if (begin_answer(r, status, content_type)) {
+        soup_message_headers_set_encoding(soup_server_message_get_response_headers(r->message),
+                                          SOUP_ENCODING_CHUNKED);
+        soup_message_body_set_accumulate(soup_server_message_get_response_body(r->message), FALSE);
+        g_signal_connect(r->message, "wrote-headers", G_CALLBACK(next_piece), r);
+        g_signal_connect(r->message, "wrote-chunk", G_CALLBACK(next_piece), r);
+        if (r->paused)
+            soup_server_message_unpause(r->message);
+    }
+    responder_unref(r);
 }
 
 static void answer_text(struct http_responder *r, unsigned status, const char *text)

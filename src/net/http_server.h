@@ -92,6 +92,16 @@ void http_respond_bytes(struct http_responder *responder, unsigned status, const
                         GBytes *body);
 /* Consumes the responder: answers 500. */
 void http_drop(struct http_responder *responder);
+/* An answer in pieces, for what is too large to hold: `more` appends the next
+ * piece, and is asked for it once the one before has gone out; false when that
+ * was the last. `gone` is called once, at the end or when the client leaves. */
+struct http_pieces {
+    bool (*more)(GString *piece, void *data);
+    void (*gone)(void *data);
+    void *data;
+};
+void http_respond_pieces(struct http_responder *responder, unsigned status, const char *content_type,
+                         const struct http_pieces *pieces);
 /* Before http_respond(): one more header. */
 void http_header(struct http_responder *responder, const char *name, const char *value);
 

@@ -25,11 +25,32 @@ static const struct {
 #undef METRIC
 };
 
+/* One scrape, going out piece by piece: nothing of 100 MB is ever held, and
+ * filter calls are answered in between. Nodes are those of its begin. */
 struct scrape {
     const struct scheduler *s;
-    GString *out;
-    enum metric metric; /* the family that is being written */
+    GString *out;       /* the piece */
+    enum metric metric; /* the family that is being written, */
+    GArray *nodes;      /* of ClusterNode, */
+    guint node;         /* and how far */
 };
+
+#define PIECE_BYTES (120u << 10)
+
+static void text(GString *out, const char *words_)
+{
+    g_string_append_len(out, words_, (gssize)strlen(words_));
+}
+
+static void number(GString *out, uint64_t value)
+{
+    char digits[20];
+    size_t n = sizeof digits;
+    do
+        digits[--n] = (char)('0' + value % 10);
+    while (value /= 10);
+    g_string_append_len(out, digits + n, (gssize)(sizeof digits - n));
+}
 
 static void head(GString *out, enum metric m)
 {
@@ -39,37 +60,43 @@ static void head(GString *out, enum metric m)
 
 static void label(GString *out, const char *key, const char *value)
 {
-    g_string_append(out, key);
-    g_string_append(out, "=\"");
-    for (const char *p = value; *p; p++)
-        if (*p == '\n')
-            g_string_append(out, "\\n");
-        else if (*p == '"' || *p == '\\')
-            g_string_append_printf(out, "\\%c", *p);
-        else
-            g_string_append_c(out, *p);
-    g_string_append(out, "\",");
+    text(out, key);
+    g_string_append_len(out, "=\"", 2);
+    while (*value) {
+        size_t plain = strcspn(value, "\n\"\\");
+        g_string_append_len(out, value, (gssize)plain);
+        value += plain;
+        if (*value) {
+            g_string_append_c(out, '\\');
+            g_string_append_c(out, *value == '\n' ? 'n' : *value);
+            value++;
+        }
+    }
+    g_string_append_len(out, "\",", 2);
 }
 
 static void label_number(GString *out, const char *key, uint64_t value)
 {
-    g_string_append_printf(out, "%s=\"%" G_GUINT64_FORMAT "\",", key, value);
+    text(out, key);
+    g_string_append_len(out, "=\"", 2);
+    number(out, value);
+    g_string_append_len(out, "\",", 2);
 }
 
 static void open_sample(GString *out, enum metric m)
 {
-    g_string_append(out, words[m].name);
+    text(out, words[m].name);
     g_string_append_c(out, '{');
 }
 
 static void close_sample(GString *out, double value)
 {
-    char number[G_ASCII_DTOSTR_BUF_SIZE];
-    g_string_append(out, "zone=\"vGPU\"} ");
-    g_string_append(out,
-                    value >= 0 && value < 9e15 && value == (double)(uint64_t)value
-                        ? (g_snprintf(number, sizeof number, "%" G_GUINT64_FORMAT, (uint64_t)value), number)
-                        : g_ascii_formatd(number, sizeof number, "%.6g", value));
+    char digits[G_ASCII_DTOSTR_BUF_SIZE];
+    text(out, "zone=\"vGPU\"} ");
+    if (value >= 0 && value < 9e15 && value == (double)(uint64_t)value)
+        number(out, (uint64_t)value);
+    else
+        text(out, g_ascii_formatd(digits, sizeof digits, "%.6g", value));
     g_string_append_c(out, '\n');
 }
 
@@ -154,9 +181,8 @@ static void card_labels(struct scrape *w, const char *node, const struct card *c
     label(out, old ? "devicetype" : "device_type", c->type);
 }
 
-static bool print_node(ClusterNode n, void *data)
+static void print_node(struct scrape *w, ClusterNode n)
 {
-    struct scrape *w = data;
     const struct node_spec *spec = cluster_node_spec(w->s->cluster, n);
     const struct card_use *use = cluster_node_use(w->s->cluster, n);
     for (uint32_t i = 0; i < spec->n_cards; i++) {
@@ -167,7 +193,6 @@ static bool print_node(ClusterNode n, void *data)
         card_labels(w, spec->name, &spec->cards[i]);
         close_sample(w->out, value);
     }
-    return true;
 }
 
 /* ---- pods -------------------------------------------------------------- */
@@ -370,49 +395,87 @@ static void print_service(const struct scheduler *s, GString *out)
                     "From a binding's answer to its watch event.", out);
 }
 
-static void print_all(const struct scheduler *s, GString *out)
+/* ---- in pieces ---------------------------------------------------------- */
+
+static bool is_of_pods(int m)
 {
-    struct scrape w = {s, out, METRIC_MEM_LIMIT};
-    for (int m = 0; m < METRICS; m++) {
-        w.metric = (enum metric)m;
-        bool old = m >= METRIC_OLD_MEM_LIMIT, of_ledger = old || m < METRIC_BUILD;
-        if (old && !s->o.legacy_metrics)
-            continue;
-        if (of_ledger)
-            head(out, w.metric);
-        switch (m) {
-        case METRIC_POD_MEM:
-        case METRIC_POD_CORES:
-        case METRIC_OLD_POD_MEM:
-        case METRIC_OLD_POD_CORES:
-            cluster_pod_each(s->cluster, print_pod, &w);
-            break;
-        case METRIC_QUOTA_USED:
-        case METRIC_QUOTA_LIMIT:
-        case METRIC_OLD_QUOTA_USED:
-            cluster_quota_each(s->cluster, print_quota, &w);
-            break;
-        case METRIC_MIG:
-        case METRIC_OLD_MIG:
-            print_migs(&w);
-            break;
-        case METRIC_BUILD:
-            print_build(out);
-            break;
-        default:
-            if (of_ledger)
-                cluster_node_each(s->cluster, print_node, &w);
-        }
+    return m == METRIC_POD_MEM || m == METRIC_POD_CORES || m == METRIC_OLD_POD_MEM ||
+           m == METRIC_OLD_POD_CORES;
+}
+
+/* A family whose samples do not go node by node. */
+static bool print_whole(struct scrape *w)
+{
+    switch (w->metric) {
+    case METRIC_QUOTA_USED:
+    case METRIC_QUOTA_LIMIT:
+    case METRIC_OLD_QUOTA_USED:
+        cluster_quota_each(w->s->cluster, print_quota, w);
+        return true;
+    case METRIC_MIG:
+    case METRIC_OLD_MIG:
+        print_migs(w);
+        return true;
+    default:
+        return false;
     }
-    print_service(s, out);
+}
+
+/* The next node of the family, or the next family. */
+static void step(struct scrape *w)
+{
+    ClusterNode n = w->node < w->nodes->len ? g_array_index(w->nodes, ClusterNode, w->node) : CLUSTER_NO_NODE;
+    if (w->metric == METRIC_BUILD) {
+        print_build(w->out);
+        print_service(w->s, w->out);
+        w->metric = w->s->o.legacy_metrics ? METRIC_OLD_MEM_LIMIT : METRICS;
+        return;
+    }
+    if (w->node == 0)
+        head(w->out, w->metric);
+    if (n == CLUSTER_NO_NODE || print_whole(w)) {
+        w->metric++;
+        w->node = 0;
+        return;
+    }
+    w->node++;
+    if (!cluster_node_spec(w->s->cluster, n)) /* it went away meanwhile */
+        return;
+    if (is_of_pods((int)w->metric))
+        cluster_node_pods(w->s->cluster, n, print_pod, w);
+    else
+        print_node(w, n);
+}
+
+static bool next_piece(GString *piece, void *data)
+{
+    struct scrape *w = data;
+    w->out = piece;
+    while (w->metric < METRICS && piece->len < PIECE_BYTES)
+        step(w);
+    return w->metric < METRICS;
+}
+
+static void scrape_free(void *data)
+{
+    struct scrape *w = data;
+    g_array_unref(w->nodes);
+    g_free(w);
+}
+
+static bool collect(ClusterNode n, void *data)
+{
+    g_array_append_val((GArray *)data, n);
+    return true;
 }
 
 void metrics_serve(const struct http_request *request, struct http_responder *responder, void *data)
 {
-    GString *out = g_string_sized_new(1 << 16);
+    struct scrape *w = g_new0(struct scrape, 1);
+    struct http_pieces pieces = {next_piece, scrape_free, w};
     (void)request;
-    print_all(data, out);
-    gsize len = out->len;
-    g_autoptr(GBytes) bytes = g_bytes_new_take(g_string_free(out, FALSE), len);
-    http_respond_bytes(responder, 200, "text/plain; version=0.0.4; charset=utf-8", bytes);
+    w->s = data;
+    w->nodes = g_array_new(FALSE, FALSE, sizeof(ClusterNode));
+    cluster_node_each(w->s->cluster, collect, w->nodes);
+    http_respond_pieces(responder, 200, "text/plain; version=0.0.4; charset=utf-8", &pieces);
 }

@@ -2,6 +2,7 @@
 #include "scheduler/scheduler.h"
 
 #include <glib-unix.h>
+#include <malloc.h>
 #include <string.h>
 
 #include "base/status.h"
@@ -64,6 +65,7 @@ void scheduler_became_ready(struct scheduler *s)
     if (!scheduler_is_synced(s) || !scheduler_may_write(s))
         return;
     log_line(LOG_INFO, "ready", NULL, NULL);
+    malloc_trim(0); /* the pages of lists went through the heap; what is left is the ledger */
     extender_answer_held(s);
     waiting_capacity_changed(s);
 }
@@ -135,6 +137,7 @@ static void clear(struct scheduler *s)
 int scheduler_run(const struct scheduler_options *options, GError **error)
 {
     struct scheduler *s = g_new0(struct scheduler, 1);
+    mallopt(M_ARENA_MAX, 1); /* one thread does the work; GIO's helpers need no heap of their own */
     s->o = *options;
     log_set_level(options->log_level == 0  ? LOG_WARN
                   : options->log_level < 5 ? LOG_INFO

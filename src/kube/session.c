@@ -10,6 +10,7 @@
 #include <sys/socket.h>
 
 #include "kube/error.h"
+#include "kube/named_address.h"
 #include "net/tls.h"
 
 #define IDLE_S 60 /* below the server's 90 s, so that it is we who close */
@@ -52,24 +53,46 @@ static void prefer_http1(void)
     }
 }
 
-/* tls-server-name: the name in the URL is what TLS sees; where to connect is
- * said apart from it. */
 static GSocketConnectable *connectable_of(const struct kube_config *config)
 {
     if (!config->tls_server_name)
         return NULL;
     g_autoptr(GUri) uri = g_uri_parse(config->server, G_URI_FLAGS_NONE, NULL);
     int port = uri ? g_uri_get_port(uri) : -1;
-    return uri ? g_network_address_new(g_uri_get_host(uri), (guint16)(port < 0 ? 443 : port)) : NULL;
+    return uri ? kube_named_address_new(g_uri_get_host(uri), (guint16)(port < 0 ? 443 : port),
+                                        config->tls_server_name)
+               : NULL;
+}
+
+/* GIO reads the system's anchors for every first TLS connection, whatever it is
+ * then told to use, and keeps them: 8 MB. So what is configured is the default,
+ * and only who configures nothing gets the system's. */
+static GTlsDatabase *anchors_of(const struct kube_config *config, GError **error)
+{
+    GTlsBackend *backend = g_tls_backend_get_default();
+    if (!g_str_has_prefix(config->server, "https:"))
+        return NULL;
+    if (!g_tls_backend_supports_tls(backend)) {
+        g_set_error_literal(error, KUBE_ERROR, KUBE_ERROR_TLS, "no TLS: install glib-networking");
+        return NULL;
+    }
+    GTlsDatabase *anchors = config->ca_pem ? tls_anchors(config->ca_pem, error) : NULL;
+    if (config->ca_pem && !anchors) {
+        g_prefix_error(error, "%s: ", config->source);
+        return NULL;
+    }
+    g_tls_backend_set_default_database(backend, anchors);
+    return anchors ? anchors : g_tls_backend_get_default_database(backend);
 }
 
 SoupSession *kube_session_new(const struct kube_config *config, const struct kube_client_options *options,
                               GError **error)
 {
     prefer_http1();
-    g_autoptr(GTlsDatabase) anchors = config->ca_pem ? tls_anchors(config->ca_pem, error) : NULL;
-    if (config->ca_pem && !anchors) {
-        g_prefix_error(error, "%s: ", config->source);
+    g_autoptr(GError) why = NULL;
+    g_autoptr(GTlsDatabase) anchors = anchors_of(config, &why);
+    if (why) {
+        g_propagate_error(error, g_steal_pointer(&why));
         return NULL;
     }
     g_autoptr(GSocketConnectable) connectable = connectable_of(config);
@@ -87,18 +110,6 @@ SoupSession *kube_session_new(const struct kube_config *config, const struct kub
     return session;
 }
 
-static char *url_of(const struct kube_config *config, const char *path, const char *query)
-{
-    g_autofree char *base = g_strdup(config->server);
-    if (config->tls_server_name) {
-        g_autoptr(GUri) uri = g_uri_parse(config->server, G_URI_FLAGS_NONE, NULL);
-        g_free(base);
-        base = g_uri_join(G_URI_FLAGS_NONE, g_uri_get_scheme(uri), NULL, config->tls_server_name,
-                          g_uri_get_port(uri), g_uri_get_path(uri), NULL, NULL);
-    }
-    return g_strconcat(base, path, query && query[0] ? "?" : NULL, query, NULL);
-}
-
 static bool only_graphic(const char *text)
 {
     for (; text && *text; text++)
@@ -110,7 +121,7 @@ static bool only_graphic(const char *text)
 SoupMessage *kube_session_message(const struct kube_config *config, const char *method, const char *path,
                                   const char *query, bool stream, GError **error)
 {
-    g_autofree char *url = url_of(config, path, query);
+    g_autofree char *url = g_strconcat(config->server, path, query && query[0] ? "?" : NULL, query, NULL);
     g_autoptr(SoupMessage) message = NULL;
     if (path[0] == '/' && !strchr(path, '?') && only_graphic(path) && only_graphic(query))
         message = soup_message_new(method, url);

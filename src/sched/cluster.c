@@ -66,17 +66,22 @@ static void summarise(struct hot_node *h)
     h->families = 0;
     h->free_mib = h->free_cores = 0;
     h->n_usable = 0;
+    h->type = h->n_cards ? h->cards[0].type : 0;
     h->flags &= HOT_PRESENT | HOT_SOFT;
     for (uint16_t i = 0; i < h->n_cards; i++) {
         const struct hot_card *k = &h->cards[i];
         if (k->flags >> HOT_MODE_SHIFT == CARD_MIG)
             h->flags |= HOT_MIG;
+        if (k->type != h->type)
+            h->type = 0;
         if (!(k->flags & HOT_USABLE))
             continue;
         h->families |= UINT64_C(1) << k->family;
         h->free_mib = MAX(h->free_mib, k->free_mib);
         h->free_cores = MAX(h->free_cores, k->free_cores);
         h->n_usable++;
+        if (k->free_mib >= k->total_mib)
+            h->flags |= HOT_WHOLE;
     }
 }
 

@@ -71,7 +71,7 @@ struct cluster_answer {
 
 /* Chooses among the candidates; writes nothing. What the pod itself holds
  * counts as free. When no node is found, the reason is the commonest of (at
- * most 256, evenly spaced) candidates. Duplicate and unknown candidates are harmless. */
+ * most 64, evenly spaced) candidates. Duplicate and unknown candidates are harmless. */
 void cluster_place(Cluster *c, const struct pod_request *r, const ClusterNode *candidates, uint32_t n,
                    struct cluster_answer *ret);
 

@@ -33,7 +33,12 @@ struct hot_card {
     uint8_t flags;
 };
 
-enum hot_node_flag { HOT_PRESENT = 1, HOT_SOFT = 2, HOT_MIG = 4 };
+enum hot_node_flag {
+    HOT_PRESENT = 1,
+    HOT_SOFT = 2,
+    HOT_MIG = 4,
+    HOT_WHOLE = 8 /* a usable card has all its memory */
+};
 
 struct hot_node {
     uint64_t families; /* bit per family with a usable card */
@@ -42,6 +47,7 @@ struct hot_node {
     struct hot_card *cards;
     uint32_t free_mib, free_cores; /* the most of any usable card */
     uint16_t n_cards, n_usable;
+    uint16_t type; /* of all cards; 0 = they differ */
     uint8_t flags;
 };
 

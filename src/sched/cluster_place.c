@@ -18,7 +18,7 @@
 #include "model/lists.h"
 #include "sched/cluster_internal.h"
 
-enum { UUIDS_MAX = 32, SELECTIONS_CHECKED = 4, REASONS_SAMPLED = 256 };
+enum { UUIDS_MAX = 32, SELECTIONS_CHECKED = 4, REASONS_SAMPLED = 64 };
 
 /* What one request needs of a card, in the measures of the hot rows. Never more than the rules ask. */
 struct need {
@@ -39,7 +39,7 @@ struct needs {
     uint32_t n;
     uint64_t families;
     uint32_t mib, cores, n_cards; /* the most that any request needs of any card */
-    bool mig, soft;
+    bool mig, soft, whole;        /* whole: all memory of some card */
     struct need need[POD_REQUESTS_MAX];
 };
 
@@ -130,7 +130,7 @@ static void make_needs(const Cluster *c, const struct pod_request *r, struct nee
     ret->n = r->n_requests;
     ret->families = 0;
     ret->mib = ret->cores = ret->n_cards = 0;
-    ret->mig = ret->soft = false;
+    ret->mig = ret->soft = ret->whole = false;
     for (uint8_t i = 0; i < r->n_requests; i++) {
         const struct card_request *q = &r->requests[i];
         const struct family *f = c->families->rows[q->family];
@@ -151,6 +151,7 @@ static void make_needs(const Cluster *c, const struct pod_request *r, struct nee
         ret->cores = MAX(ret->cores, n->cores_of_total ? MIN(n->cores, 1) : n->cores);
         ret->n_cards = MAX(ret->n_cards, n->n_cards);
         ret->mig |= n->mig;
+        ret->whole |= n->percent == 100;
         ret->soft |= r->soft && f->soft_key;
     }
 }
@@ -218,9 +219,13 @@ static bool node_may_do(const Cluster *c, const struct needs *needs, const struc
         return false;
     if (h->n_usable < needs->n_cards && !(needs->mig && h->flags & HOT_MIG))
         return false;
-    for (uint32_t i = 0; i < needs->n; i++)
-        if (!cards_may_do(c, &needs->need[i], h))
+    if (needs->whole && !(h->flags & HOT_WHOLE))
+        return false;
+    for (uint32_t i = 0; i < needs->n; i++) {
+        const struct need *n = &needs->need[i];
+        if ((n->verdicts && h->type && !type_wanted(c, n, h->type)) || !cards_may_do(c, n, h))
             return false;
+    }
     return true;
 }
 
@@ -475,20 +480,34 @@ static enum sched_reason fit_one(const struct placing *p, ClusterNode at, struct
     return ret->reason = report->cards.reason;
 }
 
-/* The commonest reason of some candidates, evenly spaced. */
+/* A node without such cards is no reason where others have them. */
+static bool is_beside_the_point(uint32_t reason)
+{
+    return reason == SCHED_FITS || reason == SCHED_UNREGISTERED || reason == SCHED_NODE_DOWN ||
+           reason == SCHED_FAMILY;
+}
+
+static enum sched_reason commonest(const uint32_t counts[SCHED_REASONS])
+{
+    uint32_t best = SCHED_UNREGISTERED;
+    for (uint32_t i = 1; i < SCHED_REASONS; i++) {
+        bool more = counts[i] > counts[best];
+        if (is_beside_the_point(i) ? more && is_beside_the_point(best)
+                                   : counts[i] && (more || is_beside_the_point(best)))
+            best = i;
+    }
+    return (enum sched_reason)best;
+}
+
+/* Of some candidates, evenly spaced. */
 static enum sched_reason why_none(const struct placing *p, const ClusterNode *candidates, uint32_t n,
                                   struct cluster_answer *scratch)
 {
-    uint32_t counts[SCHED_REASONS] = {0}, best = SCHED_UNREGISTERED;
-    uint32_t asked = MIN(n, REASONS_SAMPLED);
+    uint32_t counts[SCHED_REASONS] = {0}, asked = MIN(n, REASONS_SAMPLED);
     struct fit_report report;
     for (uint32_t i = 0; i < asked; i++)
         counts[fit_one(p, candidates[(uint64_t)i * n / asked], scratch, &report)]++;
-    counts[SCHED_FITS] = 0;
-    for (uint32_t i = 0; i < SCHED_REASONS; i++)
-        if (counts[i] > counts[best])
-            best = i;
-    return (enum sched_reason)best;
+    return commonest(counts);
 }
 
 void cluster_place(Cluster *c, const struct pod_request *r, const ClusterNode *candidates, uint32_t n,

@@ -146,9 +146,9 @@ static struct mem_object *handle_take(CUmemGenericAllocationHandle h)
     return e.owner;
 }
 
-/* The object of a handle, held for the caller. */
 _Atomic bool mem_shared;
 
+/* The object of a handle, held for the caller. */
 static struct mem_object *handle_hold(CUmemGenericAllocationHandle h)
 {
     struct mem_entry e;

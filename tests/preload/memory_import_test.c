@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "support.h"
@@ -98,6 +99,34 @@ static int object_take(int argc, char **argv)
     step("unmap", cu->cuMemUnmap(base, 512 * MIB));
     step("take", cu->cuMemAlloc_v2(&(CUdeviceptr){0}, 500 * MIB));
     return 0;
+}
+
+/* The helper naps between visits and waits in futex() once it sleeps. */
+static bool helper_of_process_sleeps(int pid)
+{
+    g_autofree char *tasks = g_strdup_printf("/proc/%d/task", pid);
+    g_autoptr(GDir) dir = g_dir_open(tasks, 0, NULL);
+    const char *task;
+
+    while (dir && (task = g_dir_read_name(dir)) != NULL) {
+        g_autofree char *comm = g_build_filename(tasks, task, "comm", NULL), *name = NULL;
+        g_autofree char *call = g_build_filename(tasks, task, "syscall", NULL), *text = NULL;
+
+        if (g_file_get_contents(comm, &name, NULL, NULL) && g_str_has_prefix(name, "hami-helper") &&
+            g_file_get_contents(call, &text, NULL, NULL))
+            return atoi(text) == SYS_futex;
+    }
+    return false;
+}
+
+static void await_sleep_of_helper(const struct kit_process *p)
+{
+    gint64 deadline = g_get_monotonic_time() + 20 * G_TIME_SPAN_SECOND;
+
+    while (!helper_of_process_sleeps(kit_pid(p))) {
+        g_assert_cmpint(g_get_monotonic_time(), <, deadline);
+        g_usleep(20000);
+    }
 }
 
 /* Keeps a mapping of the other's object after the other has let go of it. */
@@ -308,8 +337,10 @@ static void an_object_that_only_its_importer_keeps_is_charged_again(void)
     g_autofree char *told = kit_line(offer);
     keep = kit_start(kit, "object_keep", told, NULL);
     expect_line(keep, "map 0 512");
+    await_sleep_of_helper(keep);
     kit_say(offer, "let go");
     g_free(kit_line(offer));
+    await_sleep_of_helper(offer); /* what is noticed from here on, a sleeper noticed */
     kit_say(keep, "look");
     expect_line(keep, "charged again");
     kit_say(offer, "take it all");

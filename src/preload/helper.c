@@ -26,6 +26,7 @@
 #include "preload/memory.h"
 #include "preload/monitor.h"
 #include "preload/slice.h"
+#include "preload/utilization.h"
 
 #define VISIT_NS 100000000L
 #define IDLE_VISITS 20   /* 2 s without a submission */
@@ -63,6 +64,7 @@ static void visit(bool worked)
         memory_tick(now);
     if (worked)
         monitor_publish(now);
+    utilization_publish(now, worked);
 }
 
 static void *helper_main(void *argument)

@@ -22,6 +22,7 @@
 #include "preload/helper.h"
 #include "preload/memory.h"
 #include "preload/slice.h"
+#include "preload/utilization.h"
 #include "region/lock.h"
 
 #ifndef MADV_WIPEONFORK
@@ -60,6 +61,7 @@ void life_in_child(void)
         helper_after_fork();
         compute_after_fork();
         memory_after_fork();
+        utilization_after_fork();
     }
     errno = saved;
 }

@@ -17,6 +17,8 @@ static _Atomic uint32_t busy;
 static bool initialized;
 static nvmlDevice_t handles[REGION_DEVICES];
 static nvmlProcessInfo_t processes[PROCESSES_MAX];
+static nvmlProcessUtilizationSample_t samples[PROCESSES_MAX];
+static unsigned long long newest[REGION_DEVICES]; /* sample seen, of any process */
 
 static bool handle_of(unsigned d)
 {
@@ -45,27 +47,55 @@ static bool list_processes(unsigned d, unsigned *ret_count)
     return true;
 }
 
+/* Our pid on the host, with the library's lists for us alone; 0 = not now. */
+static unsigned begin(void)
+{
+    identity_learn();
+    int32_t hostpid = __atomic_load_n(&slice.region.base->procs[slice.slot].hostpid, __ATOMIC_RELAXED);
+    return hostpid <= 0 || atomic_exchange(&busy, 1) ? 0 : (unsigned)hostpid;
+}
+
 bool mem_self_used(unsigned d, uint64_t *ret_bytes)
 {
-    int32_t hostpid;
-    unsigned count = 0;
+    unsigned count = 0, hostpid = begin();
     bool found = false;
 
-    identity_learn();
-    hostpid = __atomic_load_n(&slice.region.base->procs[slice.slot].hostpid, __ATOMIC_RELAXED);
-    if (hostpid <= 0 || atomic_exchange(&busy, 1))
+    if (!hostpid)
         return false;
     if (handle_of(d) && list_processes(d, &count)) {
         for (unsigned i = 0; i < count && !found; i++) {
             uint64_t used = processes[i].usedGpuMemory;
 
-            found = processes[i].pid == (unsigned)hostpid && used != UINT64_MAX;
+            found = processes[i].pid == hostpid && used != UINT64_MAX;
             if (found)
                 *ret_bytes = used;
         }
     }
     atomic_store(&busy, 0);
     return found;
+}
+
+bool mem_self_sm_percent(unsigned d, uint64_t *ret_percent)
+{
+    unsigned n = PROCESSES_MAX, hostpid = begin();
+    unsigned long long ours = 0, last;
+
+    if (!hostpid)
+        return false;
+    if (!handle_of(d) ||
+        real_nvml.nvmlDeviceGetProcessUtilization(handles[d], samples, &n, newest[d]) != NVML_SUCCESS)
+        n = 0;
+    last = newest[d];
+    for (unsigned i = 0; i < n && i < PROCESSES_MAX; i++) {
+        if (samples[i].timeStamp > newest[d])
+            newest[d] = samples[i].timeStamp;
+        if (samples[i].pid != hostpid || samples[i].timeStamp <= last || samples[i].timeStamp < ours)
+            continue;
+        ours = samples[i].timeStamp;
+        *ret_percent = samples[i].smUtil;
+    }
+    atomic_store(&busy, 0);
+    return ours != 0;
 }
 
 void mem_self_after_fork(void)

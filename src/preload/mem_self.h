@@ -13,6 +13,10 @@
  * know its pid on the host. Makes system calls; never on a hot path. */
 bool mem_self_used(unsigned d, uint64_t *ret_bytes);
 
+/* Percent of region device d's time that this process's kernels ran, by the
+ * driver's newest sample. False when there is none since the last call. */
+bool mem_self_sm_percent(unsigned d, uint64_t *ret_percent);
+
 void mem_self_after_fork(void);
 
 #endif

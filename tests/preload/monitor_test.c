@@ -5,12 +5,14 @@
  */
 #include <dirent.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
 
+#include "compute_kernel.h"
 #include "region/region.h"
 #include "support.h"
 
@@ -47,6 +49,25 @@ static int launch_on_demand(int argc, char **argv)
     return 0;
 }
 
+/* Kernels of 2 ms, one after the other, until the parent has something to say;
+ * then it stays. */
+static int flood(int argc, char **argv)
+{
+    (void)argc, (void)argv;
+    kit_context(0);
+    struct pollfd parent = {.fd = STDIN_FILENO, .events = POLLIN};
+    CUfunction f = kernel_of("sim_arg");
+    CUstream stream = stream_new();
+    kit_tell("ready");
+    while (poll(&parent, 1, 0) == 0)
+        if (launch_ns(f, 2000000, stream) || kit_cuda()->cuStreamSynchronize(stream))
+            return 1;
+    kit_hear();
+    kit_tell("quiet");
+    kit_hear();
+    return 0;
+}
+
 static int allocate_on_demand(int argc, char **argv)
 {
     (void)argc, (void)argv;
@@ -78,6 +99,17 @@ static void write_i32(struct kit *kit, size_t offset, int32_t value)
 }
 
 #define RECENT offsetof(struct region_base, recent_kernel)
+
+static int64_t utilization(struct kit *kit)
+{
+    int64_t percent = -1;
+    int fd = open(kit_region(kit), O_RDONLY | O_CLOEXEC);
+    off_t at = offsetof(struct region_base, procs) + offsetof(struct region_slot, device_util) +
+               offsetof(struct region_util, sm);
+    g_assert_cmpint(pread(fd, &percent, sizeof percent, at), ==, sizeof percent);
+    close(fd);
+    return percent;
+}
 
 /* Waits for a condition for up to five seconds. */
 #define EVENTUALLY(condition)                                                                                \
@@ -317,7 +349,39 @@ static void helper_sleeps_when_nothing_is_launched(void)
     end(kit, p);
 }
 
+/* The monitor reads at any time: a figure that is 0 now and then is an alarm. */
+static void utilization_is_published_and_does_not_flicker(void)
+{
+    static const struct {
+        const char *limit; /* NULL = none: the figure is the driver's */
+        int64_t least, most;
+    } rows[] = {{"40", 10, 50}, {NULL, 20, 100}};
+    for (gsize i = 0; i < G_N_ELEMENTS(rows); i++) {
+        struct kit *kit = kit_new(NULL);
+        if (rows[i].limit)
+            kit_env(kit, "CUDA_DEVICE_SM_LIMIT", "%s", rows[i].limit);
+        struct kit_process *p = ready(kit, "flood");
+        EVENTUALLY(utilization(kit) >= rows[i].least);
+        gint64 until = g_get_monotonic_time() + 3 * G_USEC_PER_SEC;
+        int64_t least = 100, most = 0;
+        for (; g_get_monotonic_time() < until; g_usleep(10000)) {
+            int64_t now = utilization(kit);
+            least = MIN(least, now), most = MAX(most, now);
+        }
+        g_test_message("%s: %" G_GINT64_FORMAT " to %" G_GINT64_FORMAT " %%",
+                       rows[i].limit ? rows[i].limit : "-", least, most);
+        g_assert_cmpint(least, >, 0);
+        g_assert_cmpint(most, <=, rows[i].most);
+        ask(p);
+        expect(p, "quiet");
+        EVENTUALLY(utilization(kit) == 0);
+        ask(p);
+        end(kit, p);
+    }
+}
+
 static const struct kit_body bodies[] = {
+    {"flood", flood},
     {"launch_on_demand", launch_on_demand},
     {"allocate_on_demand", allocate_on_demand},
     {0},
@@ -334,6 +398,7 @@ int main(int argc, char **argv)
     TEST(block_by_the_monitor_holds_launches_and_its_end_frees_them);
     TEST(suspended_slice_waits_with_launches_and_allocations);
     TEST(suspended_process_can_be_killed_and_leaves_nothing);
+    TEST(utilization_is_published_and_does_not_flicker);
     TEST(nobody_to_look_after_means_no_helper);
     TEST(at_most_one_helper_and_none_before_the_first_launch);
     TEST(helper_sleeps_when_nothing_is_launched);

@@ -43,8 +43,10 @@ lint: bootstrap-check all ## format, analysis, include levels, shell scripts, sy
 fmt: ## format every C file
 	@git ls-files '*.c' '*.h' | grep -v '^src/abi/' | xargs -r clang-format -i
 
-docs: ## write docs/reference from contract/
+docs: $(BUILD)/build.ninja ## write docs/reference from contract/ and the family table
 	@tools/gen-reference docs/reference
+	@ninja -C $(BUILD) docs/vendor-reference >/dev/null
+	@$(BUILD)/docs/vendor-reference >docs/reference/vendors.md
 
 bench: all ## measure every published figure, target beside it
 	@bench/run $(BUILD)

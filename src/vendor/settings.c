@@ -167,9 +167,9 @@ static void read_weights(const struct settings *x)
     uint32_t cut[3];
     if (text && !weights_of(text, w)) {
         vendor_fault_add(x->faults, ADMIT_WEIGHTS,
-                         "annotation " KEY_WEIGHTS ": \"" FAULT_VALUE "\" is not three weights; write "
+                         "annotation %s: \"" FAULT_VALUE "\" is not three weights; write "
                          "slot=1,core=1,memory=1 with whole numbers that are not all 0",
-                         text);
+                         KEY_WEIGHTS, text);
         w[0] = w[1] = w[2] = 1;
     }
     int shift = 0;
@@ -230,10 +230,9 @@ static void read_metax(const struct settings *x, const struct card_request *requ
     x->r->app_class = (uint8_t)(c + 1); /* none, online, offline */
     if (class && request->n_cards != 1)
         vendor_fault_add(x->faults, ADMIT_RULE,
-                         "annotation " KEY_METAX_CLASS ": \"" FAULT_VALUE
-                         "\" goes with one card, but container " FAULT_NAME
+                         "annotation %s: \"" FAULT_VALUE "\" goes with one card, but container " FAULT_NAME
                          " asks for %u; ask for 1 or remove the annotation",
-                         class, x->r->slot_name[request->slot], request->n_cards);
+                         KEY_METAX_CLASS, class, x->r->slot_name[request->slot], request->n_cards);
     if (x->r->app_class != POD_CLASS_ONLINE) {
         if (k < 0)
             refuse_word(x, ADMIT_RULE, KEY_METAX_QOS, kind, kinds);

@@ -47,49 +47,47 @@ static char *asked_for(const struct request *r)
 }
 
 /* What would fit, as the flag to give. NULL when nothing would. */
-static char *proposal(const struct request *r, const struct sched_explanation *why)
+static char *proposal(const struct request *r, const struct why *why)
 {
     char text[QUANTITY_TEXT];
     switch (why->kind) {
-    case SCHED_CHANGE_MEM:
+    case WHY_CHANGE_MEM:
         return g_strdup_printf("--mem %s", quantity_format_flag(why->mem_bytes, text));
-    case SCHED_CHANGE_CORES:
+    case WHY_CHANGE_CORES:
         return g_strdup_printf("--cores %u", why->cores_pct);
-    case SCHED_CHANGE_MEM_AND_CORES:
+    case WHY_CHANGE_MEM_AND_CORES:
         return g_strdup_printf("--mem %s --cores %u", quantity_format_flag(why->mem_bytes, text),
                                why->cores_pct);
-    case SCHED_CHANGE_COUNT:
+    case WHY_CHANGE_COUNT:
         return g_strdup_printf("--gpus %u", why->n_devices);
-    case SCHED_CHANGE_POLICY:
+    case WHY_CHANGE_POLICY:
         return g_strdup("--policy binpack");
-    case SCHED_CHANGE_SHARED:
+    case WHY_CHANGE_SHARED:
         return g_strdup("the same without --exclusive");
-    case SCHED_CHANGE_LISTS:
+    case WHY_CHANGE_LISTS:
         return without_lists(r);
     default:
         return NULL;
     }
 }
 
-static void print_card(const struct device *d, const struct sched_card_reason *c)
+static void print_card(const struct card *d, const struct why_card *c)
 {
     char has[QUANTITY_TEXT], left[QUANTITY_TEXT];
     fprintf(stderr, "  card %u  %s  %s  %s, %s free", d->index, d->type, d->uuid,
             quantity_format_bytes(d->mem_bytes, has), quantity_format_bytes(c->free_bytes, left));
-    if (c->free_cores_pct != UINT32_MAX)
-        fprintf(stderr, ", cores %u %% free", c->free_cores_pct);
-    fprintf(stderr, ": %s\n", sched_reason_words(c->reason)->text);
+    fprintf(stderr, ", cores %u %% free: %s\n", c->free_cores_pct, sched_reason_words(c->reason)->text);
 }
 
 void refusal_print(const struct verb *v, const struct request *r, const struct launch_refusal *refusal)
 {
-    const struct sched_explanation *why = &refusal->why;
+    const struct why *why = &refusal->why;
     const struct sched_reason_words *words = sched_reason_words(why->reason);
     g_autofree char *asked = asked_for(r);
     g_autofree char *fits = proposal(r, why);
     fprintf(stderr, "hami %s: %s: %s (%s)\n", v->name, asked, words->text, words->code);
-    for (uint32_t i = 0; i < refusal->set.n; i++)
-        print_card(&refusal->set.devices[i], &why->cards[i]);
+    for (uint32_t i = 0; i < refusal->machine.n; i++)
+        print_card(&refusal->machine.cards[i], &why->cards[i]);
     if (fits)
         fprintf(stderr, "  would fit now: %s\n", fits);
     else
@@ -98,20 +96,19 @@ void refusal_print(const struct verb *v, const struct request *r, const struct l
 
 json_t *refusal_json(const struct request *r, const struct launch_refusal *refusal)
 {
-    const struct sched_explanation *why = &refusal->why;
+    const struct why *why = &refusal->why;
     const struct sched_reason_words *words = sched_reason_words(why->reason);
     g_autofree char *asked = asked_for(r);
     g_autofree char *fits = proposal(r, why);
     json_t *cards = json_array();
-    for (uint32_t i = 0; i < refusal->set.n; i++) {
-        const struct device *d = &refusal->set.devices[i];
-        const struct sched_card_reason *c = &why->cards[i];
-        json_array_append_new(cards,
-                              json_pack("{s:i, s:s, s:s, s:I, s:I, s:i, s:s}", "card", (int)d->index, "uuid",
-                                        d->uuid, "type", d->type, "mem_bytes", (json_int_t)d->mem_bytes,
-                                        "free_bytes", (json_int_t)c->free_bytes, "free_cores",
-                                        c->free_cores_pct == UINT32_MAX ? 100 : (int)c->free_cores_pct,
-                                        "reason", sched_reason_words(c->reason)->code));
+    for (uint32_t i = 0; i < refusal->machine.n; i++) {
+        const struct card *d = &refusal->machine.cards[i];
+        const struct why_card *c = &why->cards[i];
+        json_array_append_new(
+            cards,
+            json_pack("{s:i, s:s, s:s, s:I, s:I, s:i, s:s}", "card", (int)d->index, "uuid", d->uuid, "type",
+                      d->type, "mem_bytes", (json_int_t)d->mem_bytes, "free_bytes", (json_int_t)c->free_bytes,
+                      "free_cores", (int)c->free_cores_pct, "reason", sched_reason_words(c->reason)->code));
     }
     return json_pack("{s:s, s:s, s:s, s:s, s:s?, s:o}", "asked", asked, "reason", words->code, "text",
                      words->text, "remedy", words->remedy, "would_fit", fits, "cards", cards);

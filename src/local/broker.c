@@ -20,8 +20,8 @@
 #include "base/status.h"
 #include "local/files.h"
 #include "local/process.h"
+#include "model/lists.h"
 #include "region/region.h"
-#include "sched/choose.h"
 
 void broker_close(struct broker *b)
 {
@@ -276,55 +276,49 @@ bool broker_discover(struct broker *b, const char *machine, const char *sim_stat
     return false;
 }
 
-static bool is_listed(const char *list, const char *uuid)
+static void fill_card(const struct broker *b, const struct driver_card *card, struct machine *m, uint32_t i)
 {
-    struct request r = {.use_uuids = list};
-    return list && request_uuid_wanted(&r, uuid);
+    uint32_t cores = (uint32_t)quantity_scale(100, b->settings->core_scale_milli);
+    g_strlcpy(m->text[i].uuid, card->uuid, sizeof m->text[i].uuid);
+    g_strlcpy(m->text[i].type, card->name, sizeof m->text[i].type);
+    m->cards[i] = (struct card){.group = (int32_t)card->card,
+                                .index = (uint16_t)card->index,
+                                .mem_bytes = quantity_scale(card->mem_bytes, b->settings->memory_scale_milli),
+                                .cores = MAX(cores, 1),
+                                .slots = b->settings->split_count,
+                                .numa = (int16_t)card->numa_node,
+                                .healthy = card->healthy != 0};
+    m->cards[i].cordoned = b->settings->cordon && lists_want_uuid(b->settings->cordon, NULL, card->uuid);
 }
 
-static void fill_device(const struct broker *b, const struct driver_card *card, struct device *d)
-{
-    *d = (struct device){.card = card->card,
-                         .index = card->index,
-                         .physical_bytes = card->mem_bytes,
-                         .mem_bytes = quantity_scale(card->mem_bytes, b->settings->memory_scale_milli),
-                         .cores_pct = (uint32_t)quantity_scale(100, b->settings->core_scale_milli),
-                         .split_count = b->settings->split_count,
-                         .numa_node = card->numa_node,
-                         .healthy = card->healthy != 0,
-                         .cordoned = is_listed(b->settings->cordon, card->uuid)};
-    g_strlcpy(d->uuid, card->uuid, sizeof d->uuid);
-    g_strlcpy(d->type, card->name, sizeof d->type);
-}
-
-static void add_use(struct device_set *set, const struct ledger_slice *s)
+static void add_use(struct machine *m, const struct ledger_slice *s)
 {
     for (uint32_t i = 0; i < s->n_shares; i++) {
-        int d = device_find(set, s->shares[i].uuid);
-        if (d < 0)
+        int at = machine_find(m, s->shares[i].uuid);
+        if (at < 0)
             continue;
-        set->use[d].mem_bytes += s->shares[i].mem_bytes;
-        set->use[d].cores_pct += s->shares[i].cores_pct;
-        set->use[d].slices++;
-        set->use[d].exclusive |= s->exclusive;
+        m->use[at].mem_bytes += s->shares[i].mem_bytes;
+        m->use[at].cores += s->shares[i].cores_pct;
+        m->use[at].slots++;
+        m->use[at].exclusive += s->exclusive;
     }
 }
 
-bool broker_devices(struct broker *b, const char *machine, const struct driver_inventory *inventory,
-                    struct device_set *ret, GError **error)
+bool broker_cards(struct broker *b, const struct driver_inventory *inventory, struct machine *ret,
+                  GError **error)
 {
     g_autoptr(GArray) slices = ledger_slices(b->ledger, true, error);
-    (void)machine;
     if (!slices)
         return false;
     memset(ret, 0, sizeof *ret);
-    ret->n = MIN(inventory->n, DEVICE_MAX);
+    ret->n = MIN(inventory->n, MACHINE_CARDS);
     for (uint32_t i = 0; i < ret->n; i++) {
-        fill_device(b, &inventory->cards[i], &ret->devices[i]);
+        fill_card(b, &inventory->cards[i], ret, i);
         for (uint32_t j = 0; j < ret->n; j++)
             ret->pair_score[i][j] =
-                i == j ? 0 : device_pair_score(inventory->level[i][j], inventory->links[i][j]);
+                i == j ? 0 : machine_pair_score(inventory->level[i][j], inventory->links[i][j]);
     }
+    machine_bind(ret);
     for (guint i = 0; i < slices->len; i++)
         add_use(ret, &g_array_index(slices, struct ledger_slice, i));
     return true;
@@ -347,7 +341,7 @@ static bool name_is_free(struct broker *b, const char *name, GError **error)
     return slices != NULL;
 }
 
-static void fill_slice(const struct broker *b, const struct broker_request *r, const struct device_set *set,
+static void fill_slice(const struct broker *b, const struct broker_request *r, const struct machine *m,
                        const struct request_grant *g, struct ledger_slice *s)
 {
     *s = (struct ledger_slice){.state = LEDGER_STARTING,
@@ -365,7 +359,7 @@ static void fill_slice(const struct broker *b, const struct broker_request *r, c
     g_strlcpy(s->sim_state, r->sim_state ? r->sim_state : "", sizeof s->sim_state);
     g_strlcpy(s->command, r->command ? r->command : "", sizeof s->command);
     for (uint32_t i = 0; i < g->n; i++) {
-        g_strlcpy(s->shares[i].uuid, set->devices[g->shares[i].device].uuid, sizeof s->shares[i].uuid);
+        g_strlcpy(s->shares[i].uuid, m->cards[g->shares[i].device].uuid, sizeof s->shares[i].uuid);
         s->shares[i].mem_bytes = g->shares[i].mem_bytes;
         s->shares[i].cores_pct = g->shares[i].cores_pct;
     }
@@ -383,16 +377,16 @@ static bool insert(struct broker *b, const struct ledger_slice *s, GError **erro
 
 bool broker_reserve(struct broker *b, const struct broker_request *r,
                     const struct driver_inventory *inventory, struct ledger_slice *ret,
-                    struct device_set *ret_set, struct sched_explanation *ret_why, GError **error)
+                    struct machine *ret_machine, struct why *ret_why, GError **error)
 {
     struct request_grant g;
     if (!ledger_begin(b->ledger, error))
         return false;
-    bool fine = (!r->name || name_is_free(b, r->name, error)) &&
-                broker_devices(b, r->machine, inventory, ret_set, error);
-    if (fine && (sched_explain(ret_set, &r->request, ret_why), ret_why->reason == SCHED_FITS) &&
-        sched_choose(ret_set, &r->request, &g) == SCHED_FITS && sched_use_add(ret_set, &g)) {
-        fill_slice(b, r, ret_set, &g, ret);
+    bool fine =
+        (!r->name || name_is_free(b, r->name, error)) && broker_cards(b, inventory, ret_machine, error);
+    if (fine && (why_find(ret_machine, &r->request, ret_why), ret_why->reason == SCHED_FITS) &&
+        place_choose(ret_machine, &r->request, &g) == SCHED_FITS && place_add(ret_machine, &g)) {
+        fill_slice(b, r, ret_machine, &g, ret);
         if (insert(b, ret, error))
             return true;
     }

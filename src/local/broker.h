@@ -10,7 +10,7 @@
 #include "local/ledger.h"
 #include "local/paths.h"
 #include "local/settings.h"
-#include "sched/explain.h"
+#include "local/why.h"
 
 struct broker {
     struct paths *paths;
@@ -53,14 +53,14 @@ char *broker_sim_state(const char *machine);
 bool broker_discover(struct broker *b, const char *machine, const char *sim_state,
                      struct driver_inventory *ret, GError **error);
 
-/* Devices of a machine with what the live slices hold of them. */
-bool broker_devices(struct broker *b, const char *machine, const struct driver_inventory *inventory,
-                    struct device_set *ret, GError **error);
+/* The cards of an inventory with what the live slices hold of them. */
+bool broker_cards(struct broker *b, const struct driver_inventory *inventory, struct machine *ret,
+                  GError **error);
 
-/* Reserves. On a refusal: false without error, and *ret_why and *ret_set tell. */
+/* Reserves. On a refusal: false without error, and *ret_why and *ret_machine tell. */
 bool broker_reserve(struct broker *b, const struct broker_request *r,
                     const struct driver_inventory *inventory, struct ledger_slice *ret,
-                    struct device_set *ret_set, struct sched_explanation *ret_why, GError **error);
+                    struct machine *ret_machine, struct why *ret_why, GError **error);
 
 /* The slice has ended: ledger, files, control group. */
 bool broker_release(struct broker *b, const char *id, int exit_status, GError **error);

@@ -28,7 +28,7 @@ static bool reserve_once(struct broker *b, const struct launch *l, struct ledger
 {
     g_autofree struct driver_inventory *inventory = g_new0(struct driver_inventory, 1);
     return broker_discover(b, l->request.machine, l->request.sim_state, inventory, error) &&
-           broker_reserve(b, &l->request, inventory, s, &refusal->set, &refusal->why, error);
+           broker_reserve(b, &l->request, inventory, s, &refusal->machine, &refusal->why, error);
 }
 
 /* True: reserved. False without error: the time is over. */
@@ -56,11 +56,11 @@ static bool reserve_in_turn(struct broker *b, const struct launch *l, int64_t ti
 /* A request that would not fit an empty machine is not worth waiting for. */
 static bool could_ever_fit(const struct launch_refusal *refusal, const struct request *r)
 {
-    g_autofree struct device_set *empty = g_new0(struct device_set, 1);
-    g_autofree struct sched_explanation *why = g_new0(struct sched_explanation, 1);
-    *empty = refusal->set;
+    g_autofree struct machine *empty = g_new0(struct machine, 1);
+    g_autofree struct why *why = g_new0(struct why, 1);
+    *empty = refusal->machine;
     memset(empty->use, 0, sizeof empty->use);
-    sched_explain(empty, r, why);
+    why_find(empty, r, why);
     return why->reason == SCHED_FITS;
 }
 
@@ -270,6 +270,7 @@ static int run_detached(struct broker *b, const struct launch *l, struct launch_
         g_set_error(error, STATUS_ERROR, r.status, "%s", r.text);
     else if (!told || !read_all(fds[0], refusal, sizeof *refusal))
         g_set_error(error, STATUS_ERROR, STATUS_FAILED, "the background process ended without a word");
+    machine_bind(&refusal->machine);
     close(fds[0]);
     return told ? r.status : STATUS_FAILED;
 }

@@ -18,8 +18,8 @@ struct launch {
 
 /* The grant does not fit: what the caller prints. */
 struct launch_refusal {
-    struct device_set set;
-    struct sched_explanation why;
+    struct machine machine;
+    struct why why;
 };
 
 /* Blocks until the command has ended (or, detached, has started) and returns

@@ -21,7 +21,7 @@
 #include <stdint.h>
 
 #include "driver/driver.h"
-#include "model/request.h"
+#include "local/request.h"
 #include "region/grant.h"
 
 #define LEDGER_SCHEMA 1

@@ -17,7 +17,7 @@
 #include "base/status.h"
 #include "local/broker.h"
 #include "local/files.h"
-#include "sched/fit.h"
+#include "local/place.h"
 
 /* What each share is to become. */
 struct plan {
@@ -37,26 +37,26 @@ static bool machine_cards(struct broker *b, const char *machine, struct driver_i
     return cards != NULL;
 }
 
-static void grant_of(const struct device_set *set, const struct ledger_slice *s, struct request_grant *ret)
+static void grant_of(const struct machine *m, const struct ledger_slice *s, struct request_grant *ret)
 {
     *ret = (struct request_grant){.n = s->n_shares, .exclusive = s->exclusive};
     for (uint32_t i = 0; i < s->n_shares; i++) {
-        int d = device_find(set, s->shares[i].uuid);
-        ret->shares[i].device = d < 0 ? DEVICE_MAX : (uint32_t)d;
+        int d = machine_find(m, s->shares[i].uuid);
+        ret->shares[i].device = d < 0 ? MACHINE_CARDS : (uint32_t)d;
         ret->shares[i].mem_bytes = s->shares[i].mem_bytes;
         ret->shares[i].cores_pct = s->shares[i].cores_pct;
     }
 }
 
-static bool no_room(const struct device_set *set, const struct request_grant *g, const struct plan *plan,
+static bool no_room(const struct machine *m, const struct request_grant *g, const struct plan *plan,
                     GError **error)
 {
     char want[QUANTITY_TEXT], room[QUANTITY_TEXT];
     for (uint32_t i = 0; i < g->n; i++) {
-        const struct device *d = &set->devices[g->shares[i].device];
-        const struct device_use *use = &set->use[g->shares[i].device];
+        const struct card *d = &m->cards[g->shares[i].device];
+        const struct card_use *use = &m->use[g->shares[i].device];
         uint64_t left = d->mem_bytes > use->mem_bytes ? d->mem_bytes - use->mem_bytes : 0;
-        uint32_t cores_left = d->cores_pct > use->cores_pct ? d->cores_pct - use->cores_pct : 0;
+        uint32_t cores_left = d->cores > use->cores ? d->cores - use->cores : 0;
         if (plan->mem_bytes[i] > left)
             g_set_error(error, STATUS_ERROR, STATUS_NO_FIT,
                         "--mem %s: card %u (%s) has %s for this slice; ask for at most that",
@@ -79,26 +79,26 @@ static bool check_room(struct broker *b, const struct ledger_slice *s, const str
                        struct plan *plan, GError **error)
 {
     g_autofree struct driver_inventory *cards = g_new0(struct driver_inventory, 1);
-    g_autofree struct device_set *set = g_new0(struct device_set, 1);
+    g_autofree struct machine *m = g_new0(struct machine, 1);
     struct request_grant g;
-    if (!machine_cards(b, s->machine, cards, error) || !broker_devices(b, s->machine, cards, set, error))
+    if (!machine_cards(b, s->machine, cards, error) || !broker_cards(b, cards, m, error))
         return false;
-    grant_of(set, s, &g);
+    grant_of(m, s, &g);
     for (uint32_t i = 0; i < g.n; i++)
-        if (g.shares[i].device >= set->n) {
+        if (g.shares[i].device >= m->n) {
             g_set_error(error, STATUS_ERROR, STATUS_NO_DRIVER, "card %s is gone", s->shares[i].uuid);
             return false;
         }
-    sched_use_remove(set, &g);
+    place_remove(m, &g);
     for (uint32_t i = 0; i < g.n; i++) {
-        struct request r = {.mem = change->mem};
+        uint64_t card_bytes = m->cards[g.shares[i].device].mem_bytes;
         plan->mem_bytes[i] =
-            change->has_mem ? request_mem_on(&r, &set->devices[g.shares[i].device]) : s->shares[i].mem_bytes;
+            change->has_mem ? request_mem_of(&change->mem, card_bytes) : s->shares[i].mem_bytes;
         plan->cores_pct[i] = change->has_cores ? change->cores_pct : s->shares[i].cores_pct;
         g.shares[i].mem_bytes = MAX(plan->mem_bytes[i], 1);
         g.shares[i].cores_pct = plan->cores_pct[i];
     }
-    return sched_use_add(set, &g) || (no_room(set, &g, plan, error), false);
+    return place_add(m, &g) || (no_room(m, &g, plan, error), false);
 }
 
 /* Which shares use more than the plan gives them. */

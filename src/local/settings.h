@@ -10,7 +10,7 @@
 #include <glib.h>
 #include <stdbool.h>
 
-#include "model/request.h"
+#include "local/request.h"
 #include "region/grant.h"
 
 struct settings {

@@ -6,8 +6,8 @@
 #include <string.h>
 
 #include "base/words.h"
+#include "model/lists.h"
 #include "model/quantity.h"
-#include "model/request.h"
 
 static const struct {
     const char *text;
@@ -144,26 +144,15 @@ static void test_memory_is_bytes_or_percent(void)
 
 static void test_lists(void)
 {
-    struct request r = {
-        .use_types = "a100, H100 ,,", .not_types = "pcie", .use_uuids = " ", .not_uuids = "GPU-2"};
-    g_assert_true(request_type_wanted(&r, "NVIDIA A100-SXM4-40GB"));
-    g_assert_true(request_type_wanted(&r, "NVIDIA h100"));
-    g_assert_false(request_type_wanted(&r, "NVIDIA A100-PCIE-40GB"));
-    g_assert_false(request_type_wanted(&r, "Tesla T4"));
-    g_assert_true(request_uuid_wanted(&r, "GPU-1"));
-    g_assert_false(request_uuid_wanted(&r, "GPU-2"));
-    g_assert_true(request_uuid_wanted(&r, "GPU-22"));
-    r.use_uuids = "GPU-2";
-    g_assert_false(request_uuid_wanted(&r, "GPU-2"));
-}
-
-static void test_pair_scores(void)
-{
-    g_assert_cmpuint(device_pair_score(0, 0), ==, 60);
-    g_assert_cmpuint(device_pair_score(10, 0), ==, 50);
-    g_assert_cmpuint(device_pair_score(50, 0), ==, 10);
-    g_assert_cmpuint(device_pair_score(50, 4), ==, 410);
-    g_assert_cmpuint(device_pair_score(200, 99), ==, 1800);
+    static const char use[] = "a100, H100 ,,", not [] = "pcie";
+    g_assert_true(lists_want_type(use, not, "NVIDIA A100-SXM4-40GB"));
+    g_assert_true(lists_want_type(use, not, "NVIDIA h100"));
+    g_assert_false(lists_want_type(use, not, "NVIDIA A100-PCIE-40GB"));
+    g_assert_false(lists_want_type(use, not, "Tesla T4"));
+    g_assert_true(lists_want_uuid(" ", "GPU-2", "GPU-1"));
+    g_assert_false(lists_want_uuid(" ", "GPU-2", "GPU-2"));
+    g_assert_true(lists_want_uuid(" ", "GPU-2", "GPU-22"));
+    g_assert_false(lists_want_uuid("GPU-2", "GPU-2", "GPU-2"));
 }
 
 static void test_nearest_word(void)
@@ -188,7 +177,6 @@ int main(int argc, char **argv)
     g_test_add_func("/model/durations_have_units", test_durations);
     g_test_add_func("/model/memory_is_bytes_or_percent", test_memory_is_bytes_or_percent);
     g_test_add_func("/model/type_lists_match_parts_and_uuid_lists_exactly", test_lists);
-    g_test_add_func("/model/pair_scores_are_the_fields_figures", test_pair_scores);
     g_test_add_func("/model/the_nearest_word_is_suggested", test_nearest_word);
     return g_test_run();
 }

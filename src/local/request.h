@@ -1,15 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * What is asked for, and what is given: a request and the grant of it. Plain
- * values; the word lists are borrowed from the caller.
+ * What `hami run` asks for, and what it is given. Plain values; the word lists
+ * are borrowed from the caller.
  */
-#ifndef HAMI_MODEL_REQUEST_H
-#define HAMI_MODEL_REQUEST_H
+#ifndef HAMI_LOCAL_REQUEST_H
+#define HAMI_LOCAL_REQUEST_H
 
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "model/device.h"
 #include "model/quantity.h"
 
 #define REQUEST_DEVICES_MAX 16
@@ -22,15 +21,14 @@ struct request {
     uint32_t cores_pct;      /* of each; 0 = no compute limit is asked for */
     enum request_policy policy;
     bool exclusive; /* nobody else on the cards */
-    /* Comma lists, NULL or blank = no constraint. Types match a part of the
-     * product name whatever the case; UUIDs match exactly. Not-lists win. */
+    /* As in struct pod_selection. */
     const char *use_types;
     const char *not_types;
     const char *use_uuids;
     const char *not_uuids;
 };
 
-/* A grant: index into the device set, bytes and percent of each card. */
+/* A grant: index into the machine's cards, bytes and percent of each. */
 struct request_grant {
     uint32_t n;
     struct {
@@ -41,11 +39,8 @@ struct request_grant {
     bool exclusive;
 };
 
-/* Bytes that the request means on a device; the whole of it when none are asked. */
-uint64_t request_mem_on(const struct request *r, const struct device *d);
-
-bool request_type_wanted(const struct request *r, const char *type);
-bool request_uuid_wanted(const struct request *r, const char *uuid);
+/* Bytes that the amount means on a card of that size; all of it when none are asked. */
+uint64_t request_mem_of(const struct quantity_mem *mem, uint64_t card_bytes);
 
 /* "binpack" ... and back; -1 when there is no such policy. */
 const char *request_policy_name(enum request_policy policy);

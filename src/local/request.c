@@ -2,11 +2,9 @@
  *
  * See request.h. Pure; any thread.
  */
-#include "model/request.h"
+#include "local/request.h"
 
 #include <string.h>
-
-#include "model/lists.h"
 
 const char *const request_policy_names[REQUEST_POLICIES + 1] = {"binpack", "spread", "numa", "topology",
                                                                 NULL};
@@ -24,19 +22,9 @@ int request_policy_parse(const char *name)
     return -1;
 }
 
-uint64_t request_mem_on(const struct request *r, const struct device *d)
+uint64_t request_mem_of(const struct quantity_mem *mem, uint64_t card_bytes)
 {
-    if (r->mem.bytes)
-        return r->mem.bytes;
-    return r->mem.percent ? quantity_percent_of(d->mem_bytes, r->mem.percent) : d->mem_bytes;
-}
-
-bool request_type_wanted(const struct request *r, const char *type)
-{
-    return lists_want_type(r->use_types, r->not_types, type);
-}
-
-bool request_uuid_wanted(const struct request *r, const char *uuid)
-{
-    return lists_want_uuid(r->use_uuids, r->not_uuids, uuid);
+    if (mem->bytes)
+        return mem->bytes;
+    return mem->percent ? quantity_percent_of(card_bytes, mem->percent) : card_bytes;
 }

@@ -8,7 +8,7 @@
 #include "vendor/admit.h"
 
 #include "vendor/admission.h"
-#include "vendor/keys.h"
+#include "vendor/families.h"
 #include "vendor/request.h"
 
 static const char *spec_text(const struct admission *a, const char *key)

@@ -4,14 +4,30 @@
  * privileged containers (contract/admission.def; scheduler.md B30, S2).
  */
 #include "vendor/admission.h"
-#include "vendor/keys.h"
+#include "vendor/families.h"
 
 /* ---- forged assignments ---- */
 
+/* Annotations of pods that neither users nor the webhook write. */
+static bool is_written_by_us(const char *key)
+{
+    static const struct {
+        const char *key, *where, *writers;
+    } rows[] = {
+#define ANNOTATION(symbol, key, where, writers, readers, content) {key, where, writers},
+#include "annotations.def"
+#undef ANNOTATION
+    };
+    for (size_t i = 0; i < G_N_ELEMENTS(rows); i++)
+        if (strcmp(key, rows[i].key) == 0)
+            return g_str_has_prefix(rows[i].where, "pod") && !strstr(rows[i].writers, "users") &&
+                   !strstr(rows[i].writers, "webhook");
+    return g_str_has_prefix(key, "hami.io/vgpu-");
+}
+
 static bool is_assignment(const struct family_set *set, const char *key)
 {
-    if (g_str_has_prefix(key, "hami.io/vgpu-") || strcmp(key, KEY_BIND_PHASE) == 0 ||
-        strcmp(key, KEY_BIND_TIME) == 0)
+    if (is_written_by_us(key))
         return true;
     for (uint32_t i = 0; i < set->n; i++) {
         const struct family *f = set->rows[i];

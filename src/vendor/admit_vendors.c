@@ -5,8 +5,8 @@
  * family's row. Numbers that break a rule are left as they are: reading the
  * request afterwards refuses them with a reason.
  */
+#include "model/annotation.h"
 #include "vendor/admission.h"
-#include "vendor/keys.h"
 #include "vendor/request.h"
 
 /* In the contract with this spelling (vendors.md 6.5). */
@@ -125,17 +125,17 @@ static void write_rounded(struct admission *a, const struct family *f)
 /* MetaX: the sharing policy is written down unless the application is online. */
 static void write_qos(struct admission *a)
 {
-    const char *class = admission_annotation(a, KEY_METAX_CLASS),
-               *qos = admission_annotation(a, KEY_METAX_QOS);
+    const char *class = admission_annotation(a, annotation_metax_class),
+               *qos = admission_annotation(a, annotation_metax_qos);
     if ((!class || strcmp(class, "online") != 0) && (!qos || !*qos))
-        admission_set_annotation(a, KEY_METAX_QOS, card_qos_names[CARD_QOS_BEST_EFFORT]);
+        admission_set_annotation(a, annotation_metax_qos, card_qos_names[CARD_QOS_BEST_EFFORT]);
 }
 
 static void write_card_number(struct admission *a, uint64_t n)
 {
     char text[24];
     g_snprintf(text, sizeof text, "%" G_GUINT64_FORMAT, n);
-    admission_set_annotation(a, "mthreads.com/request-gpu-num", text);
+    admission_set_annotation(a, annotation_mthreads_count, text);
 }
 
 bool admit_family(struct admission *a, const struct family *f)

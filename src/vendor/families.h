@@ -9,6 +9,9 @@
 
 #include "model/family.h"
 
+/* The family that has rules of its own beyond its row. */
+#define WORD_NVIDIA "NVIDIA"
+
 /* One row per family, in the order in which a set holds them. A row without a
  * word is a pattern: the configuration lists its families (Ascend and Iluvatar
  * chips), and "%s" in its texts stands for the word of each. */

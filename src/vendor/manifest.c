@@ -5,8 +5,9 @@
 
 #include "base/status.h"
 #include "base/words.h"
+#include "model/annotation.h"
 #include "model/quantity.h"
-#include "vendor/keys.h"
+#include "vendor/families.h"
 
 const struct family *manifest_vendor(const struct family_set *set, const char *word)
 {
@@ -124,16 +125,16 @@ static bool set_annotations(json_t *annotations, const struct family *f, const s
                     "is none of binpack, spread, numa, mutex, topology-aware, nor a list of them");
     if (o->mode && !is_policy(o->mode, modes))
         return fail(error, "mode", o->mode, "is none of hami-core, mig and mps");
-    return set_annotation(annotations, f, KEY_NODE_POLICY, "node-policy", o->node_policy, error) &&
-           set_annotation(annotations, f, KEY_CARD_POLICY, "gpu-policy", o->card_policy, error) &&
-           set_annotation(annotations, f, KEY_WEIGHTS, "weights", o->weights, error) &&
+    return set_annotation(annotations, f, annotation_node_policy, "node-policy", o->node_policy, error) &&
+           set_annotation(annotations, f, annotation_card_policy, "gpu-policy", o->card_policy, error) &&
+           set_annotation(annotations, f, annotation_scoring_weights, "weights", o->weights, error) &&
            set_annotation(annotations, f, f->use_type_key, "type", o->use_type, error) &&
            set_annotation(annotations, f, f->not_type_key, "not-type", o->not_type, error) &&
            set_annotation(annotations, f, f->use_uuid_key[0], "uuid", o->use_uuid, error) &&
            set_annotation(annotations, f, f->not_uuid_key[0], "not-uuid", o->not_uuid, error) &&
-           set_annotation(annotations, f, nvidia ? KEY_VGPU_MODE : NULL, "mode", o->mode, error) &&
-           set_annotation(annotations, f, nvidia ? KEY_NUMA_BIND : NULL, "numa", o->numa ? "true" : NULL,
-                          error);
+           set_annotation(annotations, f, nvidia ? annotation_vgpu_mode : NULL, "mode", o->mode, error) &&
+           set_annotation(annotations, f, nvidia ? annotation_numa_bind : NULL, "numa",
+                          o->numa ? "true" : NULL, error);
 }
 
 static json_t *container(const struct family *f, const struct manifest_options *o, GError **error)

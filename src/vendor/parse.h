@@ -58,7 +58,7 @@ struct pod_object {
 
 /* Which resource names and annotation keys are ours: made once from a set (which it borrows), then only
  * read, from any thread. Keys are kept when a family selects by or writes them, or when they are in
- * vendor/keys.h. */
+ * contract/annotations.def. */
 struct pod_reader;
 struct pod_reader *pod_reader_new(const struct family_set *set);
 void pod_reader_free(struct pod_reader *r);

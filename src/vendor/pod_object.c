@@ -5,6 +5,7 @@
  * the last counts, as for the API server.
  */
 #include "base/arena.h"
+#include "model/annotation.h"
 #include "vendor/pod_scan.h"
 
 #define CONTAINERS_FIRST 8
@@ -103,7 +104,7 @@ static void scan_labels(struct pass *p)
     if (!json_scan_object(p->s))
         return;
     while (json_scan_key(p->s, &key))
-        if (json_text_is(key, "scheduling.x-k8s.io/pod-group"))
+        if (json_text_equal(key, annotation_pod_group_label))
             scan_string(p, &p->pod->pod_group);
         else
             json_scan_skip(p->s);

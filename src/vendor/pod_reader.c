@@ -5,8 +5,6 @@
  */
 #include "vendor/pod_reader.h"
 
-#include "vendor/keys.h"
-
 enum name_kind { NAME_RESOURCE, NAME_ANNOTATION };
 
 struct name {
@@ -66,9 +64,10 @@ static void add_family(struct pod_reader *r, const struct family *f)
 struct pod_reader *pod_reader_new(const struct family_set *set)
 {
     static const char *const common[] = {
-        KEY_NODE_POLICY, KEY_CARD_POLICY, KEY_WEIGHTS,        KEY_NUMA_BIND,     KEY_VGPU_MODE,
-        KEY_METAX_QOS,   KEY_METAX_CLASS, KEY_METAX_TOPOLOGY, KEY_ASSIGNED_NODE, KEY_ASSIGNED_TIME,
-        KEY_BIND_PHASE,  KEY_BIND_TIME,   KEY_MIG_ALLOCATIONS};
+#define ANNOTATION(symbol, key, where, writers, readers, content) key,
+#include "annotations.def"
+#undef ANNOTATION
+    };
     uint32_t most = G_N_ELEMENTS(common) + set->n * (FAMILY_RESOURCES + 9 + FAMILY_WRITES_MAX), size = 64;
     while (size < 2 * most)
         size *= 2;

@@ -6,7 +6,8 @@
  */
 #include "base/arena.h"
 #include "base/words.h"
-#include "vendor/keys.h"
+#include "model/annotation.h"
+#include "vendor/families.h"
 #include "vendor/request.h"
 
 #define WORD_BYTES 64
@@ -102,19 +103,19 @@ static void put_numa_first(struct pod_request *r)
 
 static void read_policies(const struct settings *x, const struct pod_defaults *defaults)
 {
-    const char *cards = annotation(x, KEY_CARD_POLICY), *node = annotation(x, KEY_NODE_POLICY);
+    const char *cards = annotation(x, annotation_card_policy), *node = annotation(x, annotation_node_policy);
     char word[WORD_BYTES];
     int i = -1;
     if (node && next_word(&node, " \t", word)) {
         i = index_of(word, node_policies);
         if (i < 0)
-            refuse_word(x, ADMIT_POLICY, KEY_NODE_POLICY, word, node_policies);
+            refuse_word(x, ADMIT_POLICY, annotation_node_policy, word, node_policies);
     }
     if (i < 0)
         i = defaults->node_policy ? index_of(defaults->node_policy, node_policies) : -1;
     x->r->node_policy = i == NODE_SPREAD ? NODE_SPREAD : NODE_BINPACK;
     if (cards)
-        read_card_policy(x, cards, KEY_CARD_POLICY);
+        read_card_policy(x, cards, annotation_card_policy);
     bool understood = x->r->n_card_policy || x->r->mutex || x->r->topology_aware;
     if (!understood && defaults->card_policy)
         read_card_policy(x, defaults->card_policy, NULL);
@@ -162,14 +163,14 @@ static bool weights_of(const char *text, int64_t weights[3])
 /* Only their proportion matters: cut until they fit, none to nothing. */
 static void read_weights(const struct settings *x)
 {
-    const char *text = annotation(x, KEY_WEIGHTS);
+    const char *text = annotation(x, annotation_scoring_weights);
     int64_t w[3] = {1, 1, 1};
     uint32_t cut[3];
     if (text && !weights_of(text, w)) {
         vendor_fault_add(x->faults, ADMIT_WEIGHTS,
                          "annotation %s: \"" FAULT_VALUE "\" is not three weights; write "
                          "slot=1,core=1,memory=1 with whole numbers that are not all 0",
-                         KEY_WEIGHTS, text);
+                         annotation_scoring_weights, text);
         w[0] = w[1] = w[2] = 1;
     }
     int shift = 0;
@@ -206,14 +207,14 @@ static void read_modes(const struct settings *x)
 {
     const char *names[CARD_MODES] = {NULL}; /* without the empty first one, NULL at the end */
     memcpy(names, &card_mode_names[1], (CARD_MODES - 1) * sizeof *names);
-    const char *list = annotation(x, KEY_VGPU_MODE);
+    const char *list = annotation(x, annotation_vgpu_mode);
     char word[WORD_BYTES];
     while (list && next_word(&list, ", ;|/+\t", word)) {
         int i = index_of(word, names);
         if (i >= 0)
             x->r->modes |= (uint8_t)(1u << (i + 1));
         else
-            refuse_word(x, ADMIT_MODE, KEY_VGPU_MODE, word, names);
+            refuse_word(x, ADMIT_MODE, annotation_vgpu_mode, word, names);
     }
 }
 
@@ -223,22 +224,22 @@ static void read_metax(const struct settings *x, const struct card_request *requ
     static const char *const classes[] = {"online", "offline", NULL};
     const char *kinds[CARD_QOS_KINDS] = {NULL};
     memcpy(kinds, &card_qos_names[1], (CARD_QOS_KINDS - 1) * sizeof *kinds);
-    const char *class = annotation(x, KEY_METAX_CLASS), *kind = annotation(x, KEY_METAX_QOS);
+    const char *class = annotation(x, annotation_metax_class), *kind = annotation(x, annotation_metax_qos);
     int c = class ? index_of(class, classes) : -1, k = kind ? index_of(kind, kinds) : 0;
     if (class && c < 0)
-        refuse_word(x, ADMIT_RULE, KEY_METAX_CLASS, class, classes);
+        refuse_word(x, ADMIT_RULE, annotation_metax_class, class, classes);
     x->r->app_class = (uint8_t)(c + 1); /* none, online, offline */
     if (class && request->n_cards != 1)
         vendor_fault_add(x->faults, ADMIT_RULE,
                          "annotation %s: \"" FAULT_VALUE "\" goes with one card, but container " FAULT_NAME
                          " asks for %u; ask for 1 or remove the annotation",
-                         KEY_METAX_CLASS, class, x->r->slot_name[request->slot], request->n_cards);
+                         annotation_metax_class, class, x->r->slot_name[request->slot], request->n_cards);
     if (x->r->app_class != POD_CLASS_ONLINE) {
         if (k < 0)
-            refuse_word(x, ADMIT_RULE, KEY_METAX_QOS, kind, kinds);
+            refuse_word(x, ADMIT_RULE, annotation_metax_qos, kind, kinds);
         x->r->qos = (uint8_t)(MAX(k, 0) + CARD_QOS_BEST_EFFORT);
     }
-    x->r->topology_wanted = (int8_t)read_switch(x, KEY_METAX_TOPOLOGY);
+    x->r->topology_wanted = (int8_t)read_switch(x, annotation_metax_topology);
 }
 
 /* ---- selections ---- */
@@ -291,7 +292,7 @@ void settings_read(const struct family_set *set, const struct pod_object *pod,
     ret->topology_wanted = -1;
     read_policies(&x, defaults);
     read_weights(&x);
-    ret->numa_bind = read_switch(&x, KEY_NUMA_BIND) == 1;
+    ret->numa_bind = read_switch(&x, annotation_numa_bind) == 1;
     if (ret->numa_bind)
         put_numa_first(ret);
     for (unsigned i = 0; i < ret->n_requests; i++)

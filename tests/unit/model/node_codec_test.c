@@ -284,96 +284,88 @@ static uint64_t amount(const char *resource, void *data)
     return 0;
 }
 
+static const struct {
+    const char *name, *family;
+    struct amount amounts[3];
+    uint32_t n;
+    const char *last; /* its id */
+    uint64_t mib;
+    uint32_t cores, slots;
+    int numa_first, numa_last;
+} capacities[] = {
+    {"MLU: 100 vcores are a card",
+     "MLU",
+     {{"cambricon.com/mlu.smlu.vcore", 200}, {"cambricon.com/mlu.smlu.vmemory", 192}},
+     2,
+     "n-cambricon-mlu-1",
+     24576,
+     100,
+     100,
+     0,
+     0},
+    {"MLU: a broken hundred is one more",
+     "MLU",
+     {{"cambricon.com/mlu.smlu.vcore", 101}},
+     2,
+     "n-cambricon-mlu-1",
+     0,
+     100,
+     100,
+     0,
+     0},
+    {"Moore Threads: 16 cores are a card",
+     "Mthreads",
+     {{"mthreads.com/sgpu-core", 32}, {"mthreads.com/sgpu-memory", 192}},
+     2,
+     "n-mthreads-1",
+     49152,
+     16,
+     100,
+     0,
+     0},
+    {"MetaX: whole cards", "Metax-GPU", {{"metax-tech.com/gpu", 8}}, 8, "n-metax-7", 65536, 100, 1, 0, 0},
+    {"GCU: whole cards", "GCU", {{"enflame.com/gcu", 1}}, 1, "n-GCU-0", 100, 100, 1, 0, 0},
+    {"Kunlunxin: two wings", "kunlun", {{"kunlunxin.com/xpu", 8}}, 8, "n-kunlun-7", 98304, 100, 100, 0, 1},
+    {"Neuron: two cores each",
+     "AWSNeuron",
+     {{"aws.amazon.com/neuron", 6}, {"aws.amazon.com/neuroncore", 12}},
+     6,
+     "n-AWSNeuron-5",
+     0,
+     3,
+     2,
+     0,
+     0},
+    {"Neuron: trn2 has eight",
+     "AWSNeuron",
+     {{"aws.amazon.com/neuron", 16}, {"aws.amazon.com/neuroncore", 128}},
+     16,
+     "n-AWSNeuron-15",
+     0,
+     255,
+     8,
+     0,
+     0},
+};
+
 static void capacity_makes_cards(void)
 {
-    static const struct {
-        const char *name, *family;
-        struct amount amounts[3];
-        uint32_t n;
-        const char *last; /* its id */
-        uint64_t mib;
-        uint32_t cores, slots;
-        int numa_first, numa_last;
-    } cases[] = {
-        {"MLU: 100 vcores are a card",
-         "MLU",
-         {{"cambricon.com/mlu.smlu.vcore", 200}, {"cambricon.com/mlu.smlu.vmemory", 192}},
-         2,
-         "n-cambricon-mlu-1",
-         24576,
-         100,
-         100,
-         0,
-         0},
-        {"MLU: a broken hundred is one more",
-         "MLU",
-         {{"cambricon.com/mlu.smlu.vcore", 101}},
-         2,
-         "n-cambricon-mlu-1",
-         0,
-         100,
-         100,
-         0,
-         0},
-        {"Moore Threads: 16 cores are a card",
-         "Mthreads",
-         {{"mthreads.com/sgpu-core", 32}, {"mthreads.com/sgpu-memory", 192}},
-         2,
-         "n-mthreads-1",
-         49152,
-         16,
-         100,
-         0,
-         0},
-        {"MetaX: whole cards", "Metax-GPU", {{"metax-tech.com/gpu", 8}}, 8, "n-metax-7", 65536, 100, 1, 0, 0},
-        {"GCU: whole cards", "GCU", {{"enflame.com/gcu", 1}}, 1, "n-GCU-0", 100, 100, 1, 0, 0},
-        {"Kunlunxin: two wings",
-         "kunlun",
-         {{"kunlunxin.com/xpu", 8}},
-         8,
-         "n-kunlun-7",
-         98304,
-         100,
-         100,
-         0,
-         1},
-        {"Neuron: two cores each",
-         "AWSNeuron",
-         {{"aws.amazon.com/neuron", 6}, {"aws.amazon.com/neuroncore", 12}},
-         6,
-         "n-AWSNeuron-5",
-         0,
-         3,
-         2,
-         0,
-         0},
-        {"Neuron: trn2 has eight",
-         "AWSNeuron",
-         {{"aws.amazon.com/neuron", 16}, {"aws.amazon.com/neuroncore", 128}},
-         16,
-         "n-AWSNeuron-15",
-         0,
-         255,
-         8,
-         0,
-         0},
-    };
-    for (size_t i = 0; i < G_N_ELEMENTS(cases); i++) {
+    for (size_t i = 0; i < G_N_ELEMENTS(capacities); i++) {
         g_autofree char *why = NULL;
         struct amount amounts[3];
-        memcpy(amounts, cases[i].amounts, sizeof amounts);
+        memcpy(amounts, capacities[i].amounts, sizeof amounts);
         struct card_list *list =
-            node_codec_from_capacity(family(cases[i].family), "n", amount, amounts, &why);
-        g_test_message("%s", cases[i].name);
+            node_codec_from_capacity(family(capacities[i].family), "n", amount, amounts, &why);
+        g_test_message("%s", capacities[i].name);
         g_assert_nonnull(list);
-        g_assert_cmpuint(list->n, ==, cases[i].n);
+        g_assert_cmpuint(list->n, ==, capacities[i].n);
         const struct card *last = &list->cards[list->n - 1];
-        g_assert_cmpstr(last->uuid, ==, cases[i].last);
-        g_assert_cmpuint(last->mem_bytes / QUANTITY_MIB, ==, cases[i].mib);
-        g_assert_cmpuint(last->cores, ==, cases[i].cores);
-        g_assert_cmpuint(last->slots, ==, cases[i].slots);
-        g_assert_cmpint(list->cards[0].numa, ==, cases[i].numa_first);
-        g_assert_cmpint(last->numa, ==, cases[i].numa_last);
+        g_assert_cmpstr(last->uuid, ==, capacities[i].last);
+        g_assert_cmpuint(last->mem_bytes / QUANTITY_MIB, ==, capacities[i].mib);
+        g_assert_cmpuint(last->cores, ==, capacities[i].cores);
+        g_assert_cmpuint(last->slots, ==, capacities[i].slots);
+        g_assert_cmpint(list->cards[0].numa, ==, capacities[i].numa_first);
+        g_assert_cmpint(last->numa, ==, capacities[i].numa_last);
         g_assert_true(last->healthy);
         g_assert_cmpint(last->group, ==, -1);
         card_list_free(list);

@@ -8,7 +8,7 @@ import random
 import time
 
 from hami import USER
-from kit import note, test
+from kit import FLAGS, note, test
 from nodes import nvidia
 from pods import pod
 
@@ -71,7 +71,7 @@ def _(w):
     def kill(round_):
         time.sleep(rng.random())  # any moment is a good one
         w.hami.child.kill()
-        w.hami.start(wait=round_ % 2 == 0)
+        w.hami.start(*FLAGS, wait=round_ % 2 == 0)
     load(w, rng, kill)
     w.hami.child.until(w.hami.ready, "ready in the end")
     note(f"{bound_once(w, since)} pods bound, {ROUNDS} kills, {time.monotonic() - start:.0f} s")

@@ -75,3 +75,17 @@ def _(w):
             json.dump(mine, f)
     refused = [(r["verb"], r["requestURI"]) for r in w.plane.audit(since) if r["user"]["username"] == USER and r["responseStatus"]["code"] == 403]
     assert not refused, refused[:5]
+
+
+@test("deploy: the command line of HAMi's chart starts hami, webhook and extender on one TLS listener")
+def _(w):
+    w.pause()
+    w.node("gpu-1", nvidia)
+    r = w.replica("chart", cert=True)
+    r.start(args=[f"--http_bind=127.0.0.1:{r.port}", f"--cert_file={r.cert[0]}", f"--key_file={r.cert[1]}", "--scheduler-name=hami-scheduler",
+                  f"--metrics-bind-address=127.0.0.1:{r.metrics_port}", "--node-scheduler-policy=binpack", "--gpu-scheduler-policy=spread",
+                  "--force-overwrite-default-scheduler=true", f"--device-config-file={r.device_config()}", "--leader-elect=true",
+                  "--leader-elect-resource-name=hami-scheduler", "--leader-elect-resource-namespace=kube-system", "--enable-ascend=true",
+                  "--enable-iluvatar=true", "--debug", "-v=4"])
+    r.start_kube_scheduler().serve_webhook(r.port)
+    assert devices(w.place("one", gpus=1, mem=3000))

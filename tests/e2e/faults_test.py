@@ -4,10 +4,9 @@ import signal
 import ssl
 import time
 
-from api import base64_of
 from certs import LOOPBACK
-from hami import ACCOUNT, NS, USER, WEBHOOK, token
-from kit import Skip, note, test
+from hami import ACCOUNT, NS, USER, token
+from kit import FLAGS, Skip, note, test
 from nodes import nvidia
 from pods import cards, pod
 
@@ -34,7 +33,7 @@ def _(w):
     half(w, "before")
     w.hami.child.kill()
     start = time.monotonic()
-    w.hami.start()
+    w.hami.start(*FLAGS)
     note(f"ready {time.monotonic() - start:.2f} s after its start")
     half(w, "after")
     assert "CardInsufficientMemory" in w.refused_place("more", gpus=1, mem=1000, cores=1)
@@ -47,7 +46,7 @@ def _(w):
     w.kubectl("delete", "pod", "-n", w.ns, "ending", "--wait=false")
     assert w.get("ending")["metadata"]["deletionTimestamp"]
     w.hami.child.kill()
-    w.hami.start()
+    w.hami.start(*FLAGS)
     w.refused_place("next", gpus=1, mem=1000, cores=1)
     w.delete("ending")
     w.bound("next")
@@ -130,29 +129,25 @@ def _(w):
     w.nothing_is_given_twice()
 
 
-def served(hami):
-    return ssl.get_server_certificate(("127.0.0.1", hami.webhook_port))
+def served(port):
+    return ssl.get_server_certificate(("127.0.0.1", port))
 
 
 @test("faults: a renewed certificate is served from then on")
 def _(w):
-    before = served(w.hami)
-    w.plane.pki.issue(w.hami.name, f"/CN={w.hami.name}", LOOPBACK)
-    w.eventually(lambda: served(w.hami) != before, "the new certificate is served")
-    w.create(pod("p", gpus=1))
-
-
-@test("faults: a certificate made by the scheduler itself is entered into the webhook's configuration")
-def _(w):
     w.pause()
-    alone = w.replica("alone", webhook=False)
-    own_names = ["--webhook-names=127.0.0.1", f"--webhook-configuration={WEBHOOK}"]
-    alone.serve_webhook().start(*own_names)
+    r = w.replica("mounted", cert=True).start().serve_webhook()
+    before = served(r.webhook_port)
+    w.plane.pki.issue(r.name, f"/CN={r.name}", LOOPBACK)
+    w.eventually(lambda: served(r.webhook_port) != before, "the new certificate is served")
+    assert w.create(pod("p", gpus=1))["spec"]["schedulerName"] == "hami-scheduler"
 
-    def bundle():
-        return w.kubectl.json("get", "mutatingwebhookconfiguration", WEBHOOK)["webhooks"][0]["clientConfig"].get("caBundle")
-    w.eventually(bundle, "the authority is entered")
-    assert bundle() != base64_of(w.plane.pki.ca)
+
+@test("faults: a self-made certificate is renewed, and the API server trusts the new one")
+def _(w):
+    before = served(w.hami.webhook_port), w.hami.webhook_bundle()
+    w.hami.child.signal(signal.SIGHUP)
+    w.eventually(lambda: served(w.hami.webhook_port) != before[0] and w.hami.webhook_bundle() != before[1], "both have changed")
     assert w.create(pod("p", gpus=1))["spec"]["schedulerName"] == "hami-scheduler"
 
 

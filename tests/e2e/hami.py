@@ -8,6 +8,7 @@ paths and the image's file system are put in their place.
 """
 import json
 import os
+import ssl
 import urllib.error
 import urllib.request
 
@@ -43,16 +44,17 @@ def token(plane, account=ACCOUNT, seconds=7200):
 
 
 class Hami:
-    """One replica. `host` gives it a host name of its own, `api_port` another way to the API server."""
+    """One replica. `host` gives it a host name of its own, `api_port` another way to the API server; `cert` makes it
+    serve a certificate from files, everywhere, instead of one that it makes itself for the webhook."""
 
-    def __init__(self, plane, program, name="hami", account=ACCOUNT, host=None, api_port=None, webhook=False):
+    def __init__(self, plane, program, name="hami", account=ACCOUNT, host=None, api_port=None, cert=False):
         self.plane, self.program, self.name, self.host, self.account = plane, program, name, host, account
         self.port, self.metrics_port, self.webhook_port = free_port(), free_port(), free_port()
-        self.cert = plane.pki.issue(name, f"/CN={name}", LOOPBACK) if webhook else None
-        token_file = plane.path(name + ".token")
-        with open(token_file, "w") as f:
+        self.cert = plane.pki.issue(name, f"/CN={name}", LOOPBACK) if cert else None
+        self.url = f"{'https' if cert else 'http'}://127.0.0.1:{self.port}"
+        with open(plane.path(name + ".token"), "w") as f:
             f.write(token(plane, account))
-        self.config = plane.kubeconfig(name + ".kubeconfig", {"tokenFile": token_file}, api_port)
+        self.config = plane.kubeconfig(name + ".kubeconfig", {"tokenFile": plane.path(name + ".token")}, api_port)
         deployment = plane.api.get("deployments", NS, ACCOUNT)
         self.container = next(c for c in deployment["spec"]["template"]["spec"]["containers"] if c["name"] == "hami")
 
@@ -66,62 +68,69 @@ class Hami:
                 f.write(self.config_map("hami-device-config", "device-config.yaml"))
         return path
 
-    def arguments(self, *more):
-        """Those of the Deployment at our addresses; of a flag given again, the last counts."""
+    def arguments(self):
+        """Those of the Deployment, at our addresses."""
         ours = {"--http_bind": f"127.0.0.1:{self.port}", "--webhook-bind": f"127.0.0.1:{self.webhook_port}",
-                "--metrics-bind-address": f"127.0.0.1:{self.metrics_port}", "--device-config-file": self.device_config()}
+                "--metrics-bind-address": f"127.0.0.1:{self.metrics_port}", "--device-config-file": self.device_config(),
+                "--webhook-names": "127.0.0.1"}
         args = []
         for arg in self.container["args"]:
-            flag, _, value = arg.partition("=")
-            args.append(f"{flag}={ours.get(flag, value)}" if value or flag in ours else flag)
-        if self.cert:
-            args += [f"--cert_file={self.cert[0]}", f"--key_file={self.cert[1]}"]
-        return [*args, f"--kubeconfig={self.config}", *more]
+            flag, is_value, value = arg.partition("=")
+            args.append(f"{flag}={ours.get(flag, value)}" if is_value else flag)
+        return args + ([f"--cert_file={self.cert[0]}", f"--key_file={self.cert[1]}"] if self.cert else [])
 
-    def start(self, *more, wait=True):
+    def start(self, *more, args=None, wait=True):
+        """`more` are flags beside the Deployment's (of one given twice the last counts), `args` others instead."""
         env = {"POD_NAME": self.name, "POD_NAMESPACE": NS}
-        command = [self.program, "scheduler", *self.arguments(*more)]
-        self.child = self.plane.run(self.name, command[0], *command[1:], env=env, host=self.host)
+        command = ["scheduler", *(self.arguments() if args is None else args), f"--kubeconfig={self.config}", *more]
+        self.child = self.plane.run(self.name, self.program, *command, env=env, host=self.host)
         if wait:
             self.child.until(self.ready, "hami scheduler is ready")
         return self
 
-    def start_kube_scheduler(self, edit=lambda text: text, leader_elect=True):
+    def start_kube_scheduler(self, edit=lambda text: text):
         text = self.config_map("hami-kube-scheduler", "config.yaml")
-        text = text.replace("http://127.0.0.1:8080", f"http://127.0.0.1:{self.port}")
+        text = text.replace("urlPrefix: http://127.0.0.1:8080", f"urlPrefix: {self.url}")
+        if self.cert:
+            text = text.replace("filterVerb: filter", "filterVerb: filter\n  enableHTTPS: true\n  tlsConfig: {insecure: true}")
         text = text.replace("clientConnection: {", f'clientConnection: {{kubeconfig: "{self.plane.path("scheduler.kubeconfig")}", ')
-        if not leader_elect:
-            text = text.replace("leaderElect: true", "leaderElect: false")
         self.scheduler = self.plane.start_scheduler(self.name + "-kube-scheduler", edit(text), self.host)
         return self
 
-    def get(self, path, port=None):
+    def get(self, path, url=None):
         """(status, body) of a GET on the extender's listener."""
         try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{port or self.port}{path}", timeout=30) as answer:
+            with urllib.request.urlopen((url or self.url) + path, timeout=30, context=self._tls()) as answer:
                 return answer.status, answer.read().decode()
         except urllib.error.HTTPError as e:
             return e.code, e.read().decode()
+
+    def _tls(self):
+        return ssl.create_default_context(cafile=self.plane.pki.ca) if self.cert else None
 
     def ready(self):
         return self.get("/readyz")[0] == 200
 
     def ask(self, verb, body):
         """What kube-scheduler would be answered."""
-        request = urllib.request.Request(f"http://127.0.0.1:{self.port}/{verb}", json.dumps(body).encode(), {"Content-Type": "application/json"})
-        with urllib.request.urlopen(request, timeout=30) as answer:
+        request = urllib.request.Request(f"{self.url}/{verb}", json.dumps(body).encode(), {"Content-Type": "application/json"})
+        with urllib.request.urlopen(request, timeout=30, context=self._tls()) as answer:
             return json.load(answer)
 
     def metrics(self):
-        return self.get("/metrics", self.metrics_port)[1]
+        return self.get("/metrics", f"http://127.0.0.1:{self.metrics_port}")[1]
 
-    def serve_webhook(self):
+    def serve_webhook(self, port=None):
         """deploy/scheduler/webhook.yaml with our address in place of the Service's."""
         config, = manifests(self.plane, "webhook.yaml")
-        client = {"url": f"https://127.0.0.1:{self.webhook_port}/webhook"}
-        if self.cert:
-            client["caBundle"] = base64_of(self.plane.pki.ca)
-        for webhook in config["webhooks"]:
-            webhook["clientConfig"] = client
+        config["webhooks"][0]["clientConfig"] = {"url": f"https://127.0.0.1:{port or self.webhook_port}/webhook"}
         self.plane.kubectl("apply", "-f", "-", stdin=config)
+        if self.cert:
+            bundle = [{"op": "add", "path": "/webhooks/0/clientConfig/caBundle", "value": base64_of(self.plane.pki.ca)}]
+            self.plane.kubectl("patch", "mutatingwebhookconfiguration", WEBHOOK, "--type=json", "-p", json.dumps(bundle))
         return self
+
+    def webhook_bundle(self):
+        """The certificate authorities by which the API server knows the webhook, as in the configuration."""
+        config = self.plane.kubectl.json("get", "mutatingwebhookconfiguration", WEBHOOK)
+        return config["webhooks"][0]["clientConfig"].get("caBundle", "")

@@ -112,9 +112,11 @@ def _(w):
     since = w.plane.audit_position()
     wire.signal(signal.SIGUSR2)
     half(w, "next")
-    seen = [(r["verb"], r["objectRef"]["resource"], r["responseStatus"]["code"]) for r in w.plane.audit(since)
-            if r["user"]["username"] == USER and r["verb"] in ("list", "watch")]
-    assert ("list", "pods", 200) in seen and ("list", "nodes", 200) in seen, seen
+
+    def listed():
+        return {r["objectRef"]["resource"] for r in w.plane.audit(since)
+                if (r["user"]["username"], r["verb"], r["responseStatus"]["code"]) == (USER, "list", 200)}
+    w.eventually(lambda: {"pods", "nodes"} <= listed(), "pods and nodes are listed anew")
     assert far.child.running()
 
 

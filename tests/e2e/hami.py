@@ -111,11 +111,18 @@ class Hami:
     def ready(self):
         return self.get("/readyz")[0] == 200
 
-    def ask(self, verb, body):
+    def ask(self, verb, body, limit_s=30):
         """What kube-scheduler would be answered."""
         request = urllib.request.Request(f"{self.url}/{verb}", json.dumps(body).encode(), {"Content-Type": "application/json"})
-        with urllib.request.urlopen(request, timeout=30, context=self._tls()) as answer:
+        with urllib.request.urlopen(request, timeout=limit_s, context=self._tls()) as answer:
             return json.load(answer)
+
+    def grants(self, verb, body, limit_s=3):
+        """Whether the answer is a yes; none within the limit, as from one that waits to lead, is no yes."""
+        try:
+            return not self.ask(verb, body, limit_s)["Error"]
+        except OSError:
+            return False
 
     def metrics(self):
         return self.get("/metrics", f"http://127.0.0.1:{self.metrics_port}")[1]

@@ -49,9 +49,12 @@ def _(w):
 def _(w):
     w.node("one", nvidia)
     whole, = cards(w.place("whole", gpus=1))
-    shared, = cards(w.place("shared", gpus=1, mem=100, cores=10))
+    shared, = cards(w.place("shared", gpus=1, mem=100))
     assert whole != shared
-    assert "ExclusiveDeviceAllocateConflict" in w.refused_place("another", gpus=1)
+    assert "ExclusiveDeviceAllocateConflict" in w.refused_place("alone", gpus=1, mem=100, cores=100)
+    w.delete("shared")
+    w.bound("alone")
+    assert "CardComputeUnitsExhausted" in w.refused_place("late", gpus=1, mem=100, annotations={"nvidia.com/nouse-gpuuuid": whole})
 
 
 @test("placement: cards of one NUMA node stay together on request")
@@ -123,7 +126,14 @@ def _(w):
         assert instance["profile"] == profile and instance["placement"]["start"] == start, (mem, instance)
         assert instance["gpuUUID"] == "GPU-one-0" and instance["containerIndex"] == instance["deviceIndex"] == 0
         assert devices(p)[0][0][2] == given, devices(p)
-    assert "CardMigTopologyInfeasible" in w.refused_place("more", gpus=1, mem=15000)
+
+
+@test("placement: memory that is free but in no place for an instance is of no use")
+def _(w):
+    w.node("one", nvidia_mig)
+    for name, mem in (("small", 4000), ("large", 15000)):
+        w.place(name, gpus=1, mem=mem)
+    assert "CardMigTopologyInfeasible" in w.refused_place("another", gpus=1, mem=15000)
 
 
 @test("placement: a mode that is asked for is found on its nodes only")

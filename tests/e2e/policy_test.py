@@ -39,7 +39,7 @@ def _(w):
         assert denied(w, "annotate", "pod", "one", f"{key}-")
         patch = json.dumps({"metadata": {"annotations": {key: "x"}}})
         assert denied(w, "patch", "pod", "one", "--type=merge", "-p", patch)
-    assert denied(w, "annotate", "pod", "one", "hami.io/bind-phase=success")
+    assert denied(w, "annotate", "pod", "one", "hami.io/bind-phase=failed", "--overwrite")
     now = w.get("one")
     assert all(annotation(now, k) == v for k, v in p["metadata"]["annotations"].items())
 

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """A pod that waits says why: in its condition, in events, and by `hami explain` (scheduler.md 1.5, 7.4)."""
-from kit import test
+from kit import FLAGS, test
 from nodes import hygon, nvidia
 from pods import annotation
 
@@ -10,7 +10,6 @@ REASONS = {
     "CardInsufficientCore": {"gpus": 1, "mem": 100, "cores": 60},
     "CardTypeMismatch": {"gpus": 1, "mem": 100, "annotations": {"nvidia.com/use-gputype": "H100"}},
     "CardUuidMismatch": {"gpus": 1, "mem": 100, "annotations": {"nvidia.com/use-gpuuuid": "GPU-none"}},
-    "ExclusiveDeviceAllocateConflict": {"gpus": 1},
     "NodeInsufficientDevice": {"gpus": 3, "mem": 100}}
 
 
@@ -53,6 +52,9 @@ def _(w):
 
 @test("reasons: events say what was decided")
 def _(w):
+    w.pause()
+    w.replica("talks").serve_webhook().start(*FLAGS, "--events=all").start_kube_scheduler()
+    w.webhook_works()
     half_full(w)
     w.refused_place("waits", gpus=1, mem=9000, cores=1)
     assert "CardInsufficientMemory" in w.event("waits", "FailedScheduling")

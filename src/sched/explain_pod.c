@@ -85,7 +85,7 @@ static void look(struct explain_view *v, const ClusterNode *candidates, uint32_t
     v->e->nodes = (struct explain_node *)(void *)g_array_free(w.nodes, FALSE);
     struct explain_card *cards = (struct explain_card *)(void *)g_array_free(w.cards, FALSE);
     for (uint32_t i = 0, at = 0; i < v->e->n_nodes; at += v->e->nodes[i++].n_cards)
-        v->e->nodes[i].cards = cards + at;
+        v->e->nodes[i].cards = cards ? cards + at : NULL;
     if (v->e->n_nodes == 0)
         g_free(cards);
 }

@@ -177,7 +177,8 @@ static void find_candidates(struct search *s, const char *const *allowed)
     }
     s->n = found->len;
     s->victims = (struct victim *)(void *)g_array_free(found, FALSE);
-    qsort(s->victims, s->n, sizeof *s->victims, by_importance);
+    if (s->n > 1)
+        qsort(s->victims, s->n, sizeof *s->victims, by_importance);
 }
 
 static GPtrArray *uids_of(const struct search *s, const bool *stays)

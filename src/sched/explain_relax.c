@@ -5,6 +5,7 @@
  */
 #include <string.h>
 
+#include "model/annotation.h"
 #include "sched/explain_view.h"
 
 static bool has_anywhere(const struct explain_view *v, uint64_t mask)
@@ -90,21 +91,21 @@ static void drop_switches(struct explain_view *v)
         start(v);
         v->changed.modes = 0;
         hint.change = EXPLAIN_MODE;
-        hint.annotation = "nvidia.com/vgpu-mode";
+        hint.annotation = annotation_vgpu_mode;
         explain_add(v, hint, EXPLAIN_BIT(SCHED_TYPE));
     }
     if (v->pod->numa_bind && has_anywhere(v, EXPLAIN_BIT(SCHED_NUMA))) {
         start(v);
         v->changed.numa_bind = false;
         hint.change = EXPLAIN_NUMA;
-        hint.annotation = "nvidia.com/numa-bind";
+        hint.annotation = annotation_numa_bind;
         explain_add(v, hint, EXPLAIN_BIT(SCHED_NUMA));
     }
     if (v->pod->mutex && has_anywhere(v, EXPLAIN_BIT(SCHED_EXCLUSIVE))) {
         start(v);
         v->changed.mutex = false;
         hint.change = EXPLAIN_MUTEX;
-        hint.annotation = "hami.io/gpu-scheduler-policy";
+        hint.annotation = annotation_card_policy;
         explain_add(v, hint, EXPLAIN_BIT(SCHED_EXCLUSIVE));
     }
 }
@@ -135,7 +136,7 @@ static void count(const struct explain_view *v, struct explain_hint *hint, uint3
 static void lift_cordons(struct explain_view *v)
 {
     struct explain_hint hint = {
-        .change = EXPLAIN_CORDON, .request = -1, .annotation = "hami.io/device-cordon"};
+        .change = EXPLAIN_CORDON, .request = -1, .annotation = annotation_device_cordon};
     struct card cards[CARD_PER_NODE];
     for (uint32_t i = 0; i < v->e->n_nodes; i++) {
         if (!explain_has_reason(v, i, EXPLAIN_BIT(SCHED_CORDONED)) ||

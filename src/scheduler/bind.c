@@ -15,6 +15,7 @@
 #include <string.h>
 
 #include "base/json_write.h"
+#include "model/annotation.h"
 #include "scheduler/assigned.h"
 #include "scheduler/nodelock.h"
 
@@ -88,7 +89,7 @@ static void labelled(GObject *source, GAsyncResult *result, gpointer data)
  * longer node name goes without. */
 static void label(struct bind *b)
 {
-    struct kube_annotation l = {"hami.io/vgpu-node", b->node};
+    struct kube_annotation l = {annotation_vgpu_node, b->node};
     struct kube_target target = {b->namespace_, b->name, b->uid, NULL};
     g_autofree char *path = kube_path("api", "v1", "namespaces", b->namespace_, "pods", b->name, NULL);
     g_autofree char *body = strlen(b->node) <= 63 ? kube_body_annotate(&target, NULL, 0, &l, 1, NULL) : NULL;
@@ -149,7 +150,7 @@ static void set_bind_time(GArray *annotations)
 {
     for (guint i = 0; i < annotations->len; i++) {
         struct kube_annotation *a = &g_array_index(annotations, struct kube_annotation, i);
-        if (strcmp(a->key, "hami.io/bind-time") == 0) {
+        if (strcmp(a->key, annotation_bind_time) == 0) {
             g_free((char *)(uintptr_t)a->value);
             a->value = g_strdup_printf("%" G_GINT64_FORMAT, g_get_real_time() / G_USEC_PER_SEC);
         }

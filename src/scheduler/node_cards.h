@@ -6,13 +6,14 @@
 #ifndef HAMI_SCHEDULER_NODE_CARDS_H
 #define HAMI_SCHEDULER_NODE_CARDS_H
 
+#include "model/annotation.h"
 #include "scheduler/node_object.h"
 #include "scheduler/service.h"
 
 #define NODE_HANDSHAKE_MS 60000
-#define NODE_KEY_LOSSES "metax-tech.com/gpu.topology.losses"
-#define NODE_KEY_SCORES "metax-tech.com/gpu.topology.scores"
-#define NODE_LABEL_INSTANCE "node.kubernetes.io/instance-type"
+#define NODE_KEY_LOSSES annotation_metax_losses
+#define NODE_KEY_SCORES annotation_metax_scores
+#define NODE_LABEL_INSTANCE annotation_instance_label
 
 /* Bit i: the agent of family i lives. *ret_recheck_ms: when that may change
  * without an event (monotonic), 0 = never. */

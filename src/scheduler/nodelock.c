@@ -7,8 +7,9 @@
 #include <string.h>
 
 #include "kube/body.h"
+#include "model/annotation.h"
 
-#define KEY "hami.io/mutex.lock"
+#define KEY annotation_mutex_lock
 #define QUEUE_MAX 64
 
 struct taker {

@@ -12,13 +12,14 @@
 #include <string.h>
 
 #include "kube/body.h"
+#include "model/annotation.h"
 #include "model/node_codec.h"
 #include "scheduler/node_cards.h"
 #include "scheduler/nodelock.h"
 
-#define KEY_CORDON "hami.io/device-cordon"
-#define KEY_LOCK "hami.io/mutex.lock"
-#define KEY_AGENT "hami.io/node-agent"
+#define KEY_CORDON annotation_device_cordon
+#define KEY_LOCK annotation_mutex_lock
+#define KEY_AGENT annotation_node_agent
 
 struct node_state {
     uint64_t digest;

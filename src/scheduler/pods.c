@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "kube/watch.h"
+#include "model/annotation.h"
 #include "model/pod_codec.h"
 #include "scheduler/assigned.h"
 
@@ -94,7 +95,7 @@ static bool has_assignment(const struct scheduler *s, const struct pod_object *p
 /* Grows by what the device plugin writes once instances exist; metrics show it. */
 static void remember_mig(struct scheduler *s, const struct pod_object *p)
 {
-    const char *text = pod_object_annotation(p, "hami.io/vgpu-mig-allocations");
+    const char *text = pod_object_annotation(p, annotation_mig_allocations);
     if (text)
         g_hash_table_replace(s->mig_texts, g_strdup(p->uid), g_strdup(text));
 }

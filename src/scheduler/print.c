@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/status.h"
+#include "model/annotation.h"
 #include "scheduler/scheduler.h"
 
 static char *managed_resources(const struct family_set *set)
@@ -27,9 +28,9 @@ static void add_key(GPtrArray *keys, const char *key)
 /* In one list expression, since a policy's cost is counted by its length. */
 static char *admission_policy(const struct family_set *set)
 {
-    static const char *const fixed[] = {"hami.io/vgpu-node", "hami.io/vgpu-time",
-                                        "hami.io/vgpu-mig-allocations", "hami.io/bind-phase",
-                                        "hami.io/bind-time"};
+    static const char *const fixed[] = {annotation_vgpu_node, annotation_vgpu_time,
+                                        annotation_mig_allocations, annotation_bind_phase,
+                                        annotation_bind_time};
     g_autoptr(GPtrArray) keys = g_ptr_array_new();
     GString *out = g_string_new(
         "apiVersion: admissionregistration.k8s.io/v1\nkind: ValidatingAdmissionPolicy\nmetadata:\n  name: "

@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "kube/body.h"
+#include "model/annotation.h"
 #include "scheduler/service.h"
 
 #define WAITING_MAX 4096 /* beyond it kube-scheduler's own retries have to do */
@@ -90,7 +91,7 @@ static void woken(GObject *source, GAsyncResult *result, gpointer data)
 static void wake(struct scheduler *s, struct waiting *w)
 {
     g_autofree char *now = g_strdup_printf("%" G_GINT64_FORMAT, g_get_real_time() / 1000);
-    struct kube_annotation a = {"hami.io/wake", now};
+    struct kube_annotation a = {annotation_wake, now};
     struct kube_target target = {w->namespace_, w->name, w->uid, NULL};
     g_autofree char *body = kube_body_annotate(&target, &a, 1, NULL, 0, NULL);
     g_autofree char *path = kube_path("api", "v1", "namespaces", w->namespace_, "pods", w->name, NULL);

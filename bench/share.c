@@ -39,11 +39,12 @@
 #define TIMES 65536
 #define REQUEST_KERNELS 50
 
-/* BURST works 0.2 s in each 0.5 s, IDLE never, REQUEST notes how long 50 kernels
- * and their synchronisation take. */
-enum shape { KERNEL, COOPERATIVE, EX, GRAPH, SYNC, BURST, IDLE, REQUEST };
-static const char *const shape_names[] = {"kernel", "coop",  "ex",   "graph",
-                                          "sync",   "burst", "idle", "request"};
+/* WIDE launches 16384 blocks instead of 132. BURST works 0.2 s in each 0.5 s,
+ * IDLE never, REQUEST notes how long 50 kernels and their synchronisation take.
+ * PEER is one more process of the first tenant's slice: their sum is measured. */
+enum shape { KERNEL, WIDE, COOPERATIVE, EX, GRAPH, SYNC, BURST, IDLE, REQUEST, PEER };
+static const char *const shape_names[] = {"kernel", "kernel", "coop", "ex",      "graph",
+                                          "sync",   "burst",  "idle", "request", "peer"};
 
 struct tenant {
     unsigned percent; /* 100 = unlimited */
@@ -82,6 +83,16 @@ static const struct test tests[] = {
     {"alone cooperative", true, 0, {{50, 300, 0, COOPERATIVE}}},
     {"alone KernelEx", false, 0, {{50, 300, 0, EX}}},
     {"alone graph 10 x 100 us", true, 0, {{50, 100, 0, GRAPH}}},
+    {"alone grid 16384", true, 0, {{50, 300, 0, WIDE}}},
+    {"alone 2 processes", false, 0, {{30, 1500, 0, KERNEL}, {30, 1500, 0, PEER}}},
+    {"alone 4 processes",
+     true,
+     0,
+     {{50, 300, 0, KERNEL}, {50, 300, 0, PEER}, {50, 300, 0, PEER}, {50, 300, 0, PEER}}},
+    {"alone 4 processes, random",
+     true,
+     0,
+     {{50, 300, 90, KERNEL}, {50, 300, 90, PEER}, {50, 300, 90, PEER}, {50, 300, 90, PEER}}},
     {"alone sync 100 us", true, 0, {{30, 100, 0, SYNC}}},
     {"alone sync 1.5 ms", false, 0, {{50, 1500, 0, SYNC}}},
     {"30/70 fixed 300 us", true, 0, {{30, 300, 0, KERNEL}, {70, 300, 0, KERNEL}}},
@@ -200,7 +211,8 @@ static void launch(const struct tenant *t, CUfunction f, CUgraphExec exec, CUstr
 {
     uint64_t ns = duration_of(t);
     void *params[] = {&ns};
-    CUlaunchConfig config = {.gridDimX = 132,
+    unsigned grid = t->shape == WIDE ? 16384 : 132;
+    CUlaunchConfig config = {.gridDimX = grid,
                              .gridDimY = 1,
                              .gridDimZ = 1,
                              .blockDimX = 128,
@@ -209,7 +221,7 @@ static void launch(const struct tenant *t, CUfunction f, CUgraphExec exec, CUstr
                              .hStream = stream};
     switch (t->shape) {
     case COOPERATIVE:
-        check(cu.cuLaunchCooperativeKernel(f, 132, 1, 1, 128, 1, 1, 0, stream, params), "launch");
+        check(cu.cuLaunchCooperativeKernel(f, grid, 1, 1, 128, 1, 1, 0, stream, params), "launch");
         break;
     case EX:
         check(cu.cuLaunchKernelEx(&config, f, params, NULL), "launch");
@@ -221,8 +233,10 @@ static void launch(const struct tenant *t, CUfunction f, CUgraphExec exec, CUstr
     case BURST:
     case IDLE:
     case REQUEST:
+    case PEER:
+    case WIDE:
     case KERNEL:
-        check(cu.cuLaunchKernel(f, 132, 1, 1, 128, 1, 1, 0, stream, params, NULL), "launch");
+        check(cu.cuLaunchKernel(f, grid, 1, 1, 128, 1, 1, 0, stream, params, NULL), "launch");
     }
     if (t->shape == SYNC)
         check(cu.cuStreamSynchronize(stream), "synchronize");
@@ -383,7 +397,8 @@ static pid_t start(const struct test *test, unsigned i, unsigned percent)
 {
     const struct tenant *t = &test->tenants[i];
     char us[16], jitter[16], shape[16], seed[16], path[512];
-    write_grant(test, i, percent, 1);
+    unsigned slice = t->shape == PEER ? 0 : i;
+    write_grant(test, slice, percent, 1);
     snprintf(us, sizeof us, "%u", t->us);
     snprintf(jitter, sizeof jitter, "%u", t->jitter);
     snprintf(shape, sizeof shape, "%d", (int)t->shape);
@@ -398,7 +413,7 @@ static pid_t start(const struct test *test, unsigned i, unsigned percent)
     snprintf(path, sizeof path, "%s/libvgpu.so", build);
     setenv("LD_PRELOAD", path, 1);
     setenv("SHARE_TIMES", in_scratch("times", i), 1);
-    setenv("HAMI_GRANT", in_scratch("grant", i), 1);
+    setenv("HAMI_GRANT", in_scratch("grant", slice), 1);
     execl(self, self, "--tenant", us, jitter, shape, seed, NULL);
     die(self);
 }
@@ -602,6 +617,8 @@ static void run_test(const struct test *test, double seconds)
         await_start(test, pids, n);
         if (test->change_to)
             run_change(test, pids[0], seconds);
+        else if (has(test, PEER))
+            run_steady(test, &(const pid_t){0}, 1, seconds);
         else
             run_steady(test, pids, n, seconds);
         stop(pids, n);

@@ -95,13 +95,24 @@ static bool read_wait(struct launch *l)
     return !why || wrong("wait", waits, why, "=30s");
 }
 
-static void read_lists(struct request *r)
+/* A list that names nothing is a variable that was not set, not a wish for all. */
+static bool read_lists(struct request *r)
 {
+    const struct {
+        const char *flag, *value, *example;
+    } lists[] = {{"type", types, "A100"},
+                 {"not-type", not_types, "T4"},
+                 {"uuid", uuids, "GPU-bbec0b01"},
+                 {"not-uuid", not_uuids, "GPU-bbec0b01"}};
+    for (size_t i = 0; i < G_N_ELEMENTS(lists); i++)
+        if (lists[i].value && lists[i].value[strspn(lists[i].value, ", ")] == '\0')
+            return wrong(lists[i].flag, lists[i].value, "names no card", lists[i].example);
     r->use_types = types;
     r->not_types = not_types;
     r->use_uuids = uuids;
     r->not_uuids = not_uuids;
     r->exclusive = exclusive;
+    return true;
 }
 
 static int report(const struct launch *l, const struct launch_refusal *refusal, int status)
@@ -144,8 +155,8 @@ static int run(int argc, char **argv)
         .core_policy = b->settings->core_policy,
         .oversubscribe = oversubscribe,
     };
-    read_lists(&l.request.request);
-    if (!read_sizes(&l.request.request) || !read_words(&l.request) || !read_wait(&l))
+    if (!read_lists(&l.request.request) || !read_sizes(&l.request.request) || !read_words(&l.request) ||
+        !read_wait(&l))
         return STATUS_USAGE;
     int status = launch_run(b, &l, refusal, &error);
     if (error)

@@ -120,7 +120,7 @@ bool ledger_update(struct ledger *l, const struct ledger_slice *s, GError **erro
 
 static bool is_named(const struct ledger_slice *s, const char *word)
 {
-    return strcmp(s->id, word) == 0 || strcmp(s->name, word) == 0;
+    return *word && (strcmp(s->id, word) == 0 || strcmp(s->name, word) == 0); /* most have no name */
 }
 
 static bool no_slice(GArray *slices, const char *word, GError **error)

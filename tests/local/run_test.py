@@ -42,6 +42,19 @@ def _(w):
         assert r.returncode == 64 and says in r.stderr and not r.stdout, (args, r)
 
 
+@test("an unset variable is no wish: empty names stop nothing, empty lists choose nothing")
+def _(w):
+    p = w.hold("--mem", "1G")
+    for verb in (["stop"], ["suspend"], ["resize"], ["wait"]):
+        r = w.call(*verb, "", *(["--mem", "2G"] if verb == ["resize"] else []))
+        assert r.returncode == 65 and 'no slice is called ""' in r.stderr, (verb, r)
+    assert len(w.slices()) == 1 and p.poll() is None
+    for flag in ("--uuid", "--not-uuid", "--type", "--not-type"):
+        for empty in ("", " ", ","):
+            r = w.run(flag, empty, "--mem", "1G", "--", "true")
+            assert r.returncode == 64 and f"{flag} {empty}: names no card" in r.stderr, (flag, empty, r)
+
+
 @test("output that cannot be written is a failure")
 def _(w):
     for verb in (["version"], ["help"], ["ps"], ["ps", "--json"], ["top", "--once"]):

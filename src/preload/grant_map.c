@@ -51,7 +51,7 @@ static int find_grant(const char **path, enum grant_found *ret_found)
         *ret_found = broken(*path, strerror(errno));
         return -1;
     }
-    const char *named = getenv("HAMI_GRANT");
+    const char *named = secure_getenv("HAMI_GRANT");
     if (!named || !*named)
         return -1;
     *path = named;

@@ -76,7 +76,7 @@ static int32_t parse_reply(const char *reply, size_t n)
 
 static int32_t ask_broker(void)
 {
-    const char *wanted = getenv("LIBVGPU_HOSTPID_BROKER");
+    const char *wanted = secure_getenv("LIBVGPU_HOSTPID_BROKER");
     if (!wanted || strcmp(wanted, "1") != 0)
         return 0;
     struct sockaddr_un address = {.sun_family = AF_UNIX, .sun_path = BROKER_PATH};

@@ -287,14 +287,14 @@ static enum slice_state attach_locked(const struct devices_list *machine)
 }
 
 /* Whether there is a grant, and a usable one, is known before the driver is
- * touched. A grant that was repaired counts again from the next cuInit on. */
+ * touched. A grant that was repaired counts again from the next cuInit on. A
+ * program with more rights than its caller (setuid) heeds the host's grant,
+ * which no tenant can write, and nothing else. */
 enum slice_state slice_check(void)
 {
     enum slice_state state = (enum slice_state)atomic_load_explicit(&slice.state, memory_order_acquire);
     if (state == SLICE_ON || state == SLICE_OFF)
         return state;
-    if (getauxval(AT_SECURE))
-        return publish(SLICE_OFF);
     int saved = errno;
     life_begin();
     life_in_child(); /* of a raw clone, which nobody told */
@@ -303,9 +303,10 @@ enum slice_state slice_check(void)
     state = (enum slice_state)atomic_load(&slice.state);
     if (state != SLICE_ON) {
         enum grant_found found = grant_map(&grant, &epoch);
+        bool trusts_nobody = found == GRANT_ABSENT && getauxval(AT_SECURE);
         slice.has_grant = found == GRANT_FOUND;
-        state = publish(found == GRANT_BROKEN ? SLICE_REFUSED : SLICE_UNATTACHED);
-        atomic_store(&slice.checked, found != GRANT_BROKEN);
+        state = publish(found == GRANT_BROKEN ? SLICE_REFUSED : trusts_nobody ? SLICE_OFF : SLICE_UNATTACHED);
+        atomic_store(&slice.checked, state == SLICE_UNATTACHED);
     }
     pthread_mutex_unlock(&lock);
     errno = saved;

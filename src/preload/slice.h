@@ -21,7 +21,7 @@
 
 enum slice_state {
     SLICE_UNATTACHED = 0,
-    SLICE_OFF,     /* nothing to enforce here: setuid program, control disabled by the host */
+    SLICE_OFF,     /* nothing to enforce here: setuid program without a grant of the host */
     SLICE_ON,      /* attached */
     SLICE_REFUSED, /* limits should exist and cannot be read: nothing may be taken */
 };

@@ -6,6 +6,7 @@ import json
 import os
 import pty
 import select
+import shutil
 import signal
 import struct
 import subprocess
@@ -364,6 +365,23 @@ P
     assert w.run("--mem", "1G", "--", "env", "-i", "PATH=/usr/bin", CLIENT, "alloc", "2000").stdout.strip() == "[2]"
     other.stdin.close()
     other.wait()
+
+
+@test("a setuid program in a slice has the slice's limits")
+def _(w):
+    if os.geteuid() != 0 or not os.path.exists("/usr/bin/python3"):
+        raise Skip("needs root and Debian's Python")
+    python = w.path("setuid-python")
+    shutil.copy(os.path.realpath("/usr/bin/python3"), python)
+    os.chmod(python, 0o4755)
+    as_nobody = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]
+    tell = "import ctypes; print(ctypes.CDLL(None).getauxval(23))"
+    if w.run("--mem", "1G", "--", *as_nobody, python, "-c", tell).stdout != "1\n":
+        raise Skip("setuid has no effect here")
+    client = w.path("client.py")
+    shutil.copy(CLIENT, client)
+    r = w.run("--mem", "1G", "--", *as_nobody, python, "-I", client, "alloc", "100", "2000")
+    assert json.loads(r.stdout) == [0, 2], r
 
 
 @test("a resize by the host is seen through the read-only grant")

@@ -185,7 +185,7 @@ static void what_is_no_pod_is_refused(void)
         struct pod_object p;
         const char *why = NULL;
         g_autofree char *text = pods_text(rows[i]);
-        g_test_message("%s", rows[i]);
+        g_test_message("row %zu", i); /* not all are UTF-8 */
         g_assert_false(pod_object_parse(reader, text, strlen(text), &p, &why));
         g_assert_nonnull(why);
         g_assert_null(p.arena);

@@ -102,6 +102,7 @@ static void check_request(struct admission *a, const struct pod_object *pod, con
 {
     struct pod_request r;
     vendor_request_read(a->set, pod, &a->policy->defaults, &r, a->faults);
+    r.namespace_ = namespace_; /* the API server's word for it, which the pod may leave out */
     admit_check_contradictions(a, &r);
     if (is_readable(a->faults) && !pod_request_is_empty(&r)) {
         check_quota(a, &r, namespace_);

@@ -453,6 +453,7 @@ static void pods_of_other_schedulers_are_left_alone(void)
 static const char *over_quota(const struct pod_request *r, const char *namespace_, void *data)
 {
     g_assert_cmpstr(namespace_, ==, "ns");
+    g_assert_cmpstr(r->namespace_, ==, "ns");
     return r->requests[0].mem_bytes > 1000 * POD_MIB ? data : NULL;
 }
 

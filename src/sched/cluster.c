@@ -136,12 +136,9 @@ uint32_t cluster_node_slot(Cluster *c, const char *name)
     struct node *n = &c->nodes[at];
     memset(n, 0, sizeof *n);
     memset(&c->hot[at], 0, sizeof c->hot[at]);
-    n->name = g_strdup(name);
-    n->name_len = (uint32_t)len;
-    n->name_hash = names_hash(name, len);
-    n->spec.name = n->name;
     n->exists = true;
-    names_enter(c, at);
+    names_enter(c, at, name);
+    n->spec.name = n->name;
     return at;
 }
 
@@ -158,7 +155,6 @@ static void free_node(Cluster *c, ClusterNode at)
     cards_free(c, at);
     free_ghosts(n->ghosts, n->n_ghosts);
     g_free(n->cordon);
-    g_free(n->name);
     memset(n, 0, sizeof *n);
     memset(&c->hot[at], 0, sizeof c->hot[at]);
 }
@@ -388,12 +384,12 @@ void cluster_free(Cluster *c)
 {
     if (!c)
         return;
+    names_clear(c);
     for (ClusterNode n = 0; n < c->n_slots; n++)
         if (c->nodes[n].exists)
             free_node(c, n);
     quota_clear(c);
     cards_clear(c);
-    names_clear(c);
     pod_store_free(c->pods);
     g_array_free(c->deadlines, TRUE);
     g_array_free(c->free_slots, TRUE);

@@ -109,7 +109,13 @@ struct scratch {
     struct card_grant grants[POD_GRANTS_MAX];
 };
 
-#define CLUSTER_HOT_CLASSES 8 /* rooms of 1, 2, 4 ... 128 cards */
+#define CLUSTER_NAME_CLASSES 33 /* rooms of 8, 16 ... 264 bytes */
+#define CLUSTER_HOT_CLASSES 8   /* rooms of 1, 2, 4 ... 128 cards */
+
+struct name_row {
+    const char *name;
+    uint32_t hash, slot; /* slot + 1, 0 = empty */
+};
 
 struct type_row {
     char *name;
@@ -124,10 +130,11 @@ struct Cluster {
     struct node *nodes;
     uint32_t n_slots, room, n_present;
     uint32_t *order, n_order; /* slots by name */
-    struct {
-        uint32_t hash, slot; /* slot + 1, 0 = empty */
-    } * names;
+    struct name_row *names;   /* table */
     uint32_t name_mask;
+    GPtrArray *name_chunks; /* names side by side: finding thousands of them must stay in the caches */
+    uint32_t name_chunk_used;
+    char *name_free[CLUSTER_NAME_CLASSES];
     GPtrArray *hot_chunks;
     uint32_t hot_chunk_used;
     struct hot_card *hot_free[CLUSTER_HOT_CLASSES];
@@ -172,8 +179,8 @@ double node_score(const Cluster *c, const struct node_spec *spec, const struct c
 /* names of nodes and their order: cluster_names.c */
 void names_init(Cluster *c);
 void names_clear(Cluster *c);
-void names_enter(Cluster *c, ClusterNode n);
-void names_leave(Cluster *c, ClusterNode n);
+void names_enter(Cluster *c, ClusterNode n, const char *name); /* copies the name */
+void names_leave(Cluster *c, ClusterNode n);                   /* and frees it */
 uint32_t names_hash(const char *text, size_t len);
 
 /* copies of cards: cluster_cards.c */

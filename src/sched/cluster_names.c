@@ -28,8 +28,7 @@ ClusterNode cluster_node_find(const Cluster *c, const char *name, size_t len)
 {
     uint32_t hash = names_hash(name, len);
     for (uint32_t i = hash & c->name_mask; c->names[i].slot; i = (i + 1) & c->name_mask) {
-        const struct node *n = &c->nodes[c->names[i].slot - 1];
-        if (c->names[i].hash == hash && n->name_len == len && memcmp(n->name, name, len) == 0)
+        if (c->names[i].hash == hash && strncmp(c->names[i].name, name, len) == 0 && !c->names[i].name[len])
             return c->names[i].slot - 1;
     }
     return CLUSTER_NO_NODE;
@@ -40,6 +39,7 @@ static void enter_table(Cluster *c, ClusterNode n)
     uint32_t i = c->nodes[n].name_hash & c->name_mask;
     while (c->names[i].slot)
         i = (i + 1) & c->name_mask;
+    c->names[i].name = c->nodes[n].name;
     c->names[i].hash = c->nodes[n].name_hash;
     c->names[i].slot = n + 1;
 }
@@ -98,9 +98,54 @@ static void rank(Cluster *c, uint32_t place)
     c->hot[c->order[place]].rank = before + (after - before) / 2;
 }
 
-void names_enter(Cluster *c, ClusterNode n)
+/* ---- text ----------------------------------------------------------------------- */
+
+enum { NAME_CHUNK = 1 << 14 };
+
+static unsigned name_class(size_t len)
 {
-    uint32_t place = place_of(c, c->nodes[n].name);
+    return (unsigned)(len / 8); /* with the zero byte: rooms of 8, 16 ... */
+}
+
+static char *name_new(Cluster *c, const char *text, size_t len)
+{
+    unsigned class = name_class(len);
+    size_t room = (class + 1) * 8;
+    if (class >= CLUSTER_NAME_CLASSES)
+        return g_strdup(text); /* longer than any node's name may be */
+    char *name = c->name_free[class];
+    if (name) {
+        memcpy(&c->name_free[class], name, sizeof(char *));
+        return memcpy(name, text, len + 1);
+    }
+    if (c->name_chunks->len == 0 || c->name_chunk_used + room > NAME_CHUNK) {
+        g_ptr_array_add(c->name_chunks, g_malloc(NAME_CHUNK));
+        c->name_chunk_used = 0;
+    }
+    name = (char *)g_ptr_array_index(c->name_chunks, c->name_chunks->len - 1) + c->name_chunk_used;
+    c->name_chunk_used += (uint32_t)room;
+    return memcpy(name, text, len + 1);
+}
+
+static void name_give(Cluster *c, char *name, size_t len)
+{
+    unsigned class = name_class(len);
+    if (class >= CLUSTER_NAME_CLASSES) {
+        g_free(name);
+        return;
+    }
+    memcpy(name, &c->name_free[class], sizeof(char *));
+    c->name_free[class] = name;
+}
+
+void names_enter(Cluster *c, ClusterNode n, const char *name)
+{
+    struct node *node = &c->nodes[n];
+    size_t len = strlen(name);
+    node->name = name_new(c, name, len);
+    node->name_len = (uint32_t)len;
+    node->name_hash = names_hash(name, len);
+    uint32_t place = place_of(c, name);
     memmove(&c->order[place + 1], &c->order[place], (c->n_order - place) * sizeof *c->order);
     c->order[place] = n;
     c->n_order++;
@@ -117,15 +162,22 @@ void names_leave(Cluster *c, ClusterNode n)
     leave_table(c, n);
     c->n_order--;
     memmove(&c->order[place], &c->order[place + 1], (c->n_order - place) * sizeof *c->order);
+    name_give(c, c->nodes[n].name, c->nodes[n].name_len);
+    c->nodes[n].name = NULL;
 }
 
 void names_init(Cluster *c)
 {
     c->name_mask = 63;
     c->names = g_malloc0((c->name_mask + 1) * sizeof *c->names);
+    c->name_chunks = g_ptr_array_new_with_free_func(g_free);
 }
 
 void names_clear(Cluster *c)
 {
+    for (uint32_t i = 0; i < c->n_order; i++)
+        if (name_class(c->nodes[c->order[i]].name_len) >= CLUSTER_NAME_CLASSES)
+            g_free(c->nodes[c->order[i]].name);
+    g_ptr_array_free(c->name_chunks, TRUE);
     g_free(c->names);
 }

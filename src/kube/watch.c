@@ -37,6 +37,7 @@ struct kube_watch {
     uint64_t generation;
     struct kube_backoff backoff;
     bool told; /* of this streak of failures */
+    bool gone; /* the last failure was a 410 */
 
     GCancellable *cancellable;
     GSource *wait, *readable, *overdue;
@@ -102,6 +103,7 @@ static void healthy(KubeWatch *w)
 {
     kube_backoff_reset(&w->backoff);
     w->told = false;
+    w->gone = false;
 }
 
 static void list_anew(KubeWatch *w)
@@ -120,8 +122,11 @@ static void failed(KubeWatch *w, GError *error)
         return;
     w->counters.failures++;
     if (g_error_matches(why, KUBE_ERROR, KUBE_ERROR_GONE)) {
-        /* Part of the protocol, unless it comes again and again. */
-        bool first = w->backoff.failures == 0;
+        /* Part of the protocol and a sign of life, unless it comes again and again. */
+        bool first = !w->gone;
+        if (first)
+            kube_backoff_reset(&w->backoff);
+        w->gone = true;
         uint32_t wait_ms = kube_backoff_next_ms(&w->backoff);
         w->counters.expired++;
         list_anew(w);
@@ -402,7 +407,7 @@ KubeWatch *kube_watch_new(KubeClient *client, const struct kube_watch_options *o
     w->min_s = o->watch_min_s ? o->watch_min_s : 300;
     w->max_s = MAX(o->watch_max_s ? o->watch_max_s : 600, w->min_s);
     w->backoff = (struct kube_backoff){.first_ms = o->backoff_first_ms ? o->backoff_first_ms : 500,
-                                       .cap_ms = o->backoff_cap_ms ? o->backoff_cap_ms : 30000,
+                                       .cap_ms = o->backoff_cap_ms ? o->backoff_cap_ms : 10000,
                                        .jitter = client->options.jitter,
                                        .jitter_data = client->options.jitter_data};
     w->cancellable = g_cancellable_new();

@@ -47,7 +47,7 @@ struct kube_watch_options {
     uint32_t watch_min_s;       /* the server ends a watch after 5 min ... */
     uint32_t watch_max_s;       /* ... to 10 min */
     uint32_t backoff_first_ms;  /* 500 */
-    uint32_t backoff_cap_ms;    /* 30 s */
+    uint32_t backoff_cap_ms;    /* 10 s */
 };
 
 struct kube_watch_counters {

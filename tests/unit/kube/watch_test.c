@@ -73,6 +73,8 @@ struct fixture {
     struct fake_api api;
     KubeClient *client;
     struct record record;
+    unsigned resets;
+    gint64 moment_us;
 };
 
 static void open_fixture(struct fixture *f, void (*handle)(struct fake_api *, const struct fake_request *),
@@ -84,8 +86,8 @@ static void open_fixture(struct fixture *f, void (*handle)(struct fake_api *, co
     f->client = fake_api_client(&f->api, &(struct kube_client_options){.answer_max = 1u << 20});
     f->record.log = g_string_new(NULL);
     o.path = "/api/v1/pods";
-    o.backoff_first_ms = 10;
-    o.backoff_cap_ms = 40;
+    o.backoff_first_ms = o.backoff_first_ms ? o.backoff_first_ms : 10;
+    o.backoff_cap_ms = o.backoff_cap_ms ? o.backoff_cap_ms : 40;
     f->record.watch = kube_watch_new(f->client, &o, &vtable, &f->record);
     kube_watch_start(f->record.watch);
     g_assert_cmpuint(f->record.begins, ==, 0); /* not from within start */
@@ -135,6 +137,32 @@ static void test_list_in_pages_then_watch_from_its_version(void)
     g_assert_cmpuint(c.lists, ==, 1);
     g_assert_cmpuint(c.events, ==, 1);
     g_assert_true(c.watching && c.synced);
+    close_fixture(&f);
+}
+
+/* The server comes back and has forgotten: what waited for it does not wait on. */
+static void down_then_gone(struct fake_api *api, const struct fake_request *r)
+{
+    struct fixture *f = api->data;
+    if (is_watch(r) && f->resets < 3)
+        fake_reset(r), f->resets++;
+    else if (is_watch(r) && f->resets++ == 3)
+        fake_status(r, 410, "Expired", NULL), f->moment_us = g_get_monotonic_time();
+    else if (is_watch(r))
+        fake_stream(api, r, "");
+    else
+        fake_answer(r, 200, LIST("5", "", ""));
+}
+
+static void test_expired_after_failures_lists_at_once(void)
+{
+    struct fixture f;
+    open_fixture(&f, down_then_gone,
+                 &(struct kube_watch_options){.backoff_first_ms = 400, .backoff_cap_ms = 60000});
+    wait_count(&f.record.begins, 2);
+    /* The next wait would have been 800 ms. */
+    g_assert_cmpint(g_get_monotonic_time() - f.moment_us, <, 500 * 1000);
+    g_assert_cmpstr(f.record.log->str, ==, "begin 1|synced|error|begin 2");
     close_fixture(&f);
 }
 
@@ -514,6 +542,7 @@ int main(int argc, char **argv)
     }
     ADD(expired_version_lists_anew);
     ADD(expired_by_status_lists_anew);
+    ADD(expired_after_failures_lists_at_once);
     ADD(expired_page_begins_the_list_again);
     ADD(server_that_always_says_gone_is_not_hammered);
     ADD(cut_page_is_taken_again);

@@ -315,6 +315,8 @@ static int run(int argc, char **argv)
         .lease_name = lease_name,
         .lease_namespace = lease_namespace,
         .identity = identity,
+        .pod_name = g_getenv("POD_NAME"),
+        .pod_namespace = g_getenv("POD_NAMESPACE"),
         .device_config_name = device_config_file,
     };
     if (argc > 0 && strcmp(argv[0], "version") == 0)

@@ -11,7 +11,8 @@
 #include "scheduler/service.h"
 
 struct assignment {
-    bool ours; /* holds cards */
+    bool ours;    /* holds cards */
+    bool unknown; /* a bind was sent and its fate is not known yet: the cards stay with it */
     int64_t deadline_ms;
     GArray *annotations; /* of struct kube_annotation; strings are owned */
 };

@@ -19,7 +19,8 @@
 #include "scheduler/assigned.h"
 #include "scheduler/nodelock.h"
 
-#define UNKNOWN_FATE_MS 30000
+#define UNKNOWN_FATE_MS 10000
+#define ELECTED_BIND_MS 5000 /* less than between the holder's giving up and another's taking over */
 
 struct bind {
     struct scheduler *s;
@@ -125,6 +126,8 @@ static void posted(GObject *source, GAsyncResult *result, gpointer data)
     g_autoptr(GError) error = NULL;
     g_autoptr(GBytes) done = kube_request_finish(result, NULL, &error);
     (void)source;
+    s->binds_in_flight--;
+    leader_bind_ended(s);
     if (done) {
         assigned_drop(s, b->uid);
         if (b->ours) {
@@ -140,7 +143,12 @@ static void posted(GObject *source, GAsyncResult *result, gpointer data)
         give_back(b, error->message);
         return;
     }
+    struct assignment *a = assigned_get(s, b->uid);
     cluster_unbind(s->cluster, b->uid, scheduler_now_ms() + UNKNOWN_FATE_MS);
+    if (a) {
+        a->unknown = true;
+        a->deadline_ms = scheduler_now_ms() + UNKNOWN_FATE_MS;
+    }
     scheduler_arm_expiry(s);
     answer(b, error->message);
 }
@@ -171,12 +179,17 @@ static void post(struct bind *b)
         kube_path("api", "v1", "namespaces", b->namespace_, "pods", b->name, "binding", NULL);
     g_autofree char *body = kube_body_binding(
         &pod, b->node, (struct kube_annotation *)(void *)a->annotations->data, a->annotations->len, &error);
-    struct kube_request request = {
-        .method = "POST", .path = path, .body = body, .body_len = body ? strlen(body) : 0, .once = true};
+    struct kube_request request = {.method = "POST",
+                                   .path = path,
+                                   .body = body,
+                                   .body_len = body ? strlen(body) : 0,
+                                   .once = true,
+                                   .timeout_ms = b->s->o.leader_elect ? ELECTED_BIND_MS : 0};
     if (!body || (b->ours && !cluster_binding(b->s->cluster, b->uid))) {
         give_back(b, body ? "the reservation is gone" : error->message);
         return;
     }
+    b->s->binds_in_flight++;
     kube_request_async(b->s->client, &request, NULL, posted, b);
 }
 
@@ -199,7 +212,7 @@ static char *refusal(struct bind *b)
     bool held = cluster_pod_get(s->cluster, b->uid, &pod);
     if (!*b->name || !*b->namespace_ || !*b->uid || !*b->node)
         return g_strdup("PodName, PodNamespace, PodUID and Node are needed");
-    if (held && pod.state != POD_RESERVED)
+    if ((held && pod.state != POD_RESERVED) || (a && a->unknown))
         return g_strdup("the pod is being bound or is bound already");
     if (!a || (a->ours && !held))
         return g_strdup("nothing was decided for this pod lately; the next attempt chooses again");

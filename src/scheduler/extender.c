@@ -243,7 +243,9 @@ static void decide(struct scheduler *s, struct args *a, struct http_responder *r
         return;
     }
     look_up(s, a->names_at ? a->names_at : "[]", a->names_at ? a->names_len : 2);
-    if (cluster_pod_get(s->cluster, p->uid, &known) && known.state != POD_RESERVED) {
+    const struct assignment *before = assigned_get(s, p->uid);
+    bool held = cluster_pod_get(s->cluster, p->uid, &known);
+    if (held && (known.state != POD_RESERVED || (before && before->unknown))) {
         respond_error(s, responder, "the pod is being bound or is bound already");
         pod_request_clear(&r);
         return;
@@ -301,7 +303,7 @@ static void filter(struct scheduler *s, const char *body, size_t len, struct htt
 void extender_filter(const struct http_request *request, struct http_responder *responder, void *data)
 {
     struct scheduler *s = data;
-    if (scheduler_is_synced(s) && scheduler_may_write(s)) {
+    if (scheduler_may_decide(s)) {
         filter(s, request->body, request->body_len, responder);
         return;
     }

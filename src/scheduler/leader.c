@@ -8,12 +8,19 @@
  * own: a lease of our own (kube/lease.h).
  *
  * Fencing: before each write leader_is_valid() is asked, which is false once a
- * lease may have been taken over. Whoever takes over has kept its caches warm
- * and serves at once.
+ * lease may have been taken over; a bind is given up before that time has come;
+ * and a lease is given back only when no bind is under way.
+ *
+ * Whoever takes over has kept its caches warm, but the last bindings of the one
+ * before may still be on their way through its watch. So it marks its own pod
+ * and decides nothing until it sees the mark come back: pods' events come in
+ * the order of their writes. Outside a cluster, without a pod, it lists the pods anew.
  */
 #include <string.h>
 #include <unistd.h>
 
+#include "kube/body.h"
+#include "model/annotation.h"
 #include "scheduler/service.h"
 
 #define KUBE_SCHEDULER_LEASE_MS 15000
@@ -28,14 +35,77 @@ struct follow {
     char renewed[64]; /* renewTime as text: a change counts, not its value */
 };
 
+static void begin_relist(struct scheduler *s)
+{
+    s->relisting = true;
+    pods_stop(s);
+    pods_start(s);
+}
+
+static void marked(GObject *source, GAsyncResult *result, gpointer data)
+{
+    struct scheduler *s = data;
+    g_autoptr(GError) error = NULL;
+    g_autoptr(GBytes) done = kube_request_finish(result, NULL, &error);
+    (void)source;
+    if (done || !s->marker)
+        return;
+    log_line(LOG_WARN, "marker", "why", error->message, NULL);
+    g_clear_pointer(&s->marker, g_free);
+    begin_relist(s);
+}
+
+/* From now on nothing is decided until all that was written before is seen. */
+static void catch_up(struct scheduler *s)
+{
+    if (!s->pod_watch || !s->o.leader_elect)
+        return;
+    if (!s->o.pod_name || !s->o.pod_namespace) {
+        begin_relist(s);
+        return;
+    }
+    g_free(s->marker);
+    s->marker = g_uuid_string_random();
+    struct kube_annotation a = {annotation_leading, s->marker};
+    struct kube_target target = {s->o.pod_namespace, s->o.pod_name, NULL, NULL};
+    g_autofree char *body = kube_body_annotate(&target, &a, 1, NULL, 0, NULL);
+    g_autofree char *path =
+        kube_path("api", "v1", "namespaces", s->o.pod_namespace, "pods", s->o.pod_name, NULL);
+    struct kube_request request = {.method = "PATCH",
+                                   .path = path,
+                                   .content_type = KUBE_MERGE_PATCH,
+                                   .body = body,
+                                   .body_len = body ? strlen(body) : 0,
+                                   .repeatable = true};
+    kube_request_async(s->client, &request, NULL, marked, s);
+}
+
+void leader_saw_marker(struct scheduler *s, const char *marker)
+{
+    if (g_strcmp0(s->marker, marker) != 0)
+        return;
+    g_clear_pointer(&s->marker, g_free);
+    scheduler_became_ready(s);
+}
+
+void leader_saw_list(struct scheduler *s)
+{
+    if (!s->relisting)
+        return;
+    s->relisting = false;
+    scheduler_became_ready(s);
+}
+
 static void set_leading(struct scheduler *s, bool leading, const char *holder)
 {
     if (s->leading == leading)
         return;
     s->leading = leading;
     log_line(LOG_INFO, leading ? "leading" : "standing-by", "holder", holder, NULL);
-    if (leading)
-        scheduler_became_ready(s);
+    if (!leading)
+        return;
+    catch_up(s);
+    scheduler_became_ready(s);
 }
 
 /* ---- follow ------------------------------------------------------------ */
@@ -176,6 +246,22 @@ bool leader_start(struct scheduler *s, GError **error)
     return true;
 }
 
+static void give_lease_back(struct scheduler *s)
+{
+    void (*done)(void *) = s->stop_done;
+    s->stop_done = NULL;
+    if (s->lease)
+        kube_lease_stop(s->lease, done, s->stop_data);
+    else
+        done(s->stop_data);
+}
+
+void leader_bind_ended(struct scheduler *s)
+{
+    if (s->stop_done && s->binds_in_flight == 0)
+        give_lease_back(s);
+}
+
 void leader_stop(struct scheduler *s, void (*done)(void *), void *data)
 {
     if (s->follow) {
@@ -183,10 +269,9 @@ void leader_stop(struct scheduler *s, void (*done)(void *), void *data)
         g_free(s->follow->host);
         g_clear_pointer(&s->follow, g_free);
     }
-    if (s->lease)
-        kube_lease_stop(s->lease, done, data);
-    else
-        done(data);
+    s->stop_done = done;
+    s->stop_data = data;
+    leader_bind_ended(s);
 }
 
 bool leader_is_valid(const struct scheduler *s)

@@ -158,6 +158,7 @@ static void apply(struct scheduler *s, enum kube_event event, const char *json, 
         log_line(LOG_WARN, "pod-unreadable", "why", why, NULL);
         return;
     }
+    const char *marker = s->marker ? pod_object_annotation(&p, annotation_leading) : NULL;
     if (event == KUBE_DELETED || p.phase == POD_SUCCEEDED || p.phase == POD_FAILED)
         forget(s, &p);
     else if (p.node && *p.node)
@@ -166,6 +167,8 @@ static void apply(struct scheduler *s, enum kube_event event, const char *json, 
         forget(s, &p);
     else
         cluster_touch(s->cluster, p.uid);
+    if (marker)
+        leader_saw_marker(s, marker);
     pod_object_clear(&p);
 }
 
@@ -188,11 +191,13 @@ static void synced(void *data)
     struct scheduler *s = data;
     cluster_sweep_end(s->cluster);
     waiting_capacity_changed(s);
-    if (s->pods_synced)
+    bool first = !s->pods_synced;
+    s->pods_synced = true;
+    leader_saw_list(s);
+    if (!first)
         return;
     g_autofree char *n = g_strdup_printf("%u", cluster_pod_count(s->cluster));
     log_line(LOG_INFO, "pods-synced", "with_cards", n, NULL);
-    s->pods_synced = true;
     scheduler_became_ready(s);
 }
 

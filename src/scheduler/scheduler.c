@@ -19,6 +19,11 @@ bool scheduler_may_write(const struct scheduler *s)
     return s->leading && leader_is_valid(s);
 }
 
+bool scheduler_may_decide(const struct scheduler *s)
+{
+    return scheduler_is_synced(s) && scheduler_may_write(s) && !s->marker && !s->relisting;
+}
+
 int64_t scheduler_now_ms(void)
 {
     return g_get_monotonic_time() / 1000;
@@ -62,7 +67,7 @@ void scheduler_became_ready(struct scheduler *s)
         g_main_loop_quit(s->loop);
         return;
     }
-    if (!scheduler_is_synced(s) || !scheduler_may_write(s))
+    if (!scheduler_may_decide(s))
         return;
     log_line(LOG_INFO, "ready", NULL, NULL);
     malloc_trim(0); /* the pages of lists went through the heap; what is left is the ledger */
@@ -132,6 +137,7 @@ static void clear(struct scheduler *s)
     g_clear_pointer(&s->cluster, cluster_free);
     g_clear_pointer(&s->reader, pod_reader_free);
     g_clear_pointer(&s->families, vendor_config_free);
+    g_clear_pointer(&s->marker, g_free);
 }
 
 int scheduler_run(const struct scheduler_options *options, GError **error)

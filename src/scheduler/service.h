@@ -52,6 +52,11 @@ struct scheduler {
     KubeLease *lease;      /* our own */
     struct follow *follow; /* or kube-scheduler's (leader.c) */
     bool leading;
+    char *marker;   /* written at ourselves after taking over, not seen yet (leader.c) */
+    bool relisting; /* the same without a pod of our own */
+    uint32_t binds_in_flight;
+    void (*stop_done)(void *data); /* waits for the last bind */
+    void *stop_data;
 
     HttpServer *extender, *webhook, *metrics;
     bool extender_tls;
@@ -69,6 +74,8 @@ struct scheduler {
 bool scheduler_is_synced(const struct scheduler *s);
 /* Leads, and may still write: the lease is valid. */
 bool scheduler_may_write(const struct scheduler *s);
+/* Synced, leads, and has seen all that a former leader wrote. */
+bool scheduler_may_decide(const struct scheduler *s);
 int64_t scheduler_now_ms(void); /* monotonic */
 /* Arms the timer that ends reservations at their deadline. */
 void scheduler_arm_expiry(struct scheduler *s);
@@ -100,6 +107,10 @@ void quotas_stop(struct scheduler *s);
 bool leader_start(struct scheduler *s, GError **error);
 void leader_stop(struct scheduler *s, void (*done)(void *), void *data);
 bool leader_is_valid(const struct scheduler *s);
+/* A pod was seen; `marker` is its annotation hami.io/leading. The pods were listed anew. */
+void leader_saw_marker(struct scheduler *s, const char *marker);
+void leader_saw_list(struct scheduler *s);
+void leader_bind_ended(struct scheduler *s);
 
 /* extender.c, bind.c, preempt.c */
 void extender_filter(const struct http_request *request, struct http_responder *responder, void *data);

@@ -142,7 +142,7 @@ static gboolean look(gpointer data)
     GHashTableIter i;
     gpointer value;
     s->wake_timer = 0;
-    if (!scheduler_is_synced(s) || !scheduler_may_write(s))
+    if (!scheduler_may_decide(s))
         return G_SOURCE_REMOVE;
     g_hash_table_iter_init(&i, s->waiting);
     while (g_hash_table_iter_next(&i, NULL, &value))

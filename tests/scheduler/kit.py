@@ -168,8 +168,8 @@ class World:
 
     # ---- the service
 
-    def start(self, *flags, wait="event=ready"):
-        s = Scheduler(self, flags)
+    def start(self, *flags, wait="event=ready", env=None):
+        s = Scheduler(self, flags, env)
         self.processes.append(s.process)
         if wait:
             s.process.line(wait)
@@ -182,11 +182,11 @@ class World:
 
 
 class Scheduler:
-    def __init__(self, world, flags):
+    def __init__(self, world, flags, env=None):
         self.world = world
         command = [os.path.join(world.build, "hami"), "scheduler", "--kubeconfig", world.config, "--http_bind", "127.0.0.1:0",
                    "--metrics-bind-address", "127.0.0.1:0", "--scheduler-name", "hami-scheduler", "-v", "5", *flags]
-        self.process = Process(command, 2)
+        self.process = Process(command, 2, env)
         started = self.process.line(r"event=started .*http=127\.0\.0\.1:(\d+) webhook=(\S+) metrics=\S*?(\d+)(?:\s|$)")
         self.port, self.metrics_port = int(started.group(1)), int(started.group(3))
         self.webhook_port = int(started.group(2).rsplit(":", 1)[1]) if ":" in started.group(2) else 0

@@ -171,6 +171,24 @@ def _(build):
         assert second.filter(q, ["a"])["FailedNodes"] == {"a": "1/1 CardInsufficientMemory"}
 
 
+@test("who takes over decides nothing until its own mark has come back through the watch")
+def _(build):
+    with world(build, node("a", cards=1), start=False) as w:
+        w.create(pod("me", {}, namespace="kube-system"))
+        w.api("POST", LEASES, lease("other_1", "2026-01-01T00:00:00.000000Z"))
+        env = {**os.environ, "POD_NAME": "me", "POD_NAMESPACE": "kube-system"}
+        s = w.start(*LEASE, "--identity", "node1", wait="event=pods-synced", env=env)
+        s.process.p.send_signal(signal.SIGSTOP)
+        late = pod("late", slice_of(mem=40960), annotations={"hami.io/vgpu-devices-allocated": "GPU-a-0,NVIDIA,40960,0:;", "hami.io/vgpu-node": "a"})
+        late["spec"]["nodeName"] = "a"
+        w.create(late)  # as the leader before bound it
+        w.api("PATCH", LEASES + "/hami", {"spec": {"holderIdentity": "node1_2", "renewTime": "2026-01-01T00:00:01.000000Z"}}, "application/merge-patch+json")
+        p = w.create(pod("p", slice_of(mem=1)))
+        s.process.p.send_signal(signal.SIGCONT)
+        assert s.filter(p, ["a"])["FailedNodes"] == {"a": "1/1 CardInsufficientMemory"}
+        assert w.pod("me", "kube-system")["metadata"]["annotations"]["hami.io/leading"]
+
+
 # ---- the command line
 
 

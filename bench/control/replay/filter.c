@@ -16,6 +16,8 @@
 #include "samples.h"
 #include "verbs.h"
 
+#define ENOUGH 20 /* samples that are taken however long it takes */
+
 static int begin(const struct options *o, struct http *extender, struct http *api, struct names *names)
 {
     if (!o->extender || !o->api || !http_init(extender, o->extender, "Go-http-client/1.1") ||
@@ -84,9 +86,10 @@ int verb_filter(const struct options *o, json_t **ret_result)
         return status;
     size_t candidates = o->all ? names.nodes->len : load_sample_size(names.nodes->len), bytes = 0;
     GArray *samples = samples_new();
-    int total = o->warmup + o->count;
+    int total = o->warmup + o->count, asked = 0;
     g_autofree struct arrival *arrivals = g_new0(struct arrival, (size_t)total);
-    for (int i = 0; i < total; i++) {
+    double until = now_ns() + o->seconds * 1e9;
+    for (int i = 0; i < total && (now_ns() < until || samples->len < ENOUGH); i++) {
         struct arrival *a = &arrivals[i];
         load_arrival(a, (uint64_t)o->seed, (unsigned)i, o->arrivals ? MIX_ARRIVALS : MIX_ONE);
         load_create(&api, a);
@@ -99,7 +102,8 @@ int verb_filter(const struct options *o, json_t **ret_result)
             code == 200 ? load_filter_verdict(extender.body, a->node, sizeof a->node) : VERDICT_ERROR;
         if (v == VERDICT_ERROR && verdicts[v] == 0)
             g_printerr("replay: filter answered %d: %.300s\n", code, extender.body->str);
-        if (i >= o->warmup) {
+        asked = i + 1;
+        if (i >= o->warmup || now_ns() >= until) {
             samples_add(samples, after - before);
             verdicts[v]++;
         }
@@ -107,7 +111,7 @@ int verb_filter(const struct options *o, json_t **ret_result)
         if (i >= o->keep)
             load_delete(&api, &arrivals[i - o->keep]);
     }
-    for (int i = MAX(0, total - o->keep); i < total; i++)
+    for (int i = MAX(0, asked - o->keep); i < asked; i++)
         load_delete(&api, &arrivals[i]);
     *ret_result = samples_json(samples);
     json_object_update_new(*ret_result,

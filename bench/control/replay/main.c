@@ -42,7 +42,8 @@ static bool parse(struct options *o, int *argc, char ***argv)
         {"pid", 0, 0, G_OPTION_ARG_INT, &o->pid, "Process whose CPU time is read", "PID"},
         {"timeout", 0, 0, G_OPTION_ARG_INT, &o->timeout_s, "Of one call, and of ready, in seconds (30)", "S"},
         {"seed", 0, 0, G_OPTION_ARG_INT64, &o->seed, "Decides the pods (1)", "N"},
-        {"seconds", 0, 0, G_OPTION_ARG_DOUBLE, &o->seconds, "So long; arrive: at most (3, 300)", "S"},
+        {"seconds", 0, 0, G_OPTION_ARG_DOUBLE, &o->seconds,
+         "So long; at most for filter (20) and arrive (300); else 3", "S"},
         {"rate", 0, 0, G_OPTION_ARG_DOUBLE, &o->rate, "arrive: pods a second (as fast as it goes)", "X"},
         {"all", 0, 0, G_OPTION_ARG_NONE, &o->all, "Every node is a candidate, no sample", NULL},
         {"mix", 0, 0, G_OPTION_ARG_NONE, &o->arrivals, "All shapes of pods, not only one slice", NULL},
@@ -82,7 +83,7 @@ int main(int argc, char **argv)
     if (o.keep < 0)
         o.keep = arrive ? 1000 : 32;
     if (o.seconds <= 0)
-        o.seconds = arrive ? 300 : 3;
+        o.seconds = arrive ? 300 : strcmp(argv[1], "filter") == 0 ? 20 : 3;
     const struct verb *v = verbs;
     while (v < verbs + G_N_ELEMENTS(verbs) && strcmp(v->name, argv[1]) != 0)
         v++;

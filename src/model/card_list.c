@@ -95,9 +95,9 @@ bool card_reader_json(struct card_reader *r, const char *field, struct json_text
 
 bool card_reader_mode(struct card_reader *r, const char *text, size_t len, uint8_t *ret)
 {
-    for (uint8_t i = 0; i < CARD_MODES; i++)
+    for (unsigned i = 0; i < CARD_MODES; i++)
         if (strlen(card_mode_names[i]) == len && memcmp(card_mode_names[i], text, len) == 0) {
-            *ret = i;
+            *ret = (uint8_t)i;
             return true;
         }
     *ret = CARD_MODE_NONE;

@@ -50,7 +50,9 @@ static void plan_by_cores(struct plan *p, const struct family *f, uint64_t cores
 /* A mask of the cores of one device; two, where the plugin does not say. */
 static void plan_by_mask(struct plan *p, uint64_t cores)
 {
-    uint64_t each = p->n && cores >= p->n ? cores / p->n : 2;
+    uint64_t each = 2;
+    if (p->n > 0 && cores >= p->n)
+        each = cores / p->n;
     p->slots = (uint32_t)MIN(each, 31); /* annotations hold signed 32-bit masks */
     p->cores = (uint32_t)((UINT64_C(1) << p->slots) - 1);
 }

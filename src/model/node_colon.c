@@ -51,7 +51,7 @@ static bool read_health(struct card_reader *r, struct field f, bool *ret)
 
 static bool read_device(struct card_reader *r, const struct field *f, unsigned n, struct card *card)
 {
-    int64_t count, mib, cores, numa, index = 0;
+    int64_t count = 0, mib = 0, cores = 0, numa = 0, index = 0;
     card->mode = CARD_HAMI_CORE;
     if (!card_reader_text(r, "id", f[0].at, f[0].len, CARD_UUID_MAX, false, &card->uuid) ||
         !read_int(r, "count", f[1], 0, INT32_MAX, &count) ||

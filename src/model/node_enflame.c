@@ -131,7 +131,7 @@ static bool read_device(struct card_reader *r, struct json_scan *s, const char *
                         const struct card_shapes *shapes)
 {
     struct device d = {0};
-    int64_t index, minor, capacity;
+    int64_t index = 0, minor = 0, capacity = 0;
     g_autofree char *why = NULL;
     struct card *card = card_reader_add(r);
     if (!card)

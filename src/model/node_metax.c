@@ -28,9 +28,9 @@ static const struct json_field fields[] = {
 
 static bool read_qos(struct card_reader *r, struct json_text text, uint8_t *ret)
 {
-    for (uint8_t i = 0; i < CARD_QOS_KINDS; i++)
+    for (unsigned i = 0; i < CARD_QOS_KINDS; i++)
         if (json_text_equal(text, card_qos_names[i])) {
-            *ret = i;
+            *ret = (uint8_t)i;
             return true;
         }
     g_autofree char *excerpt = json_fields_excerpt(text.at, text.len);

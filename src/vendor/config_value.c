@@ -194,7 +194,7 @@ static bool number(struct config_reader *r, const yaml_node_t *value, int64_t mi
 static bool number32(struct config_reader *r, const yaml_node_t *value, int64_t min, int64_t max,
                      void *member)
 {
-    int64_t n;
+    int64_t n = 0;
     if (!number(r, value, min, max, &n))
         return false;
     *(uint32_t *)member = (uint32_t)n;
@@ -236,7 +236,7 @@ CONFIG_KIND(factor) /* the field reads 0 as 1 */
 
 CONFIG_KIND(mib)
 {
-    int64_t n;
+    int64_t n = 0;
     if (!number(r, value, 0, CARD_MIB_MAX, &n))
         return false;
     *(uint64_t *)member = (uint64_t)n * QUANTITY_MIB;

@@ -11,6 +11,7 @@
 
 #include "vendor/hooks.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "base/arena.h"
@@ -439,11 +440,9 @@ static const char *expand(const char *text, const char *word, void **arena)
     const char *at = text ? strstr(text, "%s") : NULL;
     if (!at)
         return text;
-    size_t before = (size_t)(at - text), n = strlen(word), after = strlen(at + 2);
-    char *s = arena_take(arena, before + n + after + 1);
-    memcpy(s, text, before);
-    memcpy(s + before, word, n);
-    memcpy(s + before + n, at + 2, after);
+    size_t size = strlen(text) + strlen(word); /* the two characters that go are the end and one to spare */
+    char *s = arena_take(arena, size);
+    snprintf(s, size, "%.*s%s%s", (int)(at - text), text, word, at + 2);
     return s;
 }
 

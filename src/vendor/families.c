@@ -9,12 +9,11 @@
  */
 #include "vendor/families.h"
 
-#include "vendor/hooks.h"
-
 #include <stdio.h>
 #include <string.h>
 
 #include "base/arena.h"
+#include "vendor/hooks.h"
 
 #define MIB POD_MIB
 #define GIB (UINT64_C(1) << 30)
@@ -440,7 +439,7 @@ static const char *expand(const char *text, const char *word, void **arena)
     const char *at = text ? strstr(text, "%s") : NULL;
     if (!at)
         return text;
-    size_t size = strlen(text) + strlen(word); /* the two characters that go are the end and one to spare */
+    size_t size = strlen(text) + strlen(word); /* with room for the end, since "%s" goes */
     char *s = arena_take(arena, size);
     snprintf(s, size, "%.*s%s%s", (int)(at - text), text, word, at + 2);
     return s;

@@ -19,18 +19,21 @@ static char *managed_resources(const struct family_set *set)
     return g_string_free(out, FALSE);
 }
 
+/* Only our own: vendors' keys are also written by their software and by other
+ * schedulers, which know nothing of this policy, and are believed by nobody here. */
 static void add_key(GPtrArray *keys, const char *key)
 {
-    if (key && *key && !g_ptr_array_find_with_equal_func(keys, key, g_str_equal, NULL))
+    if (key && g_str_has_prefix(key, "hami.io/") &&
+        !g_ptr_array_find_with_equal_func(keys, key, g_str_equal, NULL))
         g_ptr_array_add(keys, (gpointer)(uintptr_t)key);
 }
 
 /* In one list expression, since a policy's cost is counted by its length. */
 static char *admission_policy(const struct family_set *set)
 {
-    static const char *const fixed[] = {annotation_vgpu_node, annotation_vgpu_time,
+    static const char *const fixed[] = {annotation_vgpu_node,       annotation_vgpu_time,
                                         annotation_mig_allocations, annotation_bind_phase,
-                                        annotation_bind_time};
+                                        annotation_bind_time,       "hami.io/amd-cu-allocated"};
     g_autoptr(GPtrArray) keys = g_ptr_array_new();
     GString *out = g_string_new(
         "apiVersion: admissionregistration.k8s.io/v1\nkind: ValidatingAdmissionPolicy\nmetadata:\n  name: "
@@ -60,23 +63,29 @@ static char *admission_policy(const struct family_set *set)
     }
     for (guint i = 0; i < keys->len; i++)
         g_string_append_printf(out, "%s'%s'", i ? ",\n      " : "", (const char *)keys->pdata[i]);
-    g_string_append(out,
-                    "]\n"
-                    "  - name: changed\n    expression: >-\n"
-                    "      variables.assignment.filter(k, (k in variables.after) != (k in variables.before)\n"
-                    "        || (k in variables.after && variables.after[k] != variables.before[k]))\n"
-                    "  validations:\n  - expression: >-\n      size(variables.changed) == 0\n"
-                    "      || "
-                    "authorizer.group('hami.io').resource('assignments').namespace(request.namespace).check('"
-                    "update').allowed()\n"
-                    "    messageExpression: >-\n      'annotation ' + variables.changed[0] + ' says which "
-                    "device a pod was given and is written by "
-                    "the scheduler: leave it out, or give '\n"
-                    "      + request.userInfo.username + ' the right to update assignments.hami.io'\n    "
-                    "reason: Forbidden\n---\n"
-                    "apiVersion: admissionregistration.k8s.io/v1\nkind: "
-                    "ValidatingAdmissionPolicyBinding\nmetadata:\n  name: hami-assignments\n"
-                    "spec:\n  policyName: hami-assignments\n  validationActions: [Deny]\n");
+    g_string_append(
+        out, "]\n"
+             "  - name: changed\n    expression: >-\n"
+             "      variables.assignment.filter(k, (k in variables.after) != (k in variables.before)\n"
+             "        || (k in variables.after && variables.after[k] != variables.before[k]))\n"
+             "  - name: agent\n    expression: >-\n"
+             "      request.operation == 'UPDATE' && has(request.userInfo.extra) && "
+             "has(dyn(object).spec.nodeName)\n"
+             "      && 'authentication.kubernetes.io/node-name' in request.userInfo.extra\n"
+             "      && dyn(object).spec.nodeName in "
+             "request.userInfo.extra['authentication.kubernetes.io/node-name']\n"
+             "  validations:\n  - expression: >-\n      size(variables.changed) == 0 || variables.agent\n"
+             "      || "
+             "authorizer.group('hami.io').resource('assignments').namespace(request.namespace).check('"
+             "update').allowed()\n"
+             "    messageExpression: >-\n      'annotation ' + variables.changed[0] + ' says which "
+             "device a pod was given and is written by "
+             "the scheduler: leave it out, or give '\n"
+             "      + request.userInfo.username + ' the right to update assignments.hami.io'\n    "
+             "reason: Forbidden\n---\n"
+             "apiVersion: admissionregistration.k8s.io/v1\nkind: "
+             "ValidatingAdmissionPolicyBinding\nmetadata:\n  name: hami-assignments\n"
+             "spec:\n  policyName: hami-assignments\n  validationActions: [Deny]\n");
     return g_string_free(out, FALSE);
 }
 

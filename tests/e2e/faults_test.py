@@ -5,7 +5,7 @@ import ssl
 import time
 
 from certs import LOOPBACK
-from hami import ACCOUNT, NS, USER, token
+from hami import ACCOUNT, NS, USER
 from kit import FLAGS, Skip, note, test
 from nodes import nvidia
 from pods import cards, pod
@@ -162,7 +162,7 @@ def _(w):
     w.kubectl("create", "serviceaccount", "-n", NS, ACCOUNT)
     assert w.api.get("serviceaccounts", NS, ACCOUNT)["metadata"]["uid"] != account["metadata"]["uid"]
     with open(w.plane.path(w.hami.name + ".token"), "w") as f:
-        f.write(token(w.plane))
+        f.write(w.plane.token(NS, ACCOUNT))
     half(w, "after")
     assert w.hami.child.running()
 

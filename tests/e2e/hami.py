@@ -38,11 +38,6 @@ def manifests(plane, *files):
     return documents(plane.kubectl("create", "--dry-run=client", "-o", "json", *paths))
 
 
-def token(plane, account=ACCOUNT, seconds=7200):
-    body = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {"expirationSeconds": seconds}}
-    return plane.api.create("serviceaccounts", body, NS, account, "token")["status"]["token"]
-
-
 class Hami:
     """One replica. `host` gives it a host name of its own, `api_port` another way to the API server; `cert` makes it
     serve a certificate from files, everywhere, instead of one that it makes itself for the webhook."""
@@ -53,7 +48,7 @@ class Hami:
         self.cert = plane.pki.issue(name, f"/CN={name}", LOOPBACK) if cert else None
         self.url = f"{'https' if cert else 'http'}://127.0.0.1:{self.port}"
         with open(plane.path(name + ".token"), "w") as f:
-            f.write(token(plane, account))
+            f.write(plane.token(NS, account))
         self.config = plane.kubeconfig(name + ".kubeconfig", {"tokenFile": plane.path(name + ".token")}, api_port)
         deployment = plane.api.get("deployments", NS, ACCOUNT)
         self.container = next(c for c in deployment["spec"]["template"]["spec"]["containers"] if c["name"] == "hami")
@@ -71,8 +66,7 @@ class Hami:
     def arguments(self):
         """Those of the Deployment, at our addresses."""
         ours = {"--http_bind": f"127.0.0.1:{self.port}", "--webhook-bind": f"127.0.0.1:{self.webhook_port}",
-                "--metrics-bind-address": f"127.0.0.1:{self.metrics_port}", "--device-config-file": self.device_config(),
-                "--webhook-names": "127.0.0.1"}
+                "--metrics-bind-address": f"127.0.0.1:{self.metrics_port}", "--device-config-file": self.device_config()}
         args = []
         for arg in self.container["args"]:
             flag, is_value, value = arg.partition("=")

@@ -116,6 +116,12 @@ class Plane:
         except Exception:
             return False
 
+    def token(self, ns, account, bound_to=None, seconds=7200):
+        """A service account's token, asked for as the kubelet does."""
+        spec = {"expirationSeconds": seconds, **({"boundObjectRef": bound_to} if bound_to else {})}
+        body = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": spec}
+        return self.api.create("serviceaccounts", body, ns, account, "token")["status"]["token"]
+
     def start_scheduler(self, name, config, host=None):
         """A stock kube-scheduler with a KubeSchedulerConfiguration (YAML text)."""
         path = self.path(name + ".yaml")

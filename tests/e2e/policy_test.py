@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """The ValidatingAdmissionPolicy: only who has the right writes what device a pod was given."""
 import json
+import subprocess
 
-from hami import NS
+from api import Api, Refused, documents
+from hami import NS, manifests
 from kit import TENANT, test
 from nodes import nvidia
 from pods import annotation, pod
@@ -82,6 +84,34 @@ def _(w):
     w.kubectl("annotate", "pod", "one", "-n", w.ns, f"--as={PLUGIN}", "hami.io/bind-phase=success", "hami.io/vgpu-devices-to-allocate=;;",
               "--overwrite")
     assert annotation(w.get("one"), "hami.io/bind-phase") == "success"
+
+
+@test("policy: an agent writes on the pods of its own node")
+def _(w):
+    for node in ("gpu-1", "gpu-2"):
+        w.node(node, nvidia)
+    w.place("mine", gpus=1, mem=3000, spec={"nodeSelector": {"kubernetes.io/hostname": "gpu-1"}})
+    w.place("other", gpus=1, mem=3000, spec={"nodeSelector": {"kubernetes.io/hostname": "gpu-2"}})
+    w.kubectl("create", "rolebinding", "agent", "-n", w.ns, "--clusterrole=edit", f"--serviceaccount={w.ns}:default")
+    agent = w.place("agent", spec={"nodeSelector": {"kubernetes.io/hostname": "gpu-1"}, "schedulerName": "hami-scheduler"})
+    bound_to = {"kind": "Pod", "apiVersion": "v1", "name": "agent", "uid": agent["metadata"]["uid"]}
+    as_agent = Api(w.plane.port, w.plane.pki, token=w.plane.token(w.ns, "default", bound_to))
+    done = {"metadata": {"annotations": {"hami.io/vgpu-devices-to-allocate": ";"}}}
+    as_agent.patch("pods", "mine", done, w.ns)
+    try:
+        as_agent.patch("pods", "other", done, w.ns)
+    except Refused as why:
+        assert "assignments.hami.io" in str(why)
+        return
+    raise AssertionError("wrote on a pod of another node")
+
+
+@test("policy: it is the one that hami prints for the device configuration")
+def _(w):
+    printed = subprocess.run([w.program, "scheduler", "--print=admission-policy", "--enable-ascend", "--enable-iluvatar",
+                              f"--device-config-file={w.hami.device_config()}"], capture_output=True, text=True, check=True).stdout
+    printed = documents(w.kubectl("create", "--dry-run=client", "-o", "json", "-f", "-", stdin=printed))
+    assert [o["spec"] for o in printed] == [o["spec"] for o in manifests(w.plane, "policy.yaml")]
 
 
 @test("policy: it compiles without a warning of the API server's")

@@ -36,6 +36,7 @@ struct kube_lease {
     GSource *timer, *fence, *stop_timer;
     enum flight flight;
     gint64 flight_us; /* when the request under way began */
+    bool missed;      /* an event came meanwhile that its answer may be older than */
 
     json_t *object; /* newest known; NULL = there is none */
     bool looked;    /* that is known */
@@ -311,6 +312,10 @@ static void on_answer(GObject *source, GAsyncResult *result, void *data)
         written(l, body, error);
     else
         seen(l, body, error);
+    if (l->missed && !l->freed && !l->stopping && l->flight == NOTHING) {
+        l->missed = false;
+        look(l);
+    }
     unref(l);
 }
 
@@ -405,7 +410,9 @@ static void on_object(void *data, enum kube_event event, const char *json, size_
         /* Events may lag behind our own writes: they make us look, at most. */
         bool mine = event != KUBE_DELETED && strcmp(record.holder, l->identity) == 0;
         json_decref(object);
-        if (!mine && l->flight == NOTHING && !l->stopping)
+        if (!mine && l->flight != NOTHING)
+            l->missed = true;
+        else if (!mine && !l->stopping)
             look(l);
     } else {
         if (event == KUBE_DELETED)

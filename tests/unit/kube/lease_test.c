@@ -21,7 +21,7 @@ struct store {
     unsigned version, writes;
     const char *deaf_to; /* identity whose writes are not answered */
     bool no_list;
-    bool slow; /* the next write is answered by store_answer() */
+    bool slow, slow_look; /* the next answer waits, as `waiting` */
     SoupServerMessage *waiting;
 };
 
@@ -112,6 +112,11 @@ static void serve(struct fake_api *api, const struct fake_request *r)
             fake_answer(r, 200, text);
         else
             fake_status(r, 404, "NotFound", NULL);
+        if (s->slow_look) {
+            s->slow_look = false;
+            s->waiting = r->message;
+            soup_server_message_pause(r->message);
+        }
     } else if (s->no_list) {
         fake_status(r, 403, "Forbidden", NULL);
     } else if (strstr(r->query, "watch=1")) {
@@ -379,6 +384,29 @@ static void test_stopped_within_a_write_is_released_all_the_same(void)
     close_fixture(&f);
 }
 
+/* The answer of a look may be older than what the watch has told meanwhile. */
+static void test_release_within_a_look_is_not_missed(void)
+{
+    struct fixture f;
+    open_fixture(&f);
+    store_lease(&f.store,
+                json_pack("{s:{s:s}, s:{s:s, s:i, s:s}}", "metadata", "name", "l", "spec", "holderIdentity",
+                          "x", "leaseDurationSeconds", 60, "renewTime", "2026-01-01T00:00:00.000000Z"));
+    f.store.slow_look = true;
+    join(&f, &f.a, "a");
+    wait_watches(&f, 1);
+    while (!f.store.waiting)
+        g_main_context_iteration(NULL, TRUE);
+    json_t *released = json_deep_copy(f.store.lease);
+    json_object_set_new(json_object_get(released, "spec"), "holderIdentity", json_string(""));
+    store_lease(&f.store, released);
+    wait_ms(100);
+    g_assert_cmpuint(f.a.started, ==, 0);
+    soup_server_message_unpause(f.store.waiting);
+    wait_count(&f.a.started, 1);
+    close_fixture(&f);
+}
+
 static void test_stop_ends_without_server_too(void)
 {
     struct fixture f;
@@ -469,6 +497,7 @@ int main(int argc, char **argv)
     ADD(own_lease_of_an_earlier_run_is_taken_up);
     ADD(deleted_lease_does_not_make_two_leaders);
     ADD(stopped_within_a_write_is_released_all_the_same);
+    ADD(release_within_a_look_is_not_missed);
     ADD(stop_ends_without_server_too);
     ADD(candidate_that_may_not_watch_looks);
     ADD(options_that_contradict_are_refused);

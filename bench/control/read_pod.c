@@ -58,7 +58,7 @@ static void load_tree(const struct bench *b)
 static void admit(const struct bench *b)
 {
     const struct admit_policy policy = {
-        .scheduler_name = "hami-scheduler", .trusted = true, .defaults = defaults};
+        .scheduler_name = "hami-scheduler", .trusted = true, .defaults = defaults, .reader = b->reader};
     struct admit_result result;
     vendor_admit(b->set, &policy, b->tree, "default", &result);
     admit_result_clear(&result);

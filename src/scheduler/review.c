@@ -68,6 +68,7 @@ static struct admit_policy policy_of(struct scheduler *s, const char *user)
         .force_overwrite = s->o.force_overwrite,
         .trusted = s->o.trusted_user && *s->o.trusted_user && strcmp(user, s->o.trusted_user) == 0,
         .defaults = s->defaults,
+        .reader = s->reader,
         .quota = quota_exceeded,
         .impossible = impossible,
         .data = s,

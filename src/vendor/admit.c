@@ -47,7 +47,7 @@ static void change_containers(struct admission *a, const char *list)
     for (size_t i = 0; i < json_array_size(containers); i++) {
         a->list = list;
         g_snprintf(a->index, sizeof a->index, "%zu", i);
-        a->container = json_array_get(containers, i);
+        a->container = patch_hold(&a->patch, (const char *const[]){"spec", list, a->index, NULL});
         const char *name = json_string_value(json_object_get(a->container, "name"));
         a->name = name ? name : "";
         change_container(a);
@@ -111,11 +111,49 @@ static void check_request(struct admission *a, const struct pod_object *pod, con
     pod_request_clear(&r);
 }
 
+/* The named members of an object, shared. */
+static json_t *members_of(const json_t *object, const char *const *keys)
+{
+    json_t *some = json_object(), *value;
+    for (; *keys; keys++)
+        if ((value = json_object_get(object, *keys)))
+            json_object_set(some, *keys, value);
+    return some;
+}
+
+static json_t *containers_of(const json_t *spec, const char *list)
+{
+    json_t *some = json_array(), *container;
+    size_t i;
+    json_array_foreach(json_object_get(spec, list), i, container)
+    {
+        json_array_append_new(
+            some, members_of(container, (const char *const[]){"name", "resources", "restartPolicy", NULL}));
+    }
+    return some;
+}
+
+/* The changed pod as text, with what the request is read from: a pod carries
+ * ten times as much. */
+static char *essence_of(const json_t *pod)
+{
+    json_t *spec = json_object_get(pod, "spec"), *metadata = json_object_get(pod, "metadata");
+    json_t *essence = json_pack(
+        "{s:o, s:{s:o, s:o}}", "metadata",
+        members_of(metadata, (const char *const[]){"name", "namespace", "uid", "annotations", NULL}), "spec",
+        "initContainers", containers_of(spec, "initContainers"), "containers",
+        containers_of(spec, "containers"));
+    char *text = json_dumps(essence, JSON_COMPACT);
+    json_decref(essence);
+    return text;
+}
+
 /* Reads the changed pod the way the scheduler will. */
 static void read_back(struct admission *a, const char *request_namespace)
 {
-    char *text = json_dumps(a->patch.document, JSON_COMPACT);
-    g_autoptr(PodReader) reader = pod_reader_new(a->set);
+    char *text = essence_of(a->patch.document);
+    g_autoptr(PodReader) made = a->policy->reader ? NULL : pod_reader_new(a->set);
+    const struct pod_reader *reader = made ? made : a->policy->reader;
     struct pod_object pod;
     const char *why = "it cannot be written down";
     if (text && !a->patch.broken && pod_object_parse(reader, text, strlen(text), &pod, &why)) {

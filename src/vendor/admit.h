@@ -20,6 +20,7 @@ struct admit_policy {
     bool force_overwrite;       /* may replace default-scheduler */
     bool trusted;               /* the requester may write assignment annotations */
     struct pod_defaults defaults;
+    const struct pod_reader *reader; /* of the same set; NULL = one is made for the call */
     enum admit_level level[ADMIT_CHECKS];
     /* NULL, or: would the pod's totals stay within the namespace's quota? Returns NULL or the resource that
      * is exceeded. */

@@ -45,7 +45,7 @@ static void admit_again(const struct admit_policy *policy, json_t *pod, const st
 static void admit_pod(json_t *pod)
 {
     struct admit_policy policy = {
-        .scheduler_name = "hami-scheduler", .force_overwrite = true, .defaults = defaults};
+        .scheduler_name = "hami-scheduler", .force_overwrite = true, .defaults = defaults, .reader = reader};
     struct admit_result result;
     vendor_admit(set, &policy, pod, "ns", &result);
     if (!result.allowed && (!result.message || !g_utf8_validate(result.message, -1, NULL)))

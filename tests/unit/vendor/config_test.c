@@ -264,6 +264,7 @@ static void unknown_keys_are_warned_about(void)
     for (size_t i = 0; i < G_N_ELEMENTS(rows); i++) {
         g_autoptr(GPtrArray) warnings = g_ptr_array_new_with_free_func(g_free);
         g_autoptr(FamilySet) set = parse(rows[i].text, warnings);
+        g_assert_cmpuint(set->n, ==, 1);
         g_assert_cmpuint(warnings->len, ==, 1);
         g_assert_cmpstr(warnings->pdata[0], ==, rows[i].want);
     }

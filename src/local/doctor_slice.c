@@ -103,6 +103,9 @@ static void examine_environment(const struct ledger_slice *s, pid_t pid, GArray 
         if (value && !strstr(value, s->shares[0].uuid))
             doctor_add(rows, DOCTOR_ENV_VISIBLE, s->id, pid, "%s=%.80s", visible[i], value);
     }
+    const char *preload = value_in(block, n, "LD_PRELOAD");
+    if (preload && (strstr(preload, "libcuda.so") || strstr(preload, "libnvidia-ml.so")))
+        doctor_add(rows, DOCTOR_DRIVER_PRELOADED, s->id, pid, "LD_PRELOAD=%.80s", preload);
     const char *disable = value_in(block, n, "CUDA_DISABLE_CONTROL");
     if (disable)
         doctor_add(rows, DOCTOR_ENV_DISABLE, s->id, pid, "CUDA_DISABLE_CONTROL=%.80s", disable);

@@ -355,6 +355,15 @@ def _(w):
     end(p)
 
 
+@test("doctor finds a driver preloaded in front of the library")
+def _(w):
+    need_root()
+    p = w.start("--mem", "1G", "--name", "d", "--", "env", f"LD_PRELOAD={w.build}/sim/libcuda.so.1", CLIENT, "hold", "10")
+    assert line(p) == "ready"
+    assert findings(w, "d") == {"driver_preloaded"}
+    end(p)
+
+
 @test("doctor finds programs that the library is not in")
 def _(w):
     need_root()

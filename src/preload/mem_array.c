@@ -54,82 +54,30 @@ static CUresult finish_array(const struct array_call *c, CUresult r, CUarray arr
     return CUDA_SUCCESS;
 }
 
-HOOK CUresult cuArrayCreate(CUarray *ret, const CUDA_ARRAY_DESCRIPTOR_v1 *d)
-{
-    struct array_call c;
-    CUDA_ARRAY3D_DESCRIPTOR full = {0};
-    CUarray array = NULL;
-    CUresult r;
+/* The four entries differ in how the descriptor says what it says. */
+#define PLANE(d)                                                                                             \
+    .Width = (d)->Width, .Height = (d)->Height, .Format = (d)->Format, .NumChannels = (d)->NumChannels
+#define SOLID(d) PLANE(d), .Depth = (d)->Depth, .Flags = (d)->Flags
 
-    if (!ret || !d)
-        return real.cuArrayCreate(ret, d);
-    full.Width = d->Width;
-    full.Height = d->Height;
-    full.Format = d->Format;
-    full.NumChannels = d->NumChannels;
-    r = begin(&c, mem_array_bytes(&full, 1));
-    if (r != CUDA_SUCCESS)
-        return r == MEM_PASS ? real.cuArrayCreate(ret, d) : r;
-    r = real.cuArrayCreate(&array, d);
-    return finish_array(&c, r, array, ret);
-}
+#define ARRAY_CREATE(entry, descriptor, contents)                                                            \
+    HOOK CUresult entry(CUarray *ret, const descriptor *d)                                                   \
+    {                                                                                                        \
+        struct array_call c;                                                                                 \
+        CUarray array = NULL;                                                                                \
+        if (!ret || !d)                                                                                      \
+            return real.entry(ret, d);                                                                       \
+        const CUDA_ARRAY3D_DESCRIPTOR full = {contents(d)};                                                  \
+        CUresult r = begin(&c, mem_array_bytes(&full, 1));                                                   \
+        if (r != CUDA_SUCCESS)                                                                               \
+            return r == MEM_PASS ? real.entry(ret, d) : r;                                                   \
+        r = real.entry(&array, d);                                                                           \
+        return finish_array(&c, r, array, ret);                                                              \
+    }
 
-HOOK CUresult cuArrayCreate_v2(CUarray *ret, const CUDA_ARRAY_DESCRIPTOR *d)
-{
-    struct array_call c;
-    CUDA_ARRAY3D_DESCRIPTOR full = {0};
-    CUarray array = NULL;
-    CUresult r;
-
-    if (!ret || !d)
-        return real.cuArrayCreate_v2(ret, d);
-    full.Width = d->Width;
-    full.Height = d->Height;
-    full.Format = d->Format;
-    full.NumChannels = d->NumChannels;
-    r = begin(&c, mem_array_bytes(&full, 1));
-    if (r != CUDA_SUCCESS)
-        return r == MEM_PASS ? real.cuArrayCreate_v2(ret, d) : r;
-    r = real.cuArrayCreate_v2(&array, d);
-    return finish_array(&c, r, array, ret);
-}
-
-HOOK CUresult cuArray3DCreate(CUarray *ret, const CUDA_ARRAY3D_DESCRIPTOR_v1 *d)
-{
-    struct array_call c;
-    CUDA_ARRAY3D_DESCRIPTOR full = {0};
-    CUarray array = NULL;
-    CUresult r;
-
-    if (!ret || !d)
-        return real.cuArray3DCreate(ret, d);
-    full.Width = d->Width;
-    full.Height = d->Height;
-    full.Depth = d->Depth;
-    full.Format = d->Format;
-    full.NumChannels = d->NumChannels;
-    full.Flags = d->Flags;
-    r = begin(&c, mem_array_bytes(&full, 1));
-    if (r != CUDA_SUCCESS)
-        return r == MEM_PASS ? real.cuArray3DCreate(ret, d) : r;
-    r = real.cuArray3DCreate(&array, d);
-    return finish_array(&c, r, array, ret);
-}
-
-HOOK CUresult cuArray3DCreate_v2(CUarray *ret, const CUDA_ARRAY3D_DESCRIPTOR *d)
-{
-    struct array_call c;
-    CUarray array = NULL;
-    CUresult r;
-
-    if (!ret || !d)
-        return real.cuArray3DCreate_v2(ret, d);
-    r = begin(&c, mem_array_bytes(d, 1));
-    if (r != CUDA_SUCCESS)
-        return r == MEM_PASS ? real.cuArray3DCreate_v2(ret, d) : r;
-    r = real.cuArray3DCreate_v2(&array, d);
-    return finish_array(&c, r, array, ret);
-}
+ARRAY_CREATE(cuArrayCreate, CUDA_ARRAY_DESCRIPTOR_v1, PLANE)
+ARRAY_CREATE(cuArrayCreate_v2, CUDA_ARRAY_DESCRIPTOR, PLANE)
+ARRAY_CREATE(cuArray3DCreate, CUDA_ARRAY3D_DESCRIPTOR_v1, SOLID)
+ARRAY_CREATE(cuArray3DCreate_v2, CUDA_ARRAY3D_DESCRIPTOR, SOLID)
 
 HOOK CUresult cuMipmappedArrayCreate(CUmipmappedArray *ret, const CUDA_ARRAY3D_DESCRIPTOR *d,
                                      unsigned int levels)

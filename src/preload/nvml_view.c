@@ -137,50 +137,50 @@ static bool view_of(nvmlDevice_t device, bool known, struct view genuine, struct
     return true;
 }
 
-static bool answers_memory(nvmlReturn_t result)
+/* After the library's answer of either version: NVML_SUCCESS and *figures those
+ * of the slice, or *ret_ours false and the library's answer stands. */
+static nvmlReturn_t view_memory(nvmlDevice_t device, nvmlReturn_t result, struct view *figures,
+                                bool *ret_ours)
 {
-    return result == NVML_SUCCESS || result == NVML_ERROR_NOT_SUPPORTED;
+    *ret_ours = false;
+    if (result != NVML_SUCCESS && result != NVML_ERROR_NOT_SUPPORTED)
+        return result;
+    enum slice_state state = nvml_view();
+    if (state != SLICE_ON)
+        return state == SLICE_REFUSED ? NVML_ERROR_NO_PERMISSION : result;
+    *ret_ours = view_of(device, result == NVML_SUCCESS, *figures, figures);
+    return *ret_ours ? NVML_SUCCESS : result;
 }
 
 HOOK nvmlReturn_t nvmlDeviceGetMemoryInfo(nvmlDevice_t device, nvmlMemory_t *memory)
 {
     nvmlReturn_t result = real_nvml.nvmlDeviceGetMemoryInfo(device, memory);
-    if (!answers_memory(result) || !memory)
+    if (!memory)
         return result;
-    enum slice_state state = nvml_view();
-    if (state != SLICE_ON)
-        return state == SLICE_REFUSED ? NVML_ERROR_NO_PERMISSION : result;
-    bool known = result == NVML_SUCCESS;
     struct view v = {0};
-    if (known)
+    bool ours;
+    if (result == NVML_SUCCESS)
         v = (struct view){.total = memory->total, .free = memory->free};
-    if (!view_of(device, known, v, &v))
-        return result;
-    memory->total = v.total;
-    memory->free = v.free;
-    memory->used = v.used;
-    return NVML_SUCCESS;
+    result = view_memory(device, result, &v, &ours);
+    if (ours)
+        *memory = (nvmlMemory_t){.total = v.total, .free = v.free, .used = v.used};
+    return result;
 }
 
 HOOK nvmlReturn_t nvmlDeviceGetMemoryInfo_v2(nvmlDevice_t device, nvmlMemory_v2_t *memory)
 {
     nvmlReturn_t result = real_nvml.nvmlDeviceGetMemoryInfo_v2(device, memory);
-    if (!answers_memory(result) || !memory)
+    if (!memory)
         return result;
-    enum slice_state state = nvml_view();
-    if (state != SLICE_ON)
-        return state == SLICE_REFUSED ? NVML_ERROR_NO_PERMISSION : result;
-    bool known = result == NVML_SUCCESS;
     struct view v = {0};
-    if (known)
+    bool ours;
+    if (result == NVML_SUCCESS)
         v = (struct view){.total = memory->total, .free = memory->free};
-    if (!view_of(device, known, v, &v))
-        return result;
-    memory->total = v.total;
-    memory->reserved = 0;
-    memory->free = v.free;
-    memory->used = v.used;
-    return NVML_SUCCESS;
+    result = view_memory(device, result, &v, &ours);
+    if (ours)
+        *memory =
+            (nvmlMemory_v2_t){.version = memory->version, .total = v.total, .free = v.free, .used = v.used};
+    return result;
 }
 
 /* ---- the driver's own wall ---- */

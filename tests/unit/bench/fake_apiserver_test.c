@@ -620,61 +620,6 @@ static void a_token_is_asked_for(void)
     fake_stop(&f);
 }
 
-/* performance.md 10.3: 8 cards of 143 771 MiB, 10 slots, 100 cores; two pods a card, of which 20 % hold all
- * of a card, 30 % a half, 50 % a quarter. */
-static void the_generated_cluster_is_as_specified(void)
-{
-    struct fake f;
-    unsigned shares[101] = {0}, cards = 0;
-    g_autoptr(GHashTable) used = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
-    fake_start(&f, "--nodes", "100", "--seed", "5", NULL);
-    json_t *nodes = fake_call(&f, 200, "GET", "/api/v1/nodes", JSON, ""),
-           *pods = fake_call(&f, 200, "GET", "/api/v1/pods", JSON, "");
-    size_t i, k;
-    json_t *item, *card;
-    json_array_foreach(json_object_get(nodes, "items"), i, item)
-    {
-        json_t *annotations = json_object_get(json_object_get(item, "metadata"), "annotations");
-        json_t *registered = json_loads(
-            json_string_value(json_object_get(annotations, "hami.io/node-nvidia-register")), 0, NULL);
-        g_assert_cmpuint(json_array_size(registered), ==, 8);
-        json_array_foreach(registered, k, card)
-        {
-            const char *id;
-            int count, mem, cores, index = 0, healthy;
-            g_assert_cmpint(json_unpack(card, "{s:s, s:i, s:i, s:i, s?i, s:b}", "id", &id, "count", &count,
-                                        "devmem", &mem, "devcore", &cores, "index", &index, "health",
-                                        &healthy),
-                            ==, 0);
-            g_assert_true(count == 10 && mem == 143771 && cores == 100 && index == (int)k && healthy);
-            g_autofree char *key = g_strdup_printf("%s %s", fake_text_at(item, "metadata/name"), id);
-            g_assert_true(g_hash_table_insert(used, g_steal_pointer(&key), GUINT_TO_POINTER(0)));
-            cards++;
-        }
-        json_decref(registered);
-    }
-    json_array_foreach(json_object_get(pods, "items"), i, item)
-    {
-        json_t *annotations = json_object_get(json_object_get(item, "metadata"), "annotations");
-        const char *text = json_string_value(json_object_get(annotations, "hami.io/vgpu-devices-allocated"));
-        g_auto(GStrv) fields = g_strsplit(text, ",", 4);
-        g_autofree char *key = g_strdup_printf("%s %s", fake_text_at(item, "spec/nodeName"), fields[0]);
-        void *sum;
-        g_assert_true(g_hash_table_lookup_extended(used, key, NULL, &sum));
-        unsigned cores = (unsigned)g_ascii_strtoull(fields[3], NULL, 10);
-        shares[cores]++;
-        g_assert_cmpuint(GPOINTER_TO_UINT(sum) + cores, <=, 100);
-        g_assert_cmpuint(g_ascii_strtoull(fields[2], NULL, 10), ==, 143771u * cores / 100);
-        g_hash_table_replace(used, g_steal_pointer(&key), GUINT_TO_POINTER(GPOINTER_TO_UINT(sum) + cores));
-    }
-    g_assert_cmpuint(cards, ==, 800);
-    g_assert_cmpuint(json_array_size(json_object_get(pods, "items")), ==, 1600);
-    g_assert_true(shares[100] == 320 && shares[50] == 480 && shares[25] == 800);
-    json_decref(nodes);
-    json_decref(pods);
-    fake_stop(&f);
-}
-
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -700,6 +645,5 @@ int main(int argc, char **argv)
     ADD(latency_is_waited_before_the_write);
     ADD(a_list_is_packed_for_who_takes_it);
     ADD(a_token_is_asked_for);
-    ADD(the_generated_cluster_is_as_specified);
     return g_test_run();
 }

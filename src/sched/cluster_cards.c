@@ -111,7 +111,7 @@ static struct hot_card *hot_new(Cluster *c, uint32_t n, uint16_t *ret_room)
     struct hot_card *cards = c->hot_free[class];
     *ret_room = (uint16_t)(1u << class);
     if (cards) {
-        memcpy(&c->hot_free[class], cards, sizeof(struct hot_card *));
+        memcpy(&c->hot_free[class], cards, sizeof(void *));
         return cards;
     }
     if (c->hot_chunks->len == 0 || c->hot_chunk_used + *ret_room > CHUNK_CARDS) {
@@ -126,7 +126,7 @@ static struct hot_card *hot_new(Cluster *c, uint32_t n, uint16_t *ret_room)
 static void hot_give(Cluster *c, struct hot_card *cards, uint16_t room)
 {
     unsigned class = room_class(room);
-    memcpy(cards, &c->hot_free[class], sizeof(struct hot_card *));
+    memcpy(cards, &c->hot_free[class], sizeof(void *));
     c->hot_free[class] = cards;
 }
 

@@ -37,7 +37,6 @@ static Cluster *two_nodes(void)
 
 static void filter_chooses_node_and_card_by_policy(void)
 {
-    g_autoptr(GString) why = g_string_new(NULL);
     for (size_t i = 0; i < G_N_ELEMENTS(filter_rows); i++) {
         const struct filter_row *row = &filter_rows[i];
         Cluster *c = two_nodes();

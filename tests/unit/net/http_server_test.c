@@ -268,6 +268,7 @@ static GSocketConnection *dial(struct fixture *f)
 {
     GError *error = NULL;
     g_autoptr(GSocketClient) client = g_socket_client_new();
+    g_socket_client_set_enable_proxy(client, FALSE);
     GSocketConnection *c =
         g_socket_client_connect_to_host(client, "127.0.0.1", http_server_port(f->server), NULL, &error);
     g_assert_no_error(error);

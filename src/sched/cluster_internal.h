@@ -200,6 +200,8 @@ void pod_take(Cluster *c, const struct pod_record *p); /* adds to its node's car
 void pod_count_quota(Cluster *c, const struct pod_record *p,
                      int sign); /* adds to its namespace, or takes back */
 int64_t pod_quota(const Cluster *c, const struct pod_record *p, uint16_t resource);
+/* Takes the pod off its node; the node goes with it if nothing else keeps it, unless keep_node. */
+void pod_drop(Cluster *c, uint32_t pod, bool keep_node);
 /* Rewrites the card numbers of the node's pods: to(card, data). */
 void pods_renumber(Cluster *c, ClusterNode n, uint16_t (*to)(uint16_t card, const void *data),
                    const void *data);

@@ -183,7 +183,7 @@ static void add_pod(Cluster *c, const struct arrival *a)
 }
 
 /* Takes the pod off its node; the node itself may go with it unless kept. */
-static void drop_pod(Cluster *c, uint32_t pod, bool keep_node)
+void pod_drop(Cluster *c, uint32_t pod, bool keep_node)
 {
     struct pod_record *p = pod_store_at(c->pods, pod);
     ClusterNode at = p->node;
@@ -238,87 +238,6 @@ void pods_renumber(Cluster *c, ClusterNode at, uint16_t (*to)(uint16_t card, con
         if (p->state == POD_RESERVED)
             deadline_push(c, facts.deadline, pod);
     }
-}
-
-/* ---- deadlines ------------------------------------------------------------------- */
-
-static struct deadline *heap(Cluster *c)
-{
-    return (struct deadline *)(void *)c->deadlines->data;
-}
-
-static void sift_up(Cluster *c, uint32_t i)
-{
-    struct deadline *h = heap(c), moving = h[i];
-    for (; i && h[(i - 1) / 2].at > moving.at; i = (i - 1) / 2)
-        h[i] = h[(i - 1) / 2];
-    h[i] = moving;
-}
-
-static void sift_down(Cluster *c, uint32_t i)
-{
-    struct deadline *h = heap(c), moving = h[i];
-    uint32_t n = c->deadlines->len;
-    for (uint32_t child; (child = 2 * i + 1) < n; i = child) {
-        if (child + 1 < n && h[child + 1].at < h[child].at)
-            child++;
-        if (h[child].at >= moving.at)
-            break;
-        h[i] = h[child];
-    }
-    h[i] = moving;
-}
-
-static bool is_void(const Cluster *c, const struct deadline *d)
-{
-    const struct pod_record *p = pod_store_at(c->pods, d->pod);
-    return p->state != POD_RESERVED || pod_record_deadline(p) != d->at;
-}
-
-/* Entries are not looked for when a pod is bound or released; once most are void, they are swept. */
-static void sweep_void(Cluster *c)
-{
-    uint32_t kept = 0;
-    if (c->deadlines->len < 2 * c->n_reserved + 256)
-        return;
-    for (uint32_t i = 0; i < c->deadlines->len; i++)
-        if (!is_void(c, &heap(c)[i]))
-            heap(c)[kept++] = heap(c)[i];
-    g_array_set_size(c->deadlines, kept);
-    for (uint32_t i = kept / 2; i-- > 0;)
-        sift_down(c, i);
-}
-
-void deadline_push(Cluster *c, int64_t at, uint32_t pod)
-{
-    struct deadline d = {.at = at, .pod = pod};
-    sweep_void(c);
-    g_array_append_val(c->deadlines, d);
-    sift_up(c, c->deadlines->len - 1);
-}
-
-static void pop(Cluster *c)
-{
-    heap(c)[0] = heap(c)[c->deadlines->len - 1];
-    g_array_set_size(c->deadlines, c->deadlines->len - 1);
-    if (c->deadlines->len)
-        sift_down(c, 0);
-}
-
-int64_t cluster_expire(Cluster *c, int64_t now_ms)
-{
-    while (c->deadlines->len) {
-        struct deadline first = heap(c)[0];
-        bool is_over = is_void(c, &first);
-        if (!is_over && first.at > now_ms)
-            return first.at;
-        pop(c);
-        if (is_over)
-            continue;
-        drop_pod(c, first.pod, false);
-        c->freed++;
-    }
-    return INT64_MAX;
 }
 
 /* ---- reservations ---------------------------------------------------------------- */
@@ -382,7 +301,7 @@ static void replace_pod(Cluster *c, uint32_t known, const struct arrival *a)
         const struct pod_record *p = pod_store_at(c->pods, known);
         ClusterNode left = p->node;
         c->freed += !holds(p, a->node, a->facts.grants, a->facts.n_grants);
-        drop_pod(c, known, true);
+        pod_drop(c, known, true);
         add_pod(c, a);
         cluster_node_drop_if_unused(c, left);
         return;
@@ -519,108 +438,7 @@ bool cluster_release(Cluster *c, const char *uid)
     uint32_t pod = pod_store_find(c->pods, uid);
     if (!pod)
         return false;
-    drop_pod(c, pod, false);
+    pod_drop(c, pod, false);
     c->freed++;
     return true;
-}
-
-/* ---- sweep -------------------------------------------------------------------------- */
-
-void cluster_sweep_begin(Cluster *c)
-{
-    c->mark ^= POD_RECORD_MARK;
-    if (!c->sweeping) {
-        c->sweeping = true;
-        return;
-    }
-    c->mark ^= POD_RECORD_MARK; /* started over: nobody is touched any more */
-    uint32_t at = 0;
-    for (uint32_t pod; (pod = pod_store_next(c->pods, &at));) {
-        struct pod_record *p = pod_store_at(c->pods, pod);
-        p->flags = (uint8_t)((p->flags & ~POD_RECORD_MARK) | (c->mark ^ POD_RECORD_MARK));
-    }
-}
-
-void cluster_touch(Cluster *c, const char *uid)
-{
-    uint32_t pod = pod_store_find(c->pods, uid);
-    if (!pod)
-        return;
-    struct pod_record *p = pod_store_at(c->pods, pod);
-    p->flags = (uint8_t)((p->flags & ~POD_RECORD_MARK) | c->mark);
-}
-
-void cluster_sweep_end(Cluster *c)
-{
-    g_autoptr(GArray) gone = g_array_new(FALSE, FALSE, sizeof(uint32_t));
-    uint32_t at = 0;
-    if (!c->sweeping)
-        return;
-    c->sweeping = false;
-    for (uint32_t pod; (pod = pod_store_next(c->pods, &at));) {
-        const struct pod_record *p = pod_store_at(c->pods, pod);
-        if (p->state == POD_BOUND && (p->flags & POD_RECORD_MARK) != c->mark)
-            g_array_append_val(gone, pod);
-    }
-    for (guint i = 0; i < gone->len; i++)
-        drop_pod(c, g_array_index(gone, uint32_t, i), false);
-    c->freed += gone->len != 0;
-}
-
-/* ---- looking ------------------------------------------------------------------------ */
-
-static void view(const Cluster *c, uint32_t pod, struct cluster_pod *ret)
-{
-    const struct pod_record *p = pod_store_at(c->pods, pod);
-    const struct node *n = &c->nodes[p->node];
-    const struct namespace_ *space = g_ptr_array_index(c->namespaces, p->namespace_);
-    pod_record_uid(p, c->scratch->uid);
-    pod_record_grants(p, c->scratch->grants);
-    *ret = (struct cluster_pod){.uid = c->scratch->uid,
-                                .namespace_ = space->name,
-                                .name = pod_record_name(p),
-                                .node = n->present ? p->node : CLUSTER_NO_NODE,
-                                .node_name = n->name,
-                                .state = (enum pod_state)p->state,
-                                .priority = p->priority,
-                                .started = p->flags & POD_RECORD_STARTED,
-                                .n_slots = p->n_slots,
-                                .slot_kind = pod_record_slots(p),
-                                .n_grants = p->n_grants,
-                                .grants = c->scratch->grants};
-}
-
-bool cluster_pod_get(const Cluster *c, const char *uid, struct cluster_pod *ret)
-{
-    uint32_t pod = pod_store_find(c->pods, uid);
-    if (pod)
-        view(c, pod, ret);
-    return pod != 0;
-}
-
-void cluster_pod_each(const Cluster *c, bool (*f)(const struct cluster_pod *p, void *data), void *data)
-{
-    struct cluster_pod p;
-    uint32_t at = 0;
-    for (uint32_t pod; (pod = pod_store_next(c->pods, &at));) {
-        view(c, pod, &p);
-        if (!f(&p, data))
-            return;
-    }
-}
-
-void cluster_node_pods(const Cluster *c, ClusterNode n, bool (*f)(const struct cluster_pod *p, void *data),
-                       void *data)
-{
-    struct cluster_pod p;
-    for (uint32_t pod = n < c->n_slots ? c->nodes[n].pods : 0; pod; pod = pod_store_at(c->pods, pod)->next) {
-        view(c, pod, &p);
-        if (!f(&p, data))
-            return;
-    }
-}
-
-uint32_t cluster_pod_count(const Cluster *c)
-{
-    return pod_store_count(c->pods);
 }

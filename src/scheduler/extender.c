@@ -13,17 +13,17 @@
 
 #include "base/json_write.h"
 #include "scheduler/assigned.h"
+#include "scheduler/candidates.h"
 #include "scheduler/simulate.h"
 
 struct args {
-    bool has_pod, has_names, has_nodes;
+    bool has_pod, has_nodes;
     struct pod_object pod;
     const char *pod_at; /* its text */
     size_t pod_len;
     const char *nodes; /* text of Nodes, when not null */
     size_t nodes_len;
-    const char *names_at; /* text of NodeNames */
-    size_t names_len;
+    struct candidates names;
     const char *fault;
 };
 
@@ -44,7 +44,7 @@ static void args_scan(struct scheduler *s, const char *body, size_t len, struct 
     struct json_text key;
     memset(a, 0, offsetof(struct args, pod));
     a->nodes = NULL;
-    a->names_at = NULL;
+    a->names = (struct candidates){0};
     a->fault = NULL;
     json_scan_init(&scan, body, len);
     if (json_scan_peek(&scan) != JSON_IS_OBJECT)
@@ -57,7 +57,7 @@ static void args_scan(struct scheduler *s, const char *body, size_t len, struct 
                 a->has_pod = pod_object_scan(s->reader, &scan, &a->pod);
                 a->pod_len = (size_t)(scan.at - a->pod_at);
             } else if (key_is(key, "nodenames") && !null)
-                a->has_names = json_scan_raw(&scan, &a->names_at, &a->names_len);
+                candidates_read(s, &scan, &a->names);
             else if (key_is(key, "nodes") && !null)
                 a->has_nodes = json_scan_raw(&scan, &a->nodes, &a->nodes_len);
             else
@@ -98,37 +98,6 @@ static void respond_names(struct http_responder *responder, const char *names, s
     g_string_append_printf(out, ",\"FailedNodes\":%s,\"FailedAndUnresolvableNodes\":null,\"Error\":\"\"}\n",
                            failed ? failed : "null");
     respond(responder, out);
-}
-
-/* ---- candidates -------------------------------------------------------- */
-
-struct candidates {
-    ClusterNode *nodes;
-    uint32_t n, room;
-};
-static struct candidates candidates; /* grows to the largest call and stays */
-
-/* Fills candidates with the nodes that the ledger knows. */
-static void look_up(struct scheduler *s, const char *names, size_t len)
-{
-    struct json_scan scan;
-    struct json_text name;
-    candidates.n = 0;
-    json_scan_init(&scan, names, len);
-    if (!json_scan_array(&scan))
-        return;
-    while (json_scan_element(&scan)) {
-        if (!json_scan_text(&scan, &name) || name.escaped)
-            continue;
-        ClusterNode n = cluster_node_find(s->cluster, name.at, name.len);
-        if (n == CLUSTER_NO_NODE)
-            continue;
-        if (candidates.n == candidates.room) {
-            candidates.room = candidates.room ? candidates.room * 2 : 1024;
-            candidates.nodes = g_renew(ClusterNode, candidates.nodes, candidates.room);
-        }
-        candidates.nodes[candidates.n++] = n;
-    }
 }
 
 /* ---- events ------------------------------------------------------------ */
@@ -202,7 +171,7 @@ static char *failures(struct scheduler *s, const struct pod_object *p, const str
     struct json_text name;
     uint32_t failed = 0;
     static struct cluster_answer answer;
-    json_scan_init(&scan, a->names_at, a->names_len);
+    json_scan_init(&scan, a->names.at, a->names.len);
     if (json_scan_array(&scan))
         while (json_scan_element(&scan)) {
             if (!json_scan_text(&scan, &name))
@@ -239,10 +208,9 @@ static void decide(struct scheduler *s, struct args *a, struct http_responder *r
     if (pod_request_is_empty(&r)) {
         pod_request_clear(&r);
         assigned_put(s, p->uid, NULL, NULL);
-        respond_names(responder, a->names_at, a->names_len, NULL);
+        respond_names(responder, a->names.at, a->names.len, NULL);
         return;
     }
-    look_up(s, a->names_at ? a->names_at : "[]", a->names_at ? a->names_len : 2);
     const struct assignment *before = assigned_get(s, p->uid);
     bool held = cluster_pod_get(s->cluster, p->uid, &known);
     if (held && (known.state != POD_RESERVED || (before && before->unknown))) {
@@ -251,7 +219,7 @@ static void decide(struct scheduler *s, struct args *a, struct http_responder *r
         return;
     }
     cluster_release(s->cluster, p->uid);
-    cluster_place(s->cluster, &r, candidates.nodes, candidates.n, &answer);
+    cluster_place(s->cluster, &r, a->names.nodes, a->names.n, &answer);
     if (answer.reason == SCHED_FITS &&
         cluster_reserve(s->cluster, &r, &answer, scheduler_now_ms() + s->o.reserve_ms)) {
         const char *node = cluster_node_spec(s->cluster, answer.node)->name;

@@ -87,6 +87,7 @@ static void set_cards(struct scheduler *s, struct node_state *state, const char 
     bool was = state->registered;
     node_cards_read(s, &object, name, alive, &cards);
     state->registered = cards.spec.n_cards > 0;
+    s->node_generation += state->registered != was;
     if (state->registered) {
         ClusterNode n = cluster_node_set(s->cluster, &cards.spec);
         cluster_node_cordon(s->cluster, n, cordoned ? cordoned : "");
@@ -180,6 +181,7 @@ static void drop(struct scheduler *s, const char *name)
 {
     struct node_state *state = g_hash_table_lookup(s->nodes, name);
     if (state && state->registered) {
+        s->node_generation++;
         cluster_node_remove(s->cluster, name);
         log_line(LOG_INFO, "node-removed", "node", name, NULL);
     }

@@ -39,13 +39,14 @@ struct scheduler {
 
     KubeWatch *node_watch, *pod_watch, *quota_watch;
     bool nodes_synced, pods_synced, quotas_synced;
-    GHashTable *nodes;     /* name -> struct node_state (nodes.c) */
-    GHashTable *quotas;    /* namespace/name -> generation (quotas.c) */
-    GHashTable *assigned;  /* uid -> struct assignment (assigned.c) */
-    GHashTable *locking;   /* node -> struct nodelock (nodelock.c) */
-    GHashTable *mig_texts; /* uid -> hami.io/vgpu-mig-allocations (pods.c) */
-    GHashTable *waiting;   /* uid -> struct waiting (waiting.c) */
-    GQueue held;           /* filter calls that came before we were ready (extender.c) */
+    uint64_t node_generation; /* changes when a node comes into the ledger or goes */
+    GHashTable *nodes;        /* name -> struct node_state (nodes.c) */
+    GHashTable *quotas;       /* namespace/name -> generation (quotas.c) */
+    GHashTable *assigned;     /* uid -> struct assignment (assigned.c) */
+    GHashTable *locking;      /* node -> struct nodelock (nodelock.c) */
+    GHashTable *mig_texts;    /* uid -> hami.io/vgpu-mig-allocations (pods.c) */
+    GHashTable *waiting;      /* uid -> struct waiting (waiting.c) */
+    GQueue held;              /* filter calls that came before we were ready (extender.c) */
     guint expire_timer, handshake_timer, wake_timer;
     uint64_t freed_seen;
 

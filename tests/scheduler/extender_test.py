@@ -77,6 +77,21 @@ def _(build):
         assert s.metric("hami_scheduler_pods") == 0 and s.metric("hami_scheduler_waiting_pods") == 1
 
 
+@test("a long list that is sent again counts nodes that came and went in between")
+def _(build):
+    names = [f"node-{i:04}-with-a-long-name" for i in range(300)]
+    with world(build) as (w, s):
+        p = w.create(pod("p", slice_of(mem=1)))
+        assert s.filter(p, names)["FailedNodes"][names[7]] == "node unregistered"
+        w.create(node(names[7]))
+        s.process.line("event=woken pod=default/p")
+        assert s.filter(p, names)["NodeNames"] == [names[7]]
+        assert s.filter(p, names)["NodeNames"] == [names[7]]
+        w.api("DELETE", "/api/v1/nodes/" + names[7])
+        s.process.line("event=node-removed")
+        assert s.filter(p, names)["FailedNodes"][names[7]] == "node unregistered"
+
+
 @test("a pod that asks for no card passes untouched and is bound without annotations")
 def _(build):
     with world(build, node("a")) as (w, s):

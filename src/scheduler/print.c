@@ -33,7 +33,7 @@ static char *admission_policy(const struct family_set *set)
 {
     static const char *const fixed[] = {annotation_vgpu_node,       annotation_vgpu_time,
                                         annotation_mig_allocations, annotation_bind_phase,
-                                        annotation_bind_time,       "hami.io/amd-cu-allocated"};
+                                        annotation_bind_time,       annotation_amd_cus};
     g_autoptr(GPtrArray) keys = g_ptr_array_new();
     GString *out = g_string_new(
         "apiVersion: admissionregistration.k8s.io/v1\nkind: ValidatingAdmissionPolicy\nmetadata:\n  name: "

@@ -12,8 +12,8 @@ import urllib.parse
 
 LIMIT_S = int(os.environ.get("HAMI_E2E_LIMIT_S", "60"))  # for whatever is waited for
 MERGE = "application/merge-patch+json"
-GROUPS = {"leases": "apis/coordination.k8s.io/v1", "deployments": "apis/apps/v1", "jobs": "apis/batch/v1",
-          "events": "api/v1"}
+GROUPS = {"leases": "apis/coordination.k8s.io/v1", "deployments": "apis/apps/v1", "replicasets": "apis/apps/v1",
+          "jobs": "apis/batch/v1"}
 
 
 class Refused(Exception):

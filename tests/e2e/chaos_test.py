@@ -12,7 +12,7 @@ from kit import FLAGS, note, test
 from nodes import nvidia
 from pods import pod
 
-NODES, CARDS, BATCH = 50, 8, 60
+NODES, CARDS, BATCH = 200, 8, 100
 ROUNDS = int(os.environ.get("HAMI_E2E_ROUNDS", "10"))
 SIZES = [(2000, 10), (5000, 25), (10000, 50), (20000, 100), (40960, 100)]
 

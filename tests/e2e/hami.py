@@ -15,6 +15,7 @@ import urllib.request
 from api import base64_of, documents
 from child import free_port
 from certs import LOOPBACK
+from pods import pod
 
 TOP = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..")
 DEPLOY = os.path.join(TOP, "deploy", "scheduler")
@@ -51,7 +52,15 @@ class Hami:
             f.write(plane.token(NS, account))
         self.config = plane.kubeconfig(name + ".kubeconfig", {"tokenFile": plane.path(name + ".token")}, api_port)
         deployment = plane.api.get("deployments", NS, ACCOUNT)
-        self.container = next(c for c in deployment["spec"]["template"]["spec"]["containers"] if c["name"] == "hami")
+        template = deployment["spec"]["template"]
+        self.labels = template["metadata"]["labels"]
+        self.container = next(c for c in template["spec"]["containers"] if c["name"] == "hami")
+
+    def own_pod(self):
+        """The pod that the Deployment would have made, which the replica marks when it begins to lead."""
+        if not self.plane.has("pods", NS, self.name):
+            own = pod(self.name, labels=self.labels, spec={"schedulerName": "none"})
+            self.plane.api.create("pods", own, NS)
 
     def config_map(self, name, key):
         return self.plane.api.get("configmaps", NS, name)["data"][key]
@@ -75,6 +84,7 @@ class Hami:
 
     def start(self, *more, args=None, wait=True):
         """`more` are flags beside the Deployment's (of one given twice the last counts), `args` others instead."""
+        self.own_pod()
         env = {"POD_NAME": self.name, "POD_NAMESPACE": NS}
         command = ["scheduler", *(self.arguments() if args is None else args), f"--kubeconfig={self.config}", *more]
         self.child = self.plane.run(self.name, self.program, *command, env=env, host=self.host)

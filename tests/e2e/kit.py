@@ -74,7 +74,7 @@ class World:
             wire.kill()
         self.wires.clear()
         self.resume()
-        for kind in ("jobs", "pods", "resourcequotas"):
+        for kind in ("deployments", "replicasets", "jobs", "pods", "resourcequotas"):
             self.api.delete_all(kind, self.ns)
         self.api.delete_all("nodes")
         self.api.call("DELETE", self.api.path("namespaces", None, self.ns))

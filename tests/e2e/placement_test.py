@@ -4,7 +4,7 @@ import json
 
 from kit import test
 from nodes import nvidia, nvidia_links, nvidia_mig
-from pods import annotation, cards, devices
+from pods import annotation, cards, devices, nvidia_limits
 
 NODE_POLICY, CARD_POLICY = "hami.io/node-scheduler-policy", "hami.io/gpu-scheduler-policy"
 
@@ -171,3 +171,14 @@ def _(w):
         got = where(w, "w" + weights[-1], gpus=1, mem=100, cores=1,
                     annotations={"hami.io/device-scoring-weights": weights, CARD_POLICY: "spread"})
         assert got == [expected], (weights, got)
+
+
+@test("placement: when kube-scheduler makes room, the pods that hold the cards are among those that go")
+def _(w):
+    w.node("one", nvidia("one", cards=1, mem=10000))
+    cpu = {"cpu": "30"}
+    w.place("card", limits={**cpu, **nvidia_limits(gpus=1, mem=8000, cores=10)})
+    w.place("plain", limits={"cpu": "34"}, spec={"schedulerName": "hami-scheduler"})
+    w.pod("urgent", limits={"cpu": "20", **nvidia_limits(gpus=1, mem=8000, cores=10)}, spec={"priorityClassName": "system-cluster-critical"})
+    w.bound("urgent")
+    assert "card" not in {p["metadata"]["name"] for p in w.api.list("pods", w.ns)}

@@ -35,6 +35,11 @@ uint32_t choose_cores_total(const struct family *f, const struct card *card)
     return f->soft_key ? 100 : card->cores; /* hard slices count aux instead (vendors.md 3.1) */
 }
 
+bool choose_may_merge(const struct family *f, const struct card_request *r)
+{
+    return f->cores_kind == FAMILY_CORES_MASK && f->pick && !r->whole;
+}
+
 bool choose_has_modes(const struct family *f)
 {
     for (const struct family_write *w = f->writes; w < f->writes + FAMILY_WRITES_MAX && w->key; w++)
@@ -349,7 +354,7 @@ static enum sched_reason node_reason(const struct choice *c, struct choose_repor
         return SCHED_FAMILY;
     if (c->request->n_cards == 0 || c->request->n_cards > CARD_PER_NODE)
         return SCHED_NO_CARDS;
-    if (c->request->n_cards > ret->n_cards && !may_be_cut(c, ret))
+    if (c->request->n_cards > ret->n_cards && !may_be_cut(c, ret) && !choose_may_merge(c->family, c->request))
         return SCHED_NO_CARDS;
     if (c->pod->soft && c->family->soft_key && !c->node->soft_slicing)
         return SCHED_MODE;

@@ -44,6 +44,10 @@ enum sched_reason choose_cards(struct choice *c, const struct fit_quota *quota, 
 /* All of a compute share that may be granted of a card. */
 uint32_t choose_cores_total(const struct family *f, const struct card *card);
 
+/* May fewer cards than asked for answer the request? Cores of a mask are asked
+ * for in devices of a customary size; a hook may find them on larger ones. */
+bool choose_may_merge(const struct family *f, const struct card_request *r);
+
 /* Do the family's cards have modes (hami-core, mig, mps) that a pod can ask for? */
 bool choose_has_modes(const struct family *f);
 

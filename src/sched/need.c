@@ -99,7 +99,7 @@ void need_make(const Cluster *c, const struct pod_request *r, struct needs *ret)
         struct need *n = &ret->need[i];
         *n = (struct need){.family_bit = UINT64_C(1) << q->family,
                            .family = (uint8_t)q->family,
-                           .n_cards = q->n_cards,
+                           .n_cards = choose_may_merge(f, q) ? 1 : q->n_cards,
                            .idle = r->mutex || q->exclusive || f->idle_only};
         if (choose_has_modes(f)) {
             n->modes = r->modes;

@@ -2,10 +2,12 @@
  *
  * Placing looks at few nodes closely. Here every node is fitted by the rules
  * and all answers are sorted: both must choose the same, on random clusters and
- * for random requests. HAMI_TEST_OPS (20000) and HAMI_TEST_SEED as elsewhere.
+ * for random requests; of families of our own making, and of all the field's
+ * with their hooks. HAMI_TEST_OPS (20000) and HAMI_TEST_SEED as elsewhere.
  */
 #include "chance.h"
 #include "fixture.h"
+#include "vendor/config.h"
 
 enum { NODES = 40, CARDS = 8 };
 
@@ -13,15 +15,38 @@ static const char *const types[] = {"NVIDIA A100", "NVIDIA H100", "Tesla V100", 
 static const char *const lists[] = {NULL, NULL,   NULL,   NULL,     "a100", "A100,H100",
                                     " ,", "v100", "none", "nvidia", "910"};
 
-static Cluster *random_cluster(void)
+/* A card that can be cut: 1g and 3g of a MIG card, and a slice of a third for others. */
+static const struct card_shapes *random_shapes(void)
+{
+    static struct card_shapes *shapes;
+    if (!shapes) {
+        shapes = g_malloc0(sizeof *shapes + 2 * sizeof shapes->shapes[0]);
+        shapes->n = 2;
+        shapes->shapes[0] = (struct card_shape){.name = "1g.5gb",
+                                                .mem_bytes = MIB(4864),
+                                                .cores = 15,
+                                                .slices = 1,
+                                                .n_placements = 4,
+                                                .placements = {{0, 1}, {1, 1}, {2, 1}, {3, 1}}};
+        shapes->shapes[1] = (struct card_shape){.name = "3g.20gb",
+                                                .mem_bytes = MIB(9856),
+                                                .cores = 45,
+                                                .slices = 3,
+                                                .n_placements = 2,
+                                                .placements = {{0, 4}, {4, 4}}};
+    }
+    return shapes;
+}
+
+static Cluster *random_cluster(const struct family_set *set)
 {
     static char names[NODES][32], uuids[NODES][CARDS][32];
-    Cluster *c = cluster_new(families());
-    uint32_t n_nodes = 1 + chance(NODES), kinds = 1 + chance(FAMILIES);
+    Cluster *c = cluster_new(set);
+    uint32_t n_nodes = 1 + chance(NODES), kinds = 1 + chance(set->n);
     for (uint32_t i = 0; i < n_nodes; i++) {
         struct card cards[CARDS];
         uint32_t n = chance(12) ? 1 + chance(CARDS) : 0, low = chance(kinds),
-                 high = low + chance(FAMILIES - low);
+                 high = low + chance(set->n - low);
         g_snprintf(names[i], sizeof names[i], "n%u", chance(3) ? i : 100 - i);
         for (uint32_t k = 0; k < n; k++) {
             g_snprintf(uuids[i][k], sizeof uuids[i][k], "GPU-%u-%u", i, k);
@@ -34,7 +59,10 @@ static Cluster *random_cluster(void)
             cards[k].healthy = chance(15) != 0;
             cards[k].mode = (uint8_t)(chance(3) ? CARD_HAMI_CORE : chance(CARD_MODES));
             cards[k].slots = chance(4) ? 10 : 1 + chance(3);
-            if (cards[k].family == CORE)
+            if (chance(3) == 0)
+                cards[k].shapes = random_shapes();
+            cards[k].qos = (uint8_t)chance(CARD_QOS_KINDS);
+            if (set->rows[cards[k].family]->cores_kind == FAMILY_CORES_MASK)
                 cards[k].cores = 0xf;
             else if (chance(3) == 0)
                 cards[k].cores = 1 + chance(300);
@@ -50,7 +78,7 @@ static Cluster *random_cluster(void)
     return c;
 }
 
-static void random_request(struct pod_request *r, const char *uid)
+static void random_request(const struct family_set *set, struct pod_request *r, const char *uid)
 {
     *r = ask(uid, 0, 1, 0, 0);
     r->node_policy = chance(2) ? NODE_BINPACK : NODE_SPREAD;
@@ -61,11 +89,14 @@ static void random_request(struct pod_request *r, const char *uid)
     r->mutex = chance(10) == 0;
     r->numa_bind = chance(10) == 0;
     r->soft = chance(6) == 0;
+    r->topology_aware = chance(5) == 0;
+    r->app_class = (uint8_t)(chance(3) ? POD_CLASS_NONE : chance(3));
+    r->qos = (uint8_t)chance(CARD_QOS_KINDS);
     r->modes = (uint8_t)(chance(3) ? 0 : chance(1 << CARD_MODES));
     r->n_slots = r->n_requests = (uint8_t)(chance(3) ? 1 : 1 + chance(3));
     for (uint8_t i = 0; i < r->n_slots; i++) {
         r->slot_kind[i] = (uint8_t)(i + 1 < r->n_slots ? chance(3) : SLOT_APP);
-        r->requests[i] = (struct card_request){.family = (uint16_t)(chance(2) ? GPU : chance(FAMILIES)),
+        r->requests[i] = (struct card_request){.family = (uint16_t)(chance(2) ? GPU : chance(set->n)),
                                                .slot = i,
                                                .n_cards = chance(3) ? 1 : 1 + chance(5),
                                                .mem_bytes = chance(3) ? MIB(chance(8000)) : chance(1 << 30),
@@ -75,8 +106,12 @@ static void random_request(struct pod_request *r, const char *uid)
                                                .exclusive = chance(30) == 0};
         if (chance(5) == 0)
             r->requests[i].mem_bytes = 0;
-        if (r->requests[i].family == CORE)
+        const struct family *f = set->rows[r->requests[i].family];
+        if (f->cores_kind == FAMILY_CORES_MASK)
             r->requests[i].cores = 1 + chance(4);
+        if (f->mem_round == FAMILY_ROUND_CARD_SHAPE && chance(2))
+            r->requests[i].size = (uint16_t)(1 + chance(3));
+        r->requests[i].whole = chance(8) == 0;
     }
     if (chance(3) == 0) {
         r->n_selections = 2;
@@ -119,21 +154,21 @@ static bool same_grants(const struct pod_grant *a, const struct pod_grant *b)
     return a->n == b->n;
 }
 
-static uint64_t fill_and_compare(uint64_t n)
+static uint64_t fill_and_compare(const struct family_set *set, uint64_t n)
 {
     static struct cluster_answer fast, slow;
-    Cluster *c = random_cluster();
+    Cluster *c = random_cluster(set);
     ClusterNode candidates[NODES + 4];
     uint64_t placed = 0;
     if (chance(4) == 0)
-        cluster_quota_set(c, "default", "q", families_[GPU].resource[chance(2) ? FAMILY_MEM : FAMILY_CORES],
+        cluster_quota_set(c, "default", "q", set->rows[GPU]->resource[chance(2) ? FAMILY_MEM : FAMILY_CORES],
                           chance(60000));
     for (uint64_t i = 0; i < n; i++) {
         char uid[16];
         struct pod_request r;
         uint32_t n_candidates = 1 + chance(NODES + 4);
         g_snprintf(uid, sizeof uid, "pod-%u", chance(60));
-        random_request(&r, uid);
+        random_request(set, &r, uid);
         for (uint32_t k = 0; k < n_candidates; k++)
             candidates[k] = chance(30) ? k : chance(NODES + 2);
         place_slowly(c, &r, candidates, n_candidates, &slow);
@@ -151,18 +186,35 @@ static uint64_t fill_and_compare(uint64_t n)
     return placed;
 }
 
-static void the_fast_way_chooses_as_the_slow_one(void)
+static void compare_all(const struct family_set *set)
 {
     uint64_t n = chance_begin(20000), placed = 0;
     for (uint64_t i = 0; i < n; i += 50)
-        placed += fill_and_compare(50);
+        placed += fill_and_compare(set, 50);
     g_test_message("%" G_GUINT64_FORMAT " placed", placed);
     g_assert_cmpuint(placed, >, n / 20);
+}
+
+static void the_fast_way_chooses_as_the_slow_one(void)
+{
+    compare_all(families());
+}
+
+static void so_it_does_for_all_families_of_the_field(void)
+{
+    const struct vendor_options all = {.enable_ascend = true, .enable_iluvatar = true};
+    g_autoptr(GError) error = NULL;
+    struct family_set *set = vendor_config_parse(NULL, 0, &all, NULL, &error);
+    g_assert_no_error(error);
+    compare_all(set);
+    vendor_config_free(set);
 }
 
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
     g_test_add_func("/place/the_fast_way_chooses_as_the_slow_one", the_fast_way_chooses_as_the_slow_one);
+    g_test_add_func("/place/so_it_does_for_all_families_of_the_field",
+                    so_it_does_for_all_families_of_the_field);
     return g_test_run();
 }

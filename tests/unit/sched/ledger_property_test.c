@@ -9,8 +9,11 @@
 
 #include "chance.h"
 #include "fixture.h"
+#include "vendor/config.h"
 
-enum { NODES = 24, PODS = 400, CARDS = 8, SPACES = 4, GRANTS = 24 };
+static const struct family_set *set; /* whose families the nodes have */
+
+enum { NODES = 32, PODS = 400, CARDS = 8, SPACES = 4, GRANTS = 24 };
 
 /* ---- the second account ---------------------------------------------------------- */
 
@@ -58,7 +61,7 @@ static const char *uid_of(const struct pod *p)
 
 static uint16_t family_of(int node, int card)
 {
-    return (uint16_t)(node % 3 == 2 && card >= CARDS / 2 ? (node + 1) % FAMILIES : node % FAMILIES);
+    return (uint16_t)(node % 3 == 2 && card >= CARDS / 2 ? (node + 1) % (int)set->n : node % (int)set->n);
 }
 
 static void add(const struct family *f, struct card_use *to, const struct card_grant *g)
@@ -74,7 +77,7 @@ static void add(const struct family *f, struct card_use *to, const struct card_g
 /* The most a pod ever takes of a card, container by container. */
 static struct card_use peak(const struct pod *p, int card)
 {
-    const struct family *f = &families_[family_of(p->node, card)];
+    const struct family *f = set->rows[family_of(p->node, card)];
     struct card_use beside = {0}, most = {0};
     for (unsigned slot = 0; slot < p->n_slots; slot++) {
         struct card_use here = beside;
@@ -103,7 +106,7 @@ static void check_node(const struct world *w, int node)
     g_assert_cmpuint(spec->n_cards, ==, w->n_cards[node]);
     for (unsigned i = 0; i < w->n_cards[node]; i++) {
         int card = w->order[node][i];
-        const struct family *f = &families_[family_of(node, card)];
+        const struct family *f = set->rows[family_of(node, card)];
         struct card_use sum = {0};
         bool truth = false;
         for (int p = 0; p < PODS; p++) {
@@ -225,7 +228,7 @@ static void make_request(const struct pod *p, struct pod_request *ret)
     ret->n_slots = (uint8_t)(chance(4) ? 1 : 1 + chance(4));
     ret->n_requests = ret->n_slots;
     for (uint8_t i = 0; i < ret->n_slots; i++) {
-        uint16_t family = (uint16_t)chance(FAMILIES);
+        uint16_t family = (uint16_t)chance(set->n);
         ret->slot_kind[i] = i + 1 < ret->n_slots ? kinds[chance(3)] : SLOT_APP;
         if (i && ret->slot_kind[i - 1] == SLOT_APP)
             ret->slot_kind[i] = SLOT_APP;
@@ -236,7 +239,7 @@ static void make_request(const struct pod *p, struct pod_request *ret)
                                                  .mem_percent = chance(3) ? 0 : 1 + chance(100),
                                                  .cores = chance(4) ? chance(40) : chance(120),
                                                  .exclusive = chance(40) == 0};
-        if (ret->requests[i].family == CORE)
+        if (set->rows[ret->requests[i].family]->cores_kind == FAMILY_CORES_MASK)
             ret->requests[i].cores = 1 + chance(3);
     }
 }
@@ -438,7 +441,7 @@ static void change_quota(struct world *w)
         cluster_quota_remove(w->c, space, quota);
     else
         cluster_quota_set(w->c, space, quota,
-                          families_[chance(2)].resource[chance(2) ? FAMILY_MEM : FAMILY_CORES],
+                          set->rows[chance(2)]->resource[chance(2) ? FAMILY_MEM : FAMILY_CORES],
                           (int64_t)chance(60000) - 5);
 }
 
@@ -469,7 +472,7 @@ static void forget_vanished(const struct world *w, struct pod *p)
 static void restart(struct world *w)
 {
     Cluster *old = w->c;
-    w->c = cluster_new(families());
+    w->c = cluster_new(set);
     for (int i = 0; i < NODES; i++)
         if (w->present[i])
             register_node(w, i);
@@ -554,15 +557,16 @@ static void step(struct world *w)
 static struct world *begin(void)
 {
     struct world *w = g_new0(struct world, 1);
-    w->c = cluster_new(families());
+    w->c = cluster_new(set);
     for (int i = 0; i < NODES; i++) {
         g_snprintf(w->names[i], sizeof w->names[i], "node-%d", i * 7 % NODES);
         for (int k = 0; k < CARDS; k++) {
             g_snprintf(w->uuids[i][k], sizeof w->uuids[i][k], "GPU-%d-%d", i, k);
-            w->cards[i][k] = card(family_of(i, k), w->uuids[i][k], 16000);
+            w->cards[i][k] = card(GPU, w->uuids[i][k], 16000);
+            w->cards[i][k].family = family_of(i, k);
             w->cards[i][k].index = (uint16_t)k;
             w->cards[i][k].group = k / 2;
-            if (w->cards[i][k].family == CORE)
+            if (set->rows[w->cards[i][k].family]->cores_kind == FAMILY_CORES_MASK)
                 w->cards[i][k].cores = 0xf;
         }
         change_node(w, i);
@@ -595,7 +599,7 @@ static bool nothing_used(const struct cluster_quota *q, void *data)
     return true;
 }
 
-static void ledger_holds_exactly_what_pods_hold(void)
+static void run(void)
 {
     uint64_t n = chance_begin(100000);
     struct world *w = begin();
@@ -615,9 +619,28 @@ static void ledger_holds_exactly_what_pods_hold(void)
     g_free(w);
 }
 
+static void ledger_holds_exactly_what_pods_hold(void)
+{
+    set = families();
+    run();
+}
+
+static void so_it_does_with_all_families_of_the_field(void)
+{
+    const struct vendor_options all = {.enable_ascend = true, .enable_iluvatar = true};
+    g_autoptr(GError) error = NULL;
+    struct family_set *field = vendor_config_parse(NULL, 0, &all, NULL, &error);
+    g_assert_no_error(error);
+    set = field;
+    run();
+    vendor_config_free(field);
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
     g_test_add_func("/ledger/ledger_holds_exactly_what_pods_hold", ledger_holds_exactly_what_pods_hold);
+    g_test_add_func("/ledger/so_it_does_with_all_families_of_the_field",
+                    so_it_does_with_all_families_of_the_field);
     return g_test_run();
 }

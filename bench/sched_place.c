@@ -250,6 +250,9 @@ int main(int argc, char **argv)
     both(c, n_nodes, "no such type", listed, false, 3000, 3000);
     listed.selections[0] = (struct pod_selection){.use_uuids = {"GPU-none", NULL}};
     both(c, n_nodes, "no such UUID", listed, false, 3000, 3000);
+    cluster_quota_set(c, "team-1", "q", "nvidia.com/gpucores", 1);
+    both(c, n_nodes, "quota of compute is used up", small, false, 3000, 3000);
+    cluster_quota_remove(c, "team-1", "q");
     take_and_give(c, n_nodes);
     cluster_free(c);
     c = cluster(n_nodes, 0, 0, false);

@@ -95,10 +95,12 @@ void node_refresh(Cluster *c, ClusterNode at, bool forced)
         refresh_card(c, card, &n->use[i], &h->cards[i]);
         within &= take_within(c->families->rows[card->family], card, &n->use[i]);
     }
+    bool was_mig = h->flags & HOT_MIG;
     h->n_cards = (uint16_t)n->spec.n_cards;
     h->flags = (uint8_t)((n->present ? HOT_PRESENT : 0) | (n->spec.soft_slicing ? HOT_SOFT : 0));
     h->score = node_score(c, &n->spec, n->use);
     summarise(h);
+    c->n_mig_nodes += (uint32_t) !!(h->flags & HOT_MIG) - (uint32_t)was_mig;
     if (!within && !forced && !n->over && !c->broken)
         c->broken = "a card was given more than it has";
     n->over = !within;

@@ -159,11 +159,15 @@ static char *check_node(const Cluster *c, ClusterNode at, uint32_t *ret_pods)
 
 char *cluster_check(const Cluster *c)
 {
-    uint32_t pods = 0;
+    uint32_t pods = 0, mig = 0;
     char *found = c->broken ? g_strdup(c->broken) : check_names(c);
     for (ClusterNode n = 0; !found && n < c->n_slots; n++)
         if (c->nodes[n].exists)
             found = check_node(c, n, &pods);
+    for (ClusterNode n = 0; n < c->n_slots; n++)
+        mig += c->nodes[n].exists && c->hot[n].flags & HOT_MIG;
+    if (!found && mig != c->n_mig_nodes)
+        found = g_strdup("nodes with MIG cards are miscounted");
     if (!found && pods != pod_store_count(c->pods))
         found = g_strdup("a pod is on no node's list");
     if (!found)

@@ -128,7 +128,7 @@ struct Cluster {
 
     struct hot_node *hot; /* by slot, as is `nodes` */
     struct node *nodes;
-    uint32_t n_slots, room, n_present;
+    uint32_t n_slots, room, n_present, n_mig_nodes;
     uint32_t *order, n_order; /* slots by name */
     struct name_row *names;   /* table */
     uint32_t name_mask;
@@ -219,7 +219,7 @@ const struct namespace_ *quota_find(const Cluster *c, const char *name);
 void quota_add(Cluster *c, uint32_t number, uint16_t resource, int64_t amount);
 /* What the namespace may still take, without the pod; n = 0 without a limit. */
 void quota_view(const Cluster *c, const char *namespace_, uint32_t without_pod, struct fit_quota *ret);
-/* Would the memory that is asked for exceed it whatever the node? */
+/* Would what is asked for exceed it whatever the node? */
 bool quota_refuses(const Cluster *c, const struct pod_request *r, const struct fit_quota *quota);
 int64_t quota_scaled(const Cluster *c, uint16_t resource, int64_t limit); /* MiB, or cores */
 

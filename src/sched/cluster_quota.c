@@ -250,19 +250,31 @@ const char *cluster_quota_exceeded(const Cluster *c, const struct pod_request *r
     return NULL;
 }
 
-/* Compute is left out: a MIG profile may count for less than was asked. */
+/* Is what is asked of the resource the least that any grant of the family counts for it? A MIG profile may
+ * have less compute than was asked for, other kinds of compute are known only on the card. */
+static bool is_least(const Cluster *c, const struct family *f, uint16_t resource)
+{
+    if (c->mem_resource[f->id] == resource)
+        return f->quota;
+    bool plain = f->cores_kind == FAMILY_CORES_PERCENT || f->cores_kind == FAMILY_CORES_UNITS;
+    return f->quota && plain && f->mem_round != FAMILY_ROUND_CARD_SHAPE &&
+           (c->n_mig_nodes == 0 || !choose_has_modes(f));
+}
+
 bool quota_refuses(const Cluster *c, const struct pod_request *r, const struct fit_quota *quota)
 {
     for (uint32_t i = 0; i < quota->n; i++) {
         const struct fit_limit *limit = &quota->limits[i];
-        bool counts = true, memory = false;
+        bool concerned = false, least = true;
         for (uint8_t k = 0; k < r->n_requests; k++) {
-            uint16_t f = r->requests[k].family;
-            memory |= c->mem_resource[f] == limit->resource;
-            counts &= c->mem_resource[f] != limit->resource || c->families->rows[f]->quota;
+            const struct family *f = c->families->rows[r->requests[k].family];
+            if (c->mem_resource[f->id] != limit->resource && c->cores_resource[f->id] != limit->resource)
+                continue;
+            concerned = true;
+            least &= is_least(c, f, limit->resource);
         }
-        if (counts && memory &&
-            limit->used + peak_asked(c, r, limit->resource) > quota_scaled(c, limit->resource, limit->limit))
+        int64_t asked = concerned && least ? peak_asked(c, r, limit->resource) : 0;
+        if (asked && limit->used + asked > quota_scaled(c, limit->resource, limit->limit))
             return true;
     }
     return false;

@@ -33,6 +33,15 @@ enum kube_reader kube_reader_fill(GInputStream *in, GByteArray *buffer, size_t m
     return KUBE_READER_MORE;
 }
 
+GSource *kube_reader_wait(GInputStream *in, GCancellable *cancellable, GMainContext *context,
+                          GPollableSourceFunc callback, void *data)
+{
+    GSource *source = g_pollable_input_stream_create_source(G_POLLABLE_INPUT_STREAM(in), cancellable);
+    g_source_set_callback(source, G_SOURCE_FUNC(callback), data, NULL);
+    g_source_attach(source, context);
+    return source;
+}
+
 void kube_reader_abandon(GInputStream *in)
 {
     g_autoptr(GCancellable) cancelled = g_cancellable_new();

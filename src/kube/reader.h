@@ -20,6 +20,12 @@ enum kube_reader {
 enum kube_reader kube_reader_fill(GInputStream *in, GByteArray *buffer, size_t max, size_t share,
                                   GError **error);
 
+/* Calls back once when there is something to read, or when cancelled (may be
+ * NULL). A new one for each time: streams that buffer decide when their source
+ * is made whether it waits or is always ready. Caller destroys and unrefs. */
+GSource *kube_reader_wait(GInputStream *in, GCancellable *cancellable, GMainContext *context,
+                          GPollableSourceFunc callback, void *data);
+
 /* Closes a stream whose end nobody waits for; its connection goes with it. */
 void kube_reader_abandon(GInputStream *in);
 

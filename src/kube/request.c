@@ -204,45 +204,49 @@ static void answer_complete(struct call *c)
     call_end(c, NULL, body, (GDestroyNotify)g_bytes_unref);
 }
 
-static gboolean on_readable(GObject *stream, void *data)
+static gboolean on_readable(GObject *stream, void *data);
+static gboolean on_more(void *data);
+
+/* Reads what is there; small answers lie there already. */
+static void read_body(struct call *c)
 {
-    struct call *c = data;
     GError *error = NULL;
-    (void)stream;
     size_t max = c->stream ? 1u << 20 : c->client->options.answer_max;
-    if (cancelled(c) || c->expired) {
-        attempt_failed(c, expired_error(c));
-        return G_SOURCE_REMOVE;
-    }
     switch (kube_reader_fill(c->in, c->buffer, max, SHARE, &error)) {
     case KUBE_READER_WAIT:
+        c->readable = kube_reader_wait(c->in, c->inner, c->client->context, on_readable, c);
+        break;
     case KUBE_READER_MORE:
-        return G_SOURCE_CONTINUE;
+        c->readable = kube_client_timer(c->client, 0, on_more, c);
+        break;
     case KUBE_READER_FAILED:
         attempt_failed(c, below_http(c, error));
-        return G_SOURCE_REMOVE;
+        break;
     case KUBE_READER_FULL:
         call_fail(c,
                   g_error_new(KUBE_ERROR, KUBE_ERROR_TOO_LARGE, "the answer has more than %zu bytes", max));
-        return G_SOURCE_REMOVE;
+        break;
     case KUBE_READER_END:
         answer_complete(c);
-        return G_SOURCE_REMOVE;
+        break;
     }
+}
+
+static gboolean on_more(void *data)
+{
+    struct call *c = data;
+    drop_source(&c->readable);
+    if (cancelled(c) || c->expired)
+        attempt_failed(c, expired_error(c));
+    else
+        read_body(c);
     return G_SOURCE_REMOVE;
 }
 
-static void read_body(struct call *c)
+static gboolean on_readable(GObject *stream, void *data)
 {
-    c->buffer = g_byte_array_new();
-    c->readable = g_pollable_input_stream_create_source(G_POLLABLE_INPUT_STREAM(c->in), c->inner);
-    g_source_set_callback(c->readable, G_SOURCE_FUNC(on_readable), c, NULL);
-    g_source_attach(c->readable, c->client->context);
-    /* Small answers lie there already. */
-    GSource *source = g_source_ref(c->readable);
-    if (!on_readable(NULL, c))
-        g_source_destroy(source);
-    g_source_unref(source);
+    (void)stream;
+    return on_more(data);
 }
 
 static void on_headers(GObject *session, GAsyncResult *result, void *data)
@@ -259,6 +263,7 @@ static void on_headers(GObject *session, GAsyncResult *result, void *data)
     } else if (c->stream && soup_message_get_status(c->message) == 200) {
         call_end(c, NULL, g_steal_pointer(&c->in), g_object_unref);
     } else {
+        c->buffer = g_byte_array_new();
         read_body(c);
     }
 }

@@ -291,47 +291,46 @@ static void ended(KubeWatch *w)
         wait_then_next(w, kube_backoff_next_ms(&w->backoff));
 }
 
-static gboolean read_stream(KubeWatch *w)
+static gboolean on_readable(GObject *stream, void *data);
+static gboolean on_more(void *data);
+
+/* The caller holds a reference. */
+static void read_stream(KubeWatch *w)
 {
     GError *error = NULL;
     enum kube_reader state = kube_reader_fill(w->in, w->buffer, KUBE_OBJECT_MAX + SHARE, SHARE, &error);
     if (!take_lines(w)) {
         g_clear_error(&error);
-        return G_SOURCE_REMOVE;
-    }
-    switch (state) {
-    case KUBE_READER_WAIT:
-    case KUBE_READER_MORE:
-        if (w->buffer->len <= KUBE_OBJECT_MAX)
-            return G_SOURCE_CONTINUE;
-        G_GNUC_FALLTHROUGH;
-    case KUBE_READER_FULL:
+    } else if (state == KUBE_READER_END) {
+        ended(w);
+    } else if (state == KUBE_READER_FAILED) {
+        failed(w,
+               g_error_new(KUBE_ERROR, KUBE_ERROR_UNAVAILABLE, "watch of %s: %s", w->path, error->message));
+        g_clear_error(&error);
+    } else if (state == KUBE_READER_FULL || w->buffer->len > KUBE_OBJECT_MAX) {
         failed(w, g_error_new(KUBE_ERROR, KUBE_ERROR_TOO_LARGE, "watch of %s: an event of more than %u bytes",
                               w->path, KUBE_OBJECT_MAX));
-        return G_SOURCE_REMOVE;
-    case KUBE_READER_END:
-        ended(w);
-        return G_SOURCE_REMOVE;
-    case KUBE_READER_FAILED:
-        break;
+    } else if (state == KUBE_READER_MORE) {
+        w->readable = kube_client_timer(w->client, 0, on_more, w);
+    } else {
+        w->readable = kube_reader_wait(w->in, NULL, w->client->context, on_readable, w);
     }
-    failed(w, g_error_new(KUBE_ERROR, KUBE_ERROR_UNAVAILABLE, "watch of %s: %s", w->path, error->message));
-    g_clear_error(&error);
+}
+
+static gboolean on_more(void *data)
+{
+    KubeWatch *w = data;
+    drop_source(&w->readable);
+    w->references++;
+    read_stream(w);
+    unref(w);
     return G_SOURCE_REMOVE;
 }
 
 static gboolean on_readable(GObject *stream, void *data)
 {
-    KubeWatch *w = data;
     (void)stream;
-    w->references++;
-    GSource *source = g_source_ref(w->readable);
-    gboolean go_on = read_stream(w);
-    if (!go_on)
-        g_source_destroy(source);
-    g_source_unref(source);
-    unref(w);
-    return go_on;
+    return on_more(data);
 }
 
 /* The server did not end the watch in time: nothing is known of it any more. */
@@ -359,9 +358,7 @@ static void on_open(GObject *source, GAsyncResult *result, void *data)
         w->in = in;
         w->opened_us = g_get_monotonic_time();
         w->counters.watching = true;
-        w->readable = g_pollable_input_stream_create_source(G_POLLABLE_INPUT_STREAM(in), NULL);
-        g_source_set_callback(w->readable, G_SOURCE_FUNC(on_readable), w, NULL);
-        g_source_attach(w->readable, w->client->context);
+        w->readable = kube_client_timer(w->client, 0, on_more, w);
         w->overdue =
             kube_client_timer(w->client, (gint64)(w->max_s + GRACE_S) * G_USEC_PER_SEC, on_overdue, w);
     }

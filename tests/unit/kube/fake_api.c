@@ -41,12 +41,14 @@ void wait_for(const bool *flag)
     wait_while(is_false, flag);
 }
 
-void wait_ms(unsigned ms)
+unsigned wait_ms(unsigned ms)
 {
     bool late = false;
+    unsigned turns = 0;
     g_timeout_add(ms, on_late, &late);
-    while (!late)
+    for (; !late; turns++)
         g_main_context_iteration(NULL, TRUE);
+    return turns;
 }
 
 struct goal {
@@ -186,22 +188,26 @@ static SoupServerMessage *newest(struct fake_api *api)
     return api->streams->pdata[api->streams->len - 1];
 }
 
-static void send_to(SoupServerMessage *message, const char *text)
+static void send_to(SoupServerMessage *message, const void *bytes, size_t len)
 {
-    soup_message_body_append(soup_server_message_get_response_body(message), SOUP_MEMORY_COPY, text,
-                             strlen(text));
+    soup_message_body_append(soup_server_message_get_response_body(message), SOUP_MEMORY_COPY, bytes, len);
     soup_server_message_unpause(message);
 }
 
 void fake_send(struct fake_api *api, const char *text)
 {
-    send_to(newest(api), text);
+    send_to(newest(api), text, strlen(text));
+}
+
+void fake_send_bytes(struct fake_api *api, const void *bytes, size_t len)
+{
+    send_to(newest(api), bytes, len);
 }
 
 void fake_send_all(struct fake_api *api, const char *text)
 {
     for (guint i = 0; i < api->streams->len; i++)
-        send_to(api->streams->pdata[i], text);
+        send_to(api->streams->pdata[i], text, strlen(text));
 }
 
 void fake_end(struct fake_api *api)

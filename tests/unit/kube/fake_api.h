@@ -46,14 +46,16 @@ void fake_reset(const struct fake_request *r);
 /* An answer of 200 that stays open; further text goes to the newest one. */
 void fake_stream(struct fake_api *api, const struct fake_request *r, const char *text);
 void fake_send(struct fake_api *api, const char *text);
+void fake_send_bytes(struct fake_api *api, const void *bytes, size_t len);
 void fake_send_all(struct fake_api *api, const char *text);
 void fake_end(struct fake_api *api);
 void fake_break(struct fake_api *api); /* RST */
 
 /* Turns the main loop until *flag, at most ten seconds. */
 void wait_for(const bool *flag);
-/* Turns it for so long, for what must not happen. */
-void wait_ms(unsigned ms);
+/* Turns it for so long, for what must not happen. How many turns it took: few
+ * when nothing happens. */
+unsigned wait_ms(unsigned ms);
 /* ... until *count is at least n. */
 void wait_count(const unsigned *count, unsigned n);
 

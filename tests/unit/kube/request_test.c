@@ -333,21 +333,59 @@ static void test_cancelled_request_says_so(void)
     fake_api_close(&api);
 }
 
-static void packed(struct fake_api *api, const struct fake_request *r)
+/* So many zeros, packed; caller unrefs. */
+static GBytes *pack_zeros(size_t len)
 {
-    size_t len = GPOINTER_TO_SIZE(api->data);
     g_autofree char *zeros = g_malloc0(len);
     g_autoptr(GZlibCompressor) gzip = g_zlib_compressor_new(G_ZLIB_COMPRESSOR_FORMAT_GZIP, 9);
     g_autoptr(GInputStream) plain = g_memory_input_stream_new_from_data(zeros, (gssize)len, NULL);
     g_autoptr(GInputStream) in = g_converter_input_stream_new(plain, G_CONVERTER(gzip));
     g_autoptr(GOutputStream) out = g_memory_output_stream_new_resizable();
     g_output_stream_splice(out, in, G_OUTPUT_STREAM_SPLICE_CLOSE_TARGET, NULL, NULL);
+    return g_memory_output_stream_steal_as_bytes(G_MEMORY_OUTPUT_STREAM(out));
+}
+
+static void say_packed(const struct fake_request *r)
+{
     soup_message_headers_replace(soup_server_message_get_response_headers(r->message), "Content-Encoding",
                                  "gzip");
+}
+
+static void packed(struct fake_api *api, const struct fake_request *r)
+{
+    g_autoptr(GBytes) bytes = pack_zeros(GPOINTER_TO_SIZE(api->data));
+    say_packed(r);
     soup_server_message_set_status(r->message, 200, NULL);
-    soup_server_message_set_response(r->message, "application/json", SOUP_MEMORY_COPY,
-                                     g_memory_output_stream_get_data(G_MEMORY_OUTPUT_STREAM(out)),
-                                     g_memory_output_stream_get_data_size(G_MEMORY_OUTPUT_STREAM(out)));
+    soup_message_body_append_bytes(soup_server_message_get_response_body(r->message), bytes);
+}
+
+static void packed_in_parts(struct fake_api *api, const struct fake_request *r)
+{
+    say_packed(r);
+    fake_stream(api, r, "");
+}
+
+static void test_waiting_for_the_rest_of_an_answer_costs_nothing(void)
+{
+    struct fake_api api;
+    struct answer a = {0};
+    g_autoptr(GBytes) bytes = pack_zeros(1000000);
+    const char *at = g_bytes_get_data(bytes, NULL);
+    size_t len = g_bytes_get_size(bytes);
+    fake_api_open(&api, packed_in_parts, NULL);
+    g_autoptr(KubeClient) client = fake_api_client(&api, NULL);
+    kube_request_async(client, &(struct kube_request){.method = "GET", .path = "/x"}, NULL, on_answer, &a);
+    wait_count(&api.requests, 1);
+    fake_send_bytes(&api, at, len / 2);
+    wait_ms(20);
+    g_assert_cmpuint(wait_ms(100), <, 10);
+    fake_send_bytes(&api, at + len / 2, len - len / 2);
+    fake_end(&api);
+    wait_for(&a.done);
+    g_assert_no_error(a.error);
+    g_assert_cmpuint(g_bytes_get_size(a.body), ==, 1000000);
+    answer_clear(&a);
+    fake_api_close(&api);
 }
 
 static void test_packed_answers_are_bounded_unpacked(void)
@@ -486,6 +524,7 @@ int main(int argc, char **argv)
     ADD(silence_ends_at_the_deadline);
     ADD(cancelled_request_says_so);
     ADD(packed_answers_are_bounded_unpacked);
+    ADD(waiting_for_the_rest_of_an_answer_costs_nothing);
     ADD(token_is_read_again_after_401);
     ADD(rate_is_limited_with_a_burst);
     ADD(sync_is_the_same);

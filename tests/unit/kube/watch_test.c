@@ -493,6 +493,25 @@ static void test_abandoned_stream_takes_its_connection_along(void)
     close_fixture(&f);
 }
 
+/* The first event comes with the headers, so that it lies in a buffer already. */
+static void with_first_event(struct fake_api *api, const struct fake_request *r)
+{
+    if (is_watch(r))
+        fake_stream(api, r, EVENT("ADDED", "a", "6") "{\"type\":");
+    else
+        fake_answer(r, 200, LIST("5", "", ""));
+}
+
+static void test_watch_on_which_nothing_comes_costs_nothing(void)
+{
+    struct fixture f;
+    open_fixture(&f, with_first_event, NULL);
+    wait_count(&f.record.objects, 1);
+    wait_ms(20);
+    g_assert_cmpuint(wait_ms(100), <, 10);
+    close_fixture(&f);
+}
+
 static void test_freed_inside_a_callback(void)
 {
     struct fixture f;
@@ -552,6 +571,7 @@ int main(int argc, char **argv)
     ADD(endless_object_is_refused);
     ADD(twice_the_same_event_comes_twice);
     ADD(abandoned_stream_takes_its_connection_along);
+    ADD(watch_on_which_nothing_comes_costs_nothing);
     ADD(freed_inside_a_callback);
     ADD(freed_inside_a_page);
     ADD(freed_with_a_request_under_way);

@@ -8,8 +8,8 @@
  * Only a refusal gives the cards back at once; an unknown one keeps them until
  * the watch has told or a deadline has passed.
  *
- * With --compat-node-lock, on nodes whose device plugin is the reference's,
- * the node's lock is taken first (nodelock.c): that plugin finds its pod by it. With
+ * With --compat-node-lock, on nodes whose device plugins are others', the locks
+ * that those wait for are taken first (nodelock.c): they find their pod by them. With
  * --compat-label the label hami.io/vgpu-node follows in a second write.
  */
 #include <string.h>
@@ -26,8 +26,8 @@ struct bind {
     struct scheduler *s;
     struct http_responder *responder;
     char *name, *namespace_, *uid, *node;
-    bool ours; /* holds cards */
-    bool locked;
+    bool ours;              /* holds cards */
+    unsigned wants, locked; /* bits of enum node_lock */
     int64_t start_us;
 };
 
@@ -70,8 +70,9 @@ static void answer(struct bind *b, const char *error)
 static void give_back(struct bind *b, const char *error)
 {
     assigned_drop(b->s, b->uid);
-    if (b->locked)
-        nodelock_release(b->s, b->node, b->namespace_, b->name);
+    for (int kind = NODE_LOCKS; kind-- > 0;)
+        if (b->locked & 1u << kind)
+            nodelock_release(b->s, b->node, (enum node_lock)kind, b->namespace_, b->name);
     if (b->ours && cluster_release(b->s->cluster, b->uid))
         waiting_capacity_changed(b->s);
     answer(b, error);
@@ -193,14 +194,51 @@ static void post(struct bind *b)
     kube_request_async(b->s->client, &request, NULL, posted, b);
 }
 
+static void lock_done(const char *error, void *data);
+
+/* The next lock that is wanted; with all of them, the write. */
+static void lock(struct bind *b)
+{
+    for (int kind = 0; kind < NODE_LOCKS; kind++)
+        if (b->wants & ~b->locked & 1u << kind) {
+            nodelock_take(b->s, b->node, (enum node_lock)kind, b->namespace_, b->name, lock_done, b);
+            return;
+        }
+    post(b);
+}
+
 static void lock_done(const char *error, void *data)
 {
     struct bind *b = data;
-    b->locked = !error;
-    if (error)
+    unsigned left = b->wants & ~b->locked;
+    if (error) {
         give_back(b, error);
-    else
-        post(b);
+        return;
+    }
+    b->locked |= left & -left;
+    lock(b);
+}
+
+static bool is_without_node(const struct bind *b)
+{
+    struct cluster_pod pod;
+    return b->ours && cluster_pod_get(b->s->cluster, b->uid, &pod) && pod.node == CLUSTER_NO_NODE;
+}
+
+/* The locks of the families whose cards the pod holds. */
+static unsigned locks_wanted(const struct bind *b)
+{
+    static const unsigned bits[] = {
+        [FAMILY_LOCK_NODE] = 1u << NODE_LOCK_MUTEX, [FAMILY_LOCK_CAMBRICON] = 1u << NODE_LOCK_DSMLU};
+    struct cluster_pod pod;
+    unsigned wants = 0;
+    if (!b->ours || !nodes_wants_lock(b->s, b->node) || !cluster_pod_get(b->s->cluster, b->uid, &pod))
+        return 0;
+    const struct node_spec *spec = cluster_node_spec(b->s->cluster, pod.node);
+    for (unsigned i = 0; i < pod.n_grants; i++)
+        if (pod.grants[i].card < spec->n_cards)
+            wants |= bits[b->s->families->rows[spec->cards[pod.grants[i].card].family]->lock];
+    return wants;
 }
 
 /* NULL, or why the pod must not be bound as asked. Caller frees. */
@@ -243,8 +281,9 @@ static const char *scan_args(const char *body, size_t len, struct bind *b)
     struct json_scan scan;
     struct json_text key;
     json_scan_init(&scan, body, len);
-    if (json_scan_peek(&scan) != JSON_IS_OBJECT)
-        json_scan_fail(&scan, len ? "the body is no JSON object" : "EOF");
+    enum json_kind kind = json_scan_peek(&scan);
+    if (kind != JSON_IS_OBJECT)
+        json_scan_fail(&scan, scan.at == scan.end ? "EOF" : "the body is no JSON object");
     if (json_scan_object(&scan))
         while (json_scan_key(&scan, &key)) {
             if (key_is(key, "podname"))
@@ -276,10 +315,16 @@ void extender_bind(const struct http_request *request, struct http_responder *re
     s->count.binds++;
     const char *fault = scan_args(request->body, request->body_len, b);
     g_autofree char *why = fault ? g_strdup(fault) : refusal(b);
-    if (why)
+    if (why) {
         answer(b, why);
-    else if (b->ours && nodes_wants_lock(s, b->node))
-        nodelock_take(s, b->node, b->namespace_, b->name, lock_done, b);
-    else
-        post(b);
+        return;
+    }
+    if (is_without_node(b)) {
+        g_autofree char *gone =
+            g_strdup_printf("failed to get node %s: it is gone, or has no cards any more", b->node);
+        give_back(b, gone);
+        return;
+    }
+    b->wants = locks_wanted(b);
+    lock(b);
 }

@@ -16,6 +16,8 @@
 #include "scheduler/candidates.h"
 #include "scheduler/simulate.h"
 
+#define SUCCESS_LIST_MAX 500 /* bytes: names around it are up to 253 long, a message 1024 */
+
 struct args {
     bool has_pod, has_nodes;
     struct pod_object pod;
@@ -47,8 +49,9 @@ static void args_scan(struct scheduler *s, const char *body, size_t len, struct 
     a->names = (struct candidates){0};
     a->fault = NULL;
     json_scan_init(&scan, body, len);
-    if (json_scan_peek(&scan) != JSON_IS_OBJECT)
-        json_scan_fail(&scan, len ? "the body is no JSON object" : "EOF");
+    enum json_kind kind = json_scan_peek(&scan);
+    if (kind != JSON_IS_OBJECT)
+        json_scan_fail(&scan, scan.at == scan.end ? "EOF" : "the body is no JSON object");
     if (json_scan_object(&scan))
         while (json_scan_key(&scan, &key)) {
             bool null = json_scan_peek(&scan) == JSON_IS_NULL;
@@ -111,16 +114,15 @@ static void emit(struct scheduler *s, const struct pod_object *p, const char *ty
         kube_events_emit(s->events, &about, type, reason, message);
 }
 
-struct tally {
-    uint32_t nodes;
-    GString *names; /* the first few */
-};
-
-static void tally_free(gpointer data)
+/* Nodes of one reason; an event's message ends at 1024 bytes anyway. */
+static void add_node(GHashTable *codes, const char *code, const char *node)
 {
-    struct tally *t = data;
-    g_string_free(t->names, TRUE);
-    g_free(t);
+    GPtrArray *nodes = g_hash_table_lookup(codes, code);
+    if (!nodes) {
+        nodes = g_ptr_array_new_with_free_func(g_free);
+        g_hash_table_insert(codes, g_strdup(code), nodes);
+    }
+    g_ptr_array_add(nodes, g_strdup(node));
 }
 
 /* "1/4 CardInsufficientMemory, 3/4 CardTypeMismatch": each code once. */
@@ -131,15 +133,13 @@ static void tally_reasons(GHashTable *codes, const char *why, const char *node)
         const char *space = strchr(*p, ' ');
         if (!space || !strchr(*p, '/'))
             continue;
-        struct tally *t = g_hash_table_lookup(codes, space + 1);
-        if (!t) {
-            t = g_new0(struct tally, 1);
-            t->names = g_string_new("");
-            g_hash_table_insert(codes, g_strdup(space + 1), t);
-        }
-        if (t->nodes++ < 5)
-            g_string_append_printf(t->names, "%s%s", t->names->len ? "," : "", node);
+        add_node(codes, space + 1, node);
     }
+}
+
+static int by_name(gconstpointer a, gconstpointer b)
+{
+    return strcmp(*(char *const *)a, *(char *const *)b);
 }
 
 static void emit_failure(struct scheduler *s, const struct pod_object *p, uint32_t n_failed,
@@ -151,10 +151,14 @@ static void emit_failure(struct scheduler *s, const struct pod_object *p, uint32
     emit(s, p, "Warning", "FilteringFailed", summary);
     g_hash_table_iter_init(&i, codes);
     while (g_hash_table_iter_next(&i, &code, &value)) {
-        const struct tally *t = value;
-        g_autofree char *message = g_strdup_printf("%u nodes %s(%s%s)", t->nodes, (char *)code, t->names->str,
-                                                   t->nodes > 5 ? ",..." : "");
-        emit(s, p, "Warning", "FilteringFailed", message);
+        GPtrArray *nodes = value;
+        g_autoptr(GString) message = g_string_new("");
+        g_ptr_array_sort(nodes, by_name);
+        g_string_append_printf(message, "%u nodes %s(", nodes->len, (char *)code);
+        for (guint n = 0; n < nodes->len; n++)
+            g_string_append_printf(message, "%s%s", n ? "," : "", (char *)nodes->pdata[n]);
+        g_string_append_c(message, ')');
+        emit(s, p, "Warning", "FilteringFailed", message->str);
     }
 }
 
@@ -164,7 +168,8 @@ static void emit_failure(struct scheduler *s, const struct pod_object *p, uint32
 static char *failures(struct scheduler *s, const struct pod_object *p, const struct pod_request *r,
                       const struct args *a)
 {
-    g_autoptr(GHashTable) codes = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, tally_free);
+    g_autoptr(GHashTable) codes =
+        g_hash_table_new_full(g_str_hash, g_str_equal, g_free, (GDestroyNotify)g_ptr_array_unref);
     g_autoptr(GString) why = g_string_new("");
     GString *out = g_string_new("{");
     struct json_scan scan;
@@ -191,6 +196,63 @@ static char *failures(struct scheduler *s, const struct pod_object *p, const str
     g_string_append_c(out, '}');
     emit_failure(s, p, failed, codes);
     return g_string_free(out, FALSE);
+}
+
+struct fitting {
+    const char *name;
+    double score;
+};
+
+/* The best one last, as the ledger orders them. */
+static int by_score(gconstpointer a, gconstpointer b)
+{
+    const struct fitting *x = a, *y = b;
+    if (x->score > y->score || x->score < y->score)
+        return x->score < y->score ? -1 : 1;
+    return strcmp(y->name, x->name);
+}
+
+static uint32_t count_names(const struct candidates *names)
+{
+    struct json_scan scan;
+    uint32_t n = 0;
+    json_scan_init(&scan, names->at, names->len);
+    if (json_scan_array(&scan))
+        for (; json_scan_element(&scan); n++)
+            json_scan_skip(&scan);
+    return n;
+}
+
+/* What the reference says of a success; the chosen node comes last, so names
+ * beyond the end of a message are left out in front. Asks every candidate
+ * once more: only for those who want to read it. */
+static char *success(struct scheduler *s, const struct pod_request *r, const struct candidates *names,
+                     const char *chosen)
+{
+    static struct cluster_answer answer;
+    g_autoptr(GArray) fits = g_array_new(FALSE, FALSE, sizeof(struct fitting));
+    g_autoptr(GString) list = g_string_new("");
+    double sign = r->node_policy == NODE_SPREAD ? -1 : 1; /* there the lowest wins */
+    for (uint32_t i = 0; i < names->n; i++) {
+        ClusterNode n = names->nodes[i];
+        if (cluster_fit(s->cluster, r, n, &answer, NULL) == SCHED_FITS) {
+            struct fitting f = {cluster_node_spec(s->cluster, n)->name, answer.score};
+            g_array_append_val(fits, f);
+        }
+    }
+    g_array_sort(fits, by_score);
+    for (guint i = fits->len; i-- > 0;) {
+        const struct fitting *f = &g_array_index(fits, struct fitting, i);
+        g_autofree char *one =
+            g_strdup_printf("%s:%.2f%s", f->name, sign * f->score + 0.0, list->len ? "," : "");
+        if (list->len + strlen(one) > SUCCESS_LIST_MAX) {
+            g_string_prepend(list, "...,");
+            break;
+        }
+        g_string_prepend(list, one);
+    }
+    return g_strdup_printf("find fit node(%s), %u nodes not fit, %u nodes fit(%s)", chosen,
+                           count_names(names) - fits->len, fits->len, list->str);
 }
 
 static void decide(struct scheduler *s, struct args *a, struct http_responder *responder)
@@ -220,6 +282,9 @@ static void decide(struct scheduler *s, struct args *a, struct http_responder *r
     }
     cluster_release(s->cluster, p->uid);
     cluster_place(s->cluster, &r, a->names.nodes, a->names.n, &answer);
+    g_autofree char *said = answer.reason == SCHED_FITS && s->o.events == SCHEDULER_EVENTS_ALL
+                                ? success(s, &r, &a->names, cluster_node_spec(s->cluster, answer.node)->name)
+                                : NULL;
     if (answer.reason == SCHED_FITS &&
         cluster_reserve(s->cluster, &r, &answer, scheduler_now_ms() + s->o.reserve_ms)) {
         const char *node = cluster_node_spec(s->cluster, answer.node)->name;
@@ -233,11 +298,8 @@ static void decide(struct scheduler *s, struct args *a, struct http_responder *r
         g_autofree char *score = g_strdup_printf("%.2f", answer.score);
         log_line(LOG_INFO, "placed", "namespace", p->namespace_, "pod", p->name, "node", node, "score", score,
                  NULL);
-        if (s->o.events == SCHEDULER_EVENTS_ALL) {
-            g_autofree char *message =
-                g_strdup_printf("find fit node(%s), 0 nodes not fit, 1 nodes fit(%s:%s)", node, node, score);
-            emit(s, p, "Normal", "FilteringSucceed", message);
-        }
+        if (said)
+            emit(s, p, "Normal", "FilteringSucceed", said);
         respond_names(responder, names->str, names->len, NULL);
     } else {
         g_autofree char *failed = failures(s, p, &r, a);

@@ -18,12 +18,11 @@
 #include "scheduler/nodelock.h"
 
 #define KEY_CORDON annotation_device_cordon
-#define KEY_LOCK annotation_mutex_lock
 #define KEY_AGENT annotation_node_agent
 
 struct node_state {
     uint64_t digest;
-    char *lock, *version;
+    char *lock[NODE_LOCKS], *version;
     bool own_agent;     /* hami.io/node-agent: our agent registers this node */
     bool registered;    /* the ledger has it */
     int64_t recheck_ms; /* when a handshake runs out; 0 = never */
@@ -38,7 +37,8 @@ static uint64_t generation;
 static void node_state_free(gpointer data)
 {
     struct node_state *n = data;
-    g_free(n->lock);
+    for (int kind = 0; kind < NODE_LOCKS; kind++)
+        g_free(n->lock[kind]);
     g_free(n->version);
     g_free(n->raw);
     g_free(n);
@@ -207,6 +207,19 @@ static void schedule_recheck(struct scheduler *s)
             g_timeout_add((guint)CLAMP(earliest - now, 1, NODE_HANDSHAKE_MS * 2), recheck, s);
 }
 
+static void set_locks(struct node_state *state, const struct node_object *o)
+{
+    static const char *const keys[NODE_LOCKS] = {
+        [NODE_LOCK_DSMLU] = annotation_dsmlu_lock, [NODE_LOCK_MUTEX] = annotation_mutex_lock};
+    for (int kind = 0; kind < NODE_LOCKS; kind++) {
+        const struct json_text *lock = node_pair(&o->annotations, keys[kind]);
+        g_free(state->lock[kind]);
+        state->lock[kind] = lock ? json_text_dup(*lock) : NULL;
+    }
+    g_free(state->version);
+    state->version = g_strndup(o->resource_version.at, o->resource_version.len);
+}
+
 static void apply(struct scheduler *s, const char *json, size_t len)
 {
     struct json_scan scan;
@@ -227,12 +240,8 @@ static void apply(struct scheduler *s, const char *json, size_t len)
         g_hash_table_insert(s->nodes, g_strdup(name), state);
     }
     state->generation = generation;
-    const struct json_text *lock = node_pair(&object.annotations, KEY_LOCK);
-    g_free(state->lock);
-    state->lock = lock ? json_text_dup(*lock) : NULL;
     if (s->o.compat_node_lock) {
-        g_free(state->version);
-        state->version = g_strndup(object.resource_version.at, object.resource_version.len);
+        set_locks(state, &object);
         nodelock_changed(s, name);
     }
     state->own_agent = node_pair(&object.annotations, KEY_AGENT) != NULL;
@@ -349,10 +358,10 @@ void nodes_stop(struct scheduler *s)
     g_clear_pointer(&s->nodes, g_hash_table_unref);
 }
 
-const char *nodes_lock_of(const struct scheduler *s, const char *node)
+const char *nodes_lock_of(const struct scheduler *s, const char *node, enum node_lock kind)
 {
     const struct node_state *n = g_hash_table_lookup(s->nodes, node);
-    return n ? n->lock : NULL;
+    return n ? n->lock[kind] : NULL;
 }
 
 const char *nodes_version_of(const struct scheduler *s, const char *node)

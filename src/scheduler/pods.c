@@ -14,6 +14,7 @@
 #include "model/annotation.h"
 #include "model/pod_codec.h"
 #include "scheduler/assigned.h"
+#include "scheduler/nodelock.h"
 
 /* Scratch of one pod; several KiB, hence not on the stack. */
 static struct pod_grant grant;
@@ -144,6 +145,8 @@ static void forget(struct scheduler *s, const struct pod_object *p)
     waiting_remove(s, p->uid);
     assigned_drop(s, p->uid);
     g_hash_table_remove(s->mig_texts, p->uid);
+    if (s->o.compat_node_lock && p->node)
+        nodelock_pod_gone(s, p->node);
     if (cluster_release(s->cluster, p->uid)) {
         log_line(LOG_DEBUG, "released", "namespace", p->namespace_, "pod", p->name, NULL);
         waiting_capacity_changed(s);

@@ -45,11 +45,15 @@ static bool try_empty(ClusterNode n, void *data)
     return !p->fits;
 }
 
-/* Only where the cluster has such cards at all: nodes may be about to come. */
-static char *impossible(const struct pod_request *r, void *data)
+/* Only where the cluster has such cards at all: nodes may be about to come. A
+ * quota is no reason: it may be raised, and has its own words. */
+static char *impossible(const struct pod_request *asked, void *data)
 {
+    static struct pod_request r;
+    r = *asked;
+    r.namespace_ = NULL;
     g_autoptr(GString) why = g_string_new("");
-    struct possible p = {.s = data, .r = r, .why = why};
+    struct possible p = {.s = data, .r = &r, .why = why};
     if (!scheduler_is_synced(p.s))
         return NULL;
     cluster_node_each(p.s->cluster, try_empty, &p);

@@ -96,7 +96,8 @@ static bool start(struct scheduler *s, GError **error)
     s->cluster = cluster_new(s->families);
     s->events = kube_events_new(s->client, &events);
     s->assigned = assigned_new();
-    s->locking = g_hash_table_new(g_str_hash, g_str_equal);
+    for (int kind = 0; kind < NODE_LOCKS; kind++)
+        s->locking[kind] = g_hash_table_new(g_str_hash, g_str_equal);
     s->mig_texts = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
     s->defaults = (struct pod_defaults){s->o.node_policy, s->o.card_policy};
     if (!servers_start(s, error) || !leader_start(s, error))

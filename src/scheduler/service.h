@@ -27,6 +27,9 @@
 #include "vendor/config.h"
 #include "vendor/parse.h"
 
+/* Taken in this order. */
+enum node_lock { NODE_LOCK_DSMLU, NODE_LOCK_MUTEX, NODE_LOCKS };
+
 struct scheduler {
     struct scheduler_options o;
     struct pod_defaults defaults;
@@ -39,14 +42,14 @@ struct scheduler {
 
     KubeWatch *node_watch, *pod_watch, *quota_watch;
     bool nodes_synced, pods_synced, quotas_synced;
-    uint64_t node_generation; /* changes when a node comes into the ledger or goes */
-    GHashTable *nodes;        /* name -> struct node_state (nodes.c) */
-    GHashTable *quotas;       /* namespace/name -> generation (quotas.c) */
-    GHashTable *assigned;     /* uid -> struct assignment (assigned.c) */
-    GHashTable *locking;      /* node -> struct nodelock (nodelock.c) */
-    GHashTable *mig_texts;    /* uid -> hami.io/vgpu-mig-allocations (pods.c) */
-    GHashTable *waiting;      /* uid -> struct waiting (waiting.c) */
-    GQueue held;              /* filter calls that came before we were ready (extender.c) */
+    uint64_t node_generation;        /* changes when a node comes into the ledger or goes */
+    GHashTable *nodes;               /* name -> struct node_state (nodes.c) */
+    GHashTable *quotas;              /* namespace/name -> generation (quotas.c) */
+    GHashTable *assigned;            /* uid -> struct assignment (assigned.c) */
+    GHashTable *locking[NODE_LOCKS]; /* node -> struct nodelock (nodelock.c) */
+    GHashTable *mig_texts;           /* uid -> hami.io/vgpu-mig-allocations (pods.c) */
+    GHashTable *waiting;             /* uid -> struct waiting (waiting.c) */
+    GQueue held;                     /* filter calls that came before we were ready (extender.c) */
     guint expire_timer, handshake_timer, wake_timer;
     uint64_t freed_seen;
 
@@ -88,9 +91,9 @@ void scheduler_became_ready(struct scheduler *s);
 /* nodes.c */
 void nodes_start(struct scheduler *s);
 void nodes_stop(struct scheduler *s);
-/* The value of hami.io/mutex.lock, NULL when free; whether the node's device
- * plugin is the reference's (waits for that lock). */
-const char *nodes_lock_of(const struct scheduler *s, const char *node);
+/* The lock's value, NULL when free; whether the node's device plugins are
+ * others' (wait for a lock). */
+const char *nodes_lock_of(const struct scheduler *s, const char *node, enum node_lock kind);
 /* Its resourceVersion, kept only with --compat-node-lock; NULL when the node is gone. */
 const char *nodes_version_of(const struct scheduler *s, const char *node);
 bool nodes_wants_lock(const struct scheduler *s, const char *node);

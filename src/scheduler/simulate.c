@@ -16,11 +16,10 @@ struct best {
     double score;
 };
 
-/* The higher score wins under binpack, the lower under spread; the first of equals. */
+/* The higher score wins, the first of equals: empty nodes differ only in what families think of them. */
 static void consider(struct best *best, const char *text, size_t len)
 {
-    bool better = wanted.node_policy == NODE_SPREAD ? answer.score < best->score : answer.score > best->score;
-    if (!best->text || better)
+    if (!best->text || answer.score > best->score)
         *best = (struct best){text, len, answer.score};
 }
 

@@ -1,0 +1,700 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""The wire contract of the reference's scheduler, case by case (scheduler.md; each test names its section). Where
+ours differs on purpose, ours is asserted and docs/moving-from-hami.md says so. docs/tests-cluster.md is the index."""
+import base64
+import contextlib
+import datetime
+import json
+import re
+import ssl
+import threading
+import time
+
+import kit
+from kit import call, gpu, node, pod, slice_of, test
+
+DEVICES = "hami.io/vgpu-devices-allocated"
+MUTEX, DSMLU = "hami.io/mutex.lock", "cambricon.com/dsmlu.lock"
+LOCKING = ["--compat-node-lock", "--node-lock-retry-timeout", "300ms"]
+
+
+@contextlib.contextmanager
+def world(build, *objects, flags=(), fake=()):
+    w = kit.World(build, objects, fake)
+    try:
+        yield w, w.start(*flags)
+    finally:
+        w.close()
+
+
+def capacity_node(name, annotations=None, labels=None, **amounts):
+    amounts = {k.replace("__", "/"): str(v) for k, v in amounts.items()}
+    return {"apiVersion": "v1", "kind": "Node", "metadata": {"name": name, "annotations": annotations or {}, "labels": labels or {}},
+            "status": {"allocatable": amounts, "capacity": amounts}}
+
+
+def mlu_node(name, cards=2, **more):
+    """vendors.md 3.2: 100 vcores are a card."""
+    return capacity_node(name, **{"cambricon.com__mlu.smlu.vcore": 100 * cards, "cambricon.com__mlu.smlu.vmemory": 96 * cards,
+                                  "cambricon.com__vmlu": cards}, **more)
+
+
+def mlu(vmemory=20, vcore=10):
+    return {"cambricon.com/vmlu": 1, "cambricon.com/mlu.smlu.vmemory": vmemory, "cambricon.com/mlu.smlu.vcore": vcore}
+
+
+def quota(name="q", namespace="default", **hard):
+    return {"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": name, "namespace": namespace},
+            "spec": {"hard": {"limits." + k.replace("__", "/"): str(v) for k, v in hard.items()}}}
+
+
+def ago(seconds):
+    return (datetime.datetime.now(datetime.timezone.utc) - datetime.timedelta(seconds=seconds)).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def local_ago(seconds):
+    return (datetime.datetime.now() - datetime.timedelta(seconds=seconds)).strftime("%Y-%m-%d %H:%M:%S")
+
+
+def annotations_of(w, name):
+    return w.api("GET", "/api/v1/nodes/" + name).json["metadata"].get("annotations", {})
+
+
+def mark(w, name, **annotations):
+    w.annotate("/api/v1/nodes/" + name, **annotations)
+
+
+def mark_and_see(w, s, name, **annotations):
+    """Returns when the service has seen it: a cordon of no card changes with it, which is counted."""
+    seen = s.metric("hami_scheduler_node_parses_total")
+    mark(w, name, **{"hami.io/device-cordon": f"of-no-card-{seen}", **annotations})
+    s.until("hami_scheduler_node_parses_total", seen + 1)
+
+
+def cards_of(w, name):
+    return w.pod(name)["metadata"]["annotations"][DEVICES]
+
+
+def event_of(w, name, reason, wanted):
+    """Waits for an event of a pod whose message is as wanted (a text or a predicate)."""
+    fits = wanted if callable(wanted) else lambda m: m == wanted
+    until = time.monotonic() + kit.LIMIT_S
+    while True:
+        items = w.api("GET", "/api/v1/namespaces/default/events").json["items"]
+        mine = [e for e in items if e["involvedObject"]["name"] == name and e["reason"] == reason]
+        for e in mine:
+            if fits(e["message"]):
+                return e
+        assert time.monotonic() < until, (reason, [(e["reason"], e["message"]) for e in items])
+        time.sleep(0.02)
+
+
+# ---- 1.1 HTTP
+
+
+@test("1.1 every answer of filter and bind is 200 with all keys, JSON")
+def _(build):
+    with world(build, node("a")) as (w, s):
+        for path, body, keys in (("/filter", b"{not-json", {"Nodes", "NodeNames", "FailedNodes", "FailedAndUnresolvableNodes", "Error"}),
+                                 ("/bind", b"{not-json", {"Error"})):
+            a = s.post(path, body)
+            assert a.status == 200 and set(a.json) == keys and a.json["Error"], (path, a.text)
+        for method, path, status in (("GET", "/filter", 405), ("GET", "/bind", 405), ("POST", "/healthz", 405), ("POST", "/prioritize", 404),
+                                     ("GET", "/debug/pprof/", 404), ("GET", "/healthz", 200), ("GET", "/readyz", 200)):
+            a = call(s.port, method, path, b"{}" if method == "POST" else None)
+            assert a.status == status, (method, path, a.status)
+        assert call(s.metrics_port, "GET", "/metrics").status == 200 and call(s.metrics_port, "GET", "/filter").status == 404
+
+
+@test("1.1 a body of blanks ends where an object should begin, however long it is")
+def _(build):
+    """TestMaxRequestSize, TestMaxRequestSizeBind: 200 and EOF in Error; ours reads larger bodies than 1 MiB, since 15 000 names are."""
+    with world(build, node("a")) as (w, s):
+        for path in ("/filter", "/bind"):
+            for size in (1, 1 << 20):
+                a = s.post(path, b" " * size)
+                assert a.status == 200 and "EOF" in a.json["Error"], (path, size, a.status, a.text)
+        a = s.post("/bind", b" " * ((1 << 20) + 1))
+        assert a.status == 413, (a.status, a.text)
+        p = w.create(pod("p", slice_of(mem=1)))
+        names = ["a"] + [f"a-node-with-a-rather-long-name-{i:06}" for i in range(40000)]
+        assert len(json.dumps(names)) > 1 << 20
+        assert s.filter(p, names)["NodeNames"] == ["a"]
+
+
+@test("1.1 NodeNames null finds no node and answers")
+def _(build):
+    """B16: the reference crashes."""
+    with world(build, node("a")) as (w, s):
+        p = w.create(pod("p", slice_of(mem=1)))
+        for body in ({"Pod": p}, {"Pod": p, "NodeNames": None, "Nodes": None}, {"Pod": p, "NodeNames": []}):
+            f = s.post("/filter", body).json
+            assert f["NodeNames"] is None and f["Error"] == "", f
+
+
+@test("1.1 a pod without cards gets its list back as it came, in either mode")
+def _(build):
+    """B16: with Nodes the reference answers with none."""
+    with world(build, node("a")) as (w, s):
+        p = w.create(pod("p", {"cpu": 1}))
+        assert s.filter(p, ["z", "a"])["NodeNames"] == ["z", "a"]
+        nodes = {"items": [{"metadata": {"name": "z"}}]}
+        a = s.post("/filter", {"Pod": p, "Nodes": nodes}).json
+        assert a["Nodes"] == nodes and a["Error"] == "", a
+
+
+@test("1.1 filter waits until everything is known, and a caller that left is forgotten")
+def _(build):
+    """TestPredicateRoute_CacheNotSynced. Ours has no text to say to somebody who is gone."""
+    w = kit.World(build, [node("a")])
+    try:
+        w.api("POST", "/control/set?errors=1&seed=1")
+        s = w.start(wait=None)
+        p = pod("p", slice_of(mem=1), uid="u")
+        body = json.dumps({"Pod": p, "NodeNames": ["a"]}).encode()
+        import socket
+        c = socket.create_connection(("127.0.0.1", s.port))
+        c.sendall(b"POST /filter HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
+        c.close()
+        answers = []
+        t = threading.Thread(target=lambda: answers.append(s.filter(p, ["a"])))
+        t.start()
+        w.api("POST", "/control/set?errors=0")
+        t.join(kit.LIMIT_S)
+        assert answers and answers[0]["NodeNames"] == ["a"], answers
+    finally:
+        w.close()
+
+
+# ---- 1.3 flags
+
+
+@test("1.3 --node-label-selector: only nodes with all the labels are looked at")
+def _(build):
+    def labelled(name, **labels):
+        n = node(name)
+        n["metadata"]["labels"] = labels
+        return n
+    with world(build, labelled("both", gpu="on", zone="z1"), labelled("one", gpu="on"), labelled("other", gpu="on", zone="z2"), labelled("none"),
+               flags=["--node-label-selector", "gpu=on, zone=z1"]) as (w, s):
+        p = w.create(pod("p", slice_of(mem=50000)))
+        failed = s.filter(p, ["both", "one", "other", "none"])["FailedNodes"]
+        assert failed == {"both": "2/2 CardInsufficientMemory", "one": "node unregistered", "other": "node unregistered", "none": "node unregistered"}, failed
+        assert s.metric("hami_scheduler_nodes") == 1
+        w.api("PATCH", "/api/v1/nodes/both", {"metadata": {"labels": {"zone": None}}}, "application/merge-patch+json")
+        s.process.line("event=node-removed node=both")  # B8: the reference never evicts it
+        w.api("PATCH", "/api/v1/nodes/one", {"metadata": {"labels": {"zone": "z1"}}}, "application/merge-patch+json")
+        s.until("hami_scheduler_nodes", 1)
+        assert s.filter(w.create(pod("q", slice_of(mem=1))), ["both", "one"])["NodeNames"] == ["one"]
+
+
+@test("1.3 the policies of the command line hold where a pod says nothing")
+def _(build):
+    for flags, first, second in ((["--node-scheduler-policy", "binpack"], "a", "a"), (["--node-scheduler-policy", "spread"], "a", "b")):
+        with world(build, node("a"), node("b"), flags=flags) as (w, s):
+            for name, where in (("p", first), ("q", second)):
+                now = s.place(pod(name, slice_of(mem=1000, cores=10)), ["a", "b"])
+                assert now["spec"]["nodeName"] == where, (flags, name, now["spec"]["nodeName"])
+    for policy, same in (("binpack", True), ("spread", False)):
+        with world(build, node("a"), flags=["--gpu-scheduler-policy", policy]) as (w, s):
+            for name in ("p", "q"):
+                s.place(pod(name, slice_of(mem=1000, cores=10)), ["a"])
+            assert (cards_of(w, "p") == cards_of(w, "q")) == same, (policy, cards_of(w, "p"), cards_of(w, "q"))
+
+
+# ---- 1.5 events
+
+
+@test("1.5 events of a success: the fitting nodes with scores, the chosen one last; and the binding")
+def _(build):
+    with world(build, node("a", cards=1), node("b", cards=1), node("full", cards=1, mem=100), flags=["--events=all"]) as (w, s):
+        s.place(pod("first", slice_of(mem=20480, cores=50), annotations={"nvidia.com/use-gpuuuid": "GPU-a-0"}), ["a", "b", "full", "unknown"])
+        # 6.5: before the pod is placed a has 1/10 of its slots, 50/100 of its cores and 20480/40960 of its memory in use: 11
+        s.place(pod("p", slice_of(mem=1000, cores=10)), ["a", "b", "full", "unknown"])
+        e = event_of(w, "p", "FilteringSucceed", "find fit node(a), 2 nodes not fit, 2 nodes fit(b:0.00,a:11.00)")
+        assert e["type"] == "Normal" and e["source"]["component"] == "hami-scheduler" and e["involvedObject"]["kind"] == "Pod", e
+        assert event_of(w, "p", "BindingSucceed", "Successfully binding node [a] to default/p")["type"] == "Normal"
+        s.place(pod("q", slice_of(mem=1000, cores=10), annotations={"hami.io/node-scheduler-policy": "spread"}), ["a", "b"])
+        # now a has 2/10, 60/100, 21480/40960: 13.24; the lowest wins
+        event_of(w, "q", "FilteringSucceed", "find fit node(b), 0 nodes not fit, 2 nodes fit(a:13.24,b:0.00)")
+
+
+@test("1.5 events of a failure: a summary, and one per reason code with the nodes sorted")
+def _(build):
+    many = [f"n{i}" for i in range(7)]
+    with world(build, *[node(n, cards=1, mem=1000) for n in reversed(many)], node("p4", cards=1, kind="Tesla P4"), node("two", cards=2), flags=["--events=all"]) as (w, s):
+        p = w.create(pod("p", slice_of(mem=2000), annotations={"nvidia.com/nouse-gputype": "P4", "nvidia.com/nouse-gpuuuid": "GPU-two-0,GPU-two-1"}))
+        assert s.filter(p, [*reversed(many), "two", "p4", "unknown"])["NodeNames"] is None
+        assert event_of(w, "p", "FilteringFailed", "no available node, 10 nodes do not meet")["type"] == "Warning"
+        event_of(w, "p", "FilteringFailed", "7 nodes CardInsufficientMemory(n0,n1,n2,n3,n4,n5,n6)")
+        event_of(w, "p", "FilteringFailed", "1 nodes CardTypeMismatch(p4)")
+        event_of(w, "p", "FilteringFailed", "1 nodes CardUuidMismatch(two)")
+        messages = [e["message"] for e in w.api("GET", "/api/v1/namespaces/default/events").json["items"]]
+        assert not any("unregistered" in m for m in messages), messages
+        q = w.create(pod("q", slice_of(gpus=3)))
+        s.filter(q, ["two"])  # NodeInsufficientDevice has no such form: none of its own
+        event_of(w, "q", "FilteringFailed", "no available node, 1 nodes do not meet")
+        odd = w.create(pod("odd", slice_of(mem="16Gi")))
+        s.filter(odd, ["two"])
+        event_of(w, "odd", "FilteringFailed", lambda m: "16Gi" in m)
+        assert s.bind(q, "two") != ""
+        assert event_of(w, "q", "BindingFailed", lambda m: "decided" in m)["type"] == "Warning"
+
+
+@test("1.5 by default events tell of failures, and of nothing with --events=none")
+def _(build):
+    for flags, wanted in ((["--events=none"], set()), ([], {"FilteringFailed"})):
+        with world(build, node("a", cards=1), flags=flags) as (w, s):
+            s.place(pod("p", slice_of(mem=1)), ["a"])
+            s.filter(w.create(pod("q", slice_of(mem=50000))), ["a"])
+            if wanted:
+                event_of(w, "q", "FilteringFailed", lambda m: True)
+            assert s.process.end() == 0  # what waits is sent first
+            items = w.api("GET", "/api/v1/namespaces/default/events").json["items"]
+            assert {e["reason"] for e in items} == wanted, items
+
+
+# ---- 2.2 the envelope of admission
+
+
+@test("2.2 a review is answered in its own version, with its uid, 200, and no patch where nothing changes")
+def _(build):
+    with world(build, node("a"), flags=["--webhook-bind", "127.0.0.1:0"]) as (w, s):
+        tls = ssl._create_unverified_context()
+
+        def ask(body, content="application/json"):
+            return call(s.webhook_port, "POST", "/webhook", body, content, tls)
+        for version in ("v1", "v1beta1"):
+            a = ask({"apiVersion": "admission.k8s.io/" + version, "kind": "AdmissionReview",
+                     "request": {"uid": "abc", "operation": "CREATE", "namespace": "default", "object": pod("p", {"cpu": 1})}})
+            r = a.json["response"]
+            assert a.status == 200 and a.json["apiVersion"] == "admission.k8s.io/" + version and a.json["kind"] == "AdmissionReview", a.text
+            assert r["uid"] == "abc" and r["allowed"] and r["status"]["code"] == 200 and "patch" not in r and "patchType" not in r, r
+        good = {"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "request": {"uid": "abc", "object": pod("p", slice_of())}}
+        for body, content in ((b"", "application/json"), (b"{", "application/json"), (b"[]", "application/json"), ({}, "application/json"),
+                              ({"request": {"uid": "x"}}, "application/json"), ({"request": {"uid": "x", "object": 5}}, "application/json"),
+                              (json.dumps(good).encode(), "text/plain")):
+            a = ask(body, content)
+            r = a.json["response"]
+            assert a.status == 200 and r["allowed"] is False and r["status"]["code"] == 400 and r["status"]["message"], (body, a.text)
+        large = pod("p", slice_of(), annotations={"x": "y" * (7 << 20)})
+        try:
+            a = ask({**good, "request": {"uid": "abc", "object": large}})
+            assert a.status == 413 or a.json["response"]["status"]["code"] == 413, a.text[:200]
+        except (ConnectionError, ssl.SSLError):
+            pass  # it hung up on the sender, who goes on sending
+        for empty in ([], None):
+            p = pod("p")
+            p["spec"]["containers"] = empty
+            r = ask({**good, "request": {"uid": "abc", "object": p}}).json["response"]
+            assert not r["allowed"] and r["status"]["code"] == 403 and "no containers" in r["status"]["message"], r
+
+
+# ---- 3.7 handshake
+
+
+@test("3.7 a handshake is answered for 60 seconds: 59 healthy, 61 dead unless the kubelet has cards to give")
+def _(build):
+    """vendors.md section 9, vector 12, without waiting a minute: 57 seconds old it lives, and dies by itself at 60."""
+    rows = [  # name, age, allocatable, offered
+        ("young", 57, None, True),
+        ("old", 61, None, False),
+        ("old-zero", 61, "0", False),
+        ("old-with-cards", 61, "10", True),
+    ]
+
+    def handshaking(name, age, count):
+        n = node(name, cards=1, annotations={"hami.io/node-handshake": "Requesting_" + local_ago(age)}, allocatable=False)
+        if count is not None:
+            n["status"] = {"allocatable": {"nvidia.com/gpu": count}, "capacity": {"nvidia.com/gpu": count}}
+        return n
+    w = kit.World(build, [handshaking(*r[:3]) for r in rows])
+    try:
+        s = w.start()
+        p = w.create(pod("p", slice_of(mem=50000)))
+        failed = s.filter(p, [r[0] for r in rows])["FailedNodes"]
+        for name, _, _, offered in rows:
+            assert failed[name] == ("1/1 CardInsufficientMemory" if offered else "node unregistered"), (name, failed)
+        s.process.line("event=node-unregistered node=young", limit=15)
+        assert s.filter(p, ["young"])["FailedNodes"] == {"young": "node unregistered"}
+        mark(w, "young", **{"hami.io/node-handshake": "Reported_2026.11.26 10:00:00"})
+        s.until("hami_scheduler_nodes", 2)
+    finally:
+        w.close()
+
+
+@test("3.7 a handshake that says nothing of time counts as alive")
+def _(build):
+    rows = {"bare": "Requesting", "odd": "Requesting_soon", "future": "Requesting_" + local_ago(-30), "reported": "Reported 2026-11-26 08:15:00.1 +0000 UTC",
+            "empty": ""}
+    with world(build, *[node(n, cards=1, annotations={"hami.io/node-handshake": v}, allocatable=False) for n, v in rows.items()]) as (w, s):
+        assert s.metric("hami_scheduler_nodes") == len(rows)
+        assert all(annotations_of(w, n)["hami.io/node-handshake"] == v for n, v in rows.items()), "written without need"
+
+
+@test("3.7 --compat-handshake answers a report, in the reference's words")
+def _(build):
+    with world(build, node("a", annotations={"hami.io/node-handshake": "Reported_2026.11.26 10:00:00"}), flags=["--compat-handshake"]) as (w, s):
+        until = time.monotonic() + kit.LIMIT_S
+        while not re.fullmatch(r"Requesting_\d{4}-\d\d-\d\d \d\d:\d\d:\d\d", annotations_of(w, "a")["hami.io/node-handshake"]):
+            assert time.monotonic() < until, annotations_of(w, "a")
+            time.sleep(0.02)
+
+
+@test("3.3 cards that are registered no more are gone, and none of an empty register is left")
+def _(build):
+    """B8: the reference keeps them."""
+    with world(build, node("a", cards=2)) as (w, s):
+        p = w.create(pod("p", slice_of(mem=50000)))
+        assert s.filter(p, ["a"])["FailedNodes"] == {"a": "2/2 CardInsufficientMemory"}
+        mark(w, "a", **{"hami.io/node-nvidia-register": json.dumps([gpu(1, "a")])})
+        s.until("hami_scheduler_node_parses_total", 2)
+        assert s.filter(p, ["a"])["FailedNodes"] == {"a": "1/1 CardInsufficientMemory"}
+        mark(w, "a", **{"hami.io/node-nvidia-register": "[]"})
+        s.process.line("event=node-unregistered node=a")
+        assert s.filter(p, ["a"])["FailedNodes"] == {"a": "node unregistered"}
+
+
+@test("3.3 a card with a fault is not given, and is given when it is well again")
+def _(build):
+    with world(build, node("a", cards=1, health=False)) as (w, s):
+        p = w.create(pod("p", slice_of(mem=1)))
+        assert s.filter(p, ["a"])["FailedNodes"] == {"a": "1/1 CardNotHealth"}
+        mark(w, "a", **{"hami.io/node-nvidia-register": json.dumps([gpu(0, "a")])})
+        s.process.line("event=woken pod=default/p")
+        assert s.filter(p, ["a"])["NodeNames"] == ["a"]
+
+
+# ---- 4.6 init containers and sidecars, through /filter
+
+
+@test("4.6 init containers one by one, sidecars beside what follows, apps together: through filter and bind")
+def _(build):
+    gb = lambda n, **more: {**slice_of(mem=n * 1000, cores=10), **more}
+    rows = [  # name, init, apps, what the card counts (MiB, slots), the annotation
+        ("init-peak", [gb(5), gb(3)], [gb(2)], 5000, 1, "GPU-a-0,NVIDIA,5000,10:;GPU-a-0,NVIDIA,3000,10:;GPU-a-0,NVIDIA,2000,10:;"),
+        ("apps-sum", [gb(3)], [gb(2), gb(2)], 4000, 2, "GPU-a-0,NVIDIA,3000,10:;GPU-a-0,NVIDIA,2000,10:;GPU-a-0,NVIDIA,2000,10:;"),
+        ("sidecar", [gb(3, restart=True)], [gb(2)], 5000, 2, "GPU-a-0,NVIDIA,3000,10:;GPU-a-0,NVIDIA,2000,10:;"),
+        ("init-beside-sidecar", [gb(1, restart=True), gb(6)], [gb(2)], 7000, 2, "GPU-a-0,NVIDIA,1000,10:;GPU-a-0,NVIDIA,6000,10:;GPU-a-0,NVIDIA,2000,10:;"),
+        ("init-before-sidecar", [gb(6), gb(1, restart=True)], [gb(2)], 6000, 2, "GPU-a-0,NVIDIA,6000,10:;GPU-a-0,NVIDIA,1000,10:;GPU-a-0,NVIDIA,2000,10:;"),
+        ("only-init", [gb(4)], [{}], 4000, 1, "GPU-a-0,NVIDIA,4000,10:;;"),
+        ("mesh", [{}], [gb(2), {}], 2000, 1, ";GPU-a-0,NVIDIA,2000,10:;;"),
+    ]
+    with world(build, node("a", cards=1, mem=7000)) as (w, s):
+        for name, init, apps, mib, slots, text in rows:
+            s.place(pod(name, *apps, init=init), ["a"])
+            assert cards_of(w, name) == text, (name, cards_of(w, name))
+            assert s.metric("hami_gpu_memory_allocated_bytes", device_uuid="GPU-a-0") == mib << 20, (name, s.metrics())
+            assert s.metric("hami_gpu_shared_count", device_uuid="GPU-a-0") == slots, name
+            w.delete(name)
+            s.until("hami_scheduler_pods", 0)
+        for name, init, apps in (("sidecar-too-large", [gb(5, restart=True)], [gb(3)]), ("beside-too-large", [gb(3, restart=True), gb(5)], [gb(1)]),
+                                 ("init-too-large", [gb(8)], [gb(1)]), ("apps-too-large", [], [gb(4), gb(4)])):
+            f = s.filter(w.create(pod(name, *apps, init=init)), ["a"])
+            assert f["FailedNodes"] == {"a": "1/1 CardInsufficientMemory"}, (name, f)
+
+
+@test("4.6 the peak shrinks only when every init container ended well")
+def _(build):
+    ended = lambda name, code=0: {"name": name, "state": {"terminated": {"exitCode": code}}}
+    steps = [  # init container statuses, MiB counted
+        ([ended("init0")], 20000),
+        ([ended("init0"), {"name": "init1", "state": {"running": {}}}], 20000),
+        ([ended("init0"), ended("init1", 1)], 20000),
+        ([ended("init0"), ended("init1")], 10000),
+        ([ended("init0"), {"name": "init1", "state": {"running": {}}}], 10000),
+    ]
+    with world(build, node("a", cards=1)) as (w, s):
+        s.place(pod("p", slice_of(mem=10000), init=[slice_of(mem=20000), slice_of(mem=100)]), ["a"])
+        for statuses, mib in steps:
+            seen = s.metric("hami_scheduler_watch_events_total")
+            w.api("PATCH", "/api/v1/namespaces/default/pods/p", {"status": {"initContainerStatuses": statuses}}, "application/merge-patch+json")
+            s.until("hami_scheduler_watch_events_total", seen + 1)
+            assert s.metric("hami_gpu_memory_allocated_bytes", device_uuid="GPU-a-0") == mib << 20, (statuses, s.metrics())
+            assert s.metric("hami_resource_quota_used", namespace="default", quota_name="nvidia.com/gpumem") == mib, statuses
+
+
+# ---- 4.5 the pod cache
+
+
+@test("4.5 what is counted of a pod follows its phase, and stays while it is ending")
+def _(build):
+    """B20: the reference forgets ending pods over a restart."""
+    with world(build, node("a", cards=1)) as (w, s):
+        s.place(pod("p", slice_of(mem=40960), finalizers=["example.com/wait"]), ["a"])
+        w.delete("p")
+        assert w.pod("p")["metadata"]["deletionTimestamp"]
+        for service in (s, None):
+            if service is None:
+                s.process.end(9)
+                service = w.start()
+            f = service.filter(w.create(pod("q", slice_of(mem=1))) if service is s else w.pod("q"), ["a"])
+            assert f["FailedNodes"] == {"a": "1/1 CardInsufficientMemory"}, f
+        w.api("PATCH", "/api/v1/namespaces/default/pods/p", {"status": {"phase": "Failed"}}, "application/merge-patch+json")
+        service.until("hami_scheduler_pods", 0)
+
+
+@test("4.5 an assignment that cannot be read harms nobody else")
+def _(build):
+    """Test_onAddPod_BadDeviceAnnotation; Test_getNodesUsage_StalePodDeviceAllocation: a card that is gone does not poison the others."""
+    def bound(name, text):
+        p = pod(name, slice_of(mem=100), annotations={DEVICES: text, "hami.io/vgpu-node": "a"})
+        p["spec"]["nodeName"] = "a"
+        return p
+    with world(build, node("a", cards=1), bound("bad", "GPU-a-0,NVIDIA,100:;"), bound("negative", "GPU-a-0,NVIDIA,-5,0:;"), bound("ghost", "GPU-gone,NVIDIA,100,0:;")) as (w, s):
+        s.place(pod("p", slice_of(mem=40960)), ["a"])
+        assert s.metric("hami_gpu_memory_allocated_bytes", device_uuid="GPU-a-0") == 40960 << 20
+
+
+@test("4.5 an attempt that failed leaves nothing that a later update brings back")
+def _(build):
+    """B2: filter fails, then the pod's condition changes."""
+    with world(build, node("a", cards=1)) as (w, s):
+        s.place(pod("full", slice_of(mem=40000)), ["a"])
+        p = w.create(pod("p", slice_of(mem=960)))
+        assert s.filter(p, ["a"])["NodeNames"] == ["a"]
+        assert s.filter(w.create(pod("q", slice_of(mem=960))), ["a"])["NodeNames"] is None
+        big = {**p, "spec": {**p["spec"], "containers": [{"name": "c0", "resources": {"limits": {"nvidia.com/gpu": "1", "nvidia.com/gpumem": "2000"}}}]}}
+        assert s.filter(big, ["a"])["NodeNames"] is None
+        w.api("PATCH", "/api/v1/namespaces/default/pods/p", {"status": {"conditions": [{"type": "PodScheduled", "status": "False"}]}}, "application/merge-patch+json")
+        s.place(pod("r", slice_of(mem=960)), ["a"])
+
+
+@test("6.6 a node that went away between filter and bind is said, and the cards are given back")
+def _(build):
+    """Test_Bind_DelPodOnGetNodeFailure."""
+    with world(build, node("a", cards=1)) as (w, s):
+        p = w.create(pod("p", slice_of(mem=1)))
+        assert s.filter(p, ["a"])["NodeNames"] == ["a"]
+        w.api("DELETE", "/api/v1/nodes/a")
+        s.process.line("event=node-removed node=a")
+        assert s.bind(p, "a").startswith("failed to get node a"), s.process.lines[-3:]
+        assert s.metric("hami_scheduler_pods") == 0
+        assert "nodeName" not in w.pod("p")["spec"]
+
+
+# ---- 6.6 and 6.7: locks for the device plugins of others
+
+
+@test("6.7 the node lock: who holds it, for how long, and what does not count")
+def _(build):
+    rows = [  # name, value of the lock before, does it keep the pod out
+        ("none", None, False),
+        ("a living pod's", lambda: ago(10) + ",default,holder", True),
+        ("the pod's own", lambda: ago(10) + ",default,p", False),
+        ("a namesake's in another namespace", lambda: ago(10) + ",other,p", False),  # no such pod there
+        ("run out", lambda: ago(301) + ",default,holder", False),
+        ("nearly run out", lambda: ago(290) + ",default,holder", True),
+        ("of a pod that is gone", lambda: ago(10) + ",default,ghost", False),
+        ("of an old release: the time alone", lambda: ago(10), True),
+        ("with a zone, as the reference writes it", lambda: (datetime.datetime.now().astimezone() - datetime.timedelta(seconds=10)).isoformat(timespec="seconds") + ",default,holder", True),
+        ("S8 two parts", lambda: ago(10) + ",default", False),
+        ("S8 no time", lambda: "yesterday,default,holder", False),
+    ]
+    with world(build, node("a", cards=2), flags=LOCKING) as (w, s):
+        w.create(pod("holder", {"cpu": 1}))
+        for name, value, kept_out in rows:
+            mark_and_see(w, s, "a", **{MUTEX: value() if value else None})
+            p = w.create(pod("p", slice_of(mem=1)))
+            assert s.filter(p, ["a"])["NodeNames"] == ["a"]
+            error = s.bind(p, "a")
+            if kept_out:
+                assert "node lock contention" in error and "has been locked within 5m0s" in error, (name, error)
+            else:
+                assert error == "", (name, error)
+                lock = annotations_of(w, "a")[MUTEX]
+                assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ,default,p", lock), (name, lock)
+            w.delete("p")
+            s.until("hami_scheduler_pods", 0)
+
+
+@test("6.7 --node-lock-timeout is when a lock has run out, and --node-lock-retry-timeout 0 does not wait")
+def _(build):
+    flags = ["--compat-node-lock", "--node-lock-timeout", "5s", "--node-lock-retry-timeout", "0"]
+    with world(build, node("a", annotations={MUTEX: ago(8) + ",default,holder"}), flags=flags) as (w, s):
+        w.create(pod("holder", {"cpu": 1}))
+        s.place(pod("p", slice_of(mem=1)), ["a"])
+        q = w.create(pod("q", slice_of(mem=1)))
+        s.filter(q, ["a"])
+        before = time.monotonic()
+        assert "has been locked within 5s" in s.bind(q, "a") and time.monotonic() - before < 5
+
+
+@test("6.6 a bind waits for the lock until it is given back, or its holder is deleted")
+def _(build):
+    """In the reference only members of a PodGroup wait; ours all do."""
+    for free in ("released", "deleted"):
+        with world(build, node("a"), flags=["--compat-node-lock"]) as (w, s):
+            s.place(pod("p", slice_of(mem=1)), ["a"])
+            q = w.create(pod("q", slice_of(mem=1)))
+            s.filter(q, ["a"])
+            errors = []
+            t = threading.Thread(target=lambda: errors.append(s.bind(q, "a")))
+            t.start()
+            if free == "released":
+                mark(w, "a", **{MUTEX: None})
+            else:
+                w.delete("p")
+            t.join(kit.LIMIT_S)
+            assert errors == [""], (free, errors)
+            assert annotations_of(w, "a")[MUTEX].endswith(",default,q")
+
+
+@test("6.7 a bind that fails gives its lock back, and never another's")
+def _(build):
+    """TestReleaseNodeLockPreservesConcurrentLockAfterConflict."""
+    with world(build, node("a"), flags=LOCKING) as (w, s):
+        p = w.create(pod("p", slice_of(mem=1)))
+        p["metadata"]["uid"] = "of-a-pod-before"  # its binding will be refused
+        s.filter(p, ["a"])
+        assert s.bind(p, "a") != ""
+        until = time.monotonic() + kit.LIMIT_S
+        while MUTEX in annotations_of(w, "a"):
+            assert time.monotonic() < until, "the lock stays"
+            time.sleep(0.02)
+        other = ago(0) + ",default,other"
+        w.api("POST", "/control/set?latency_ms=200")
+        s.filter(p, ["a"])
+        errors = []
+        t = threading.Thread(target=lambda: errors.append(s.bind(p, "a")))
+        t.start()
+        while MUTEX not in annotations_of(w, "a"):
+            assert time.monotonic() < until, "no lock is taken"
+        mark(w, "a", **{MUTEX: other})
+        t.join(kit.LIMIT_S)
+        w.api("POST", "/control/set?latency_ms=0")
+        assert errors and errors[0], errors
+        assert s.process.end() == 0
+        assert annotations_of(w, "a")[MUTEX] == other
+
+
+@test("6.7 MLU pods take the Cambricon lock: a time alone, stale after two minutes")
+def _(build):
+    rows = [("none", None, False), ("fresh", 60, True), ("nearly stale", 110, True), ("stale", 121, False)]
+    with world(build, mlu_node("m"), flags=LOCKING) as (w, s):
+        for name, age, kept_out in rows:
+            mark_and_see(w, s, "m", **{DSMLU: None if age is None else ago(age)})
+            p = w.create(pod("p", mlu()))
+            assert s.filter(p, ["m"])["NodeNames"] == ["m"]
+            error = s.bind(p, "m")
+            if kept_out:
+                assert "node lock contention" in error and "has been locked within 2m0s" in error, (name, error)
+            else:
+                assert error == "", (name, error)
+                assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", annotations_of(w, "m")[DSMLU]), annotations_of(w, "m")
+                assert MUTEX not in annotations_of(w, "m"), "no plugin would give that back"
+            w.delete("p")
+            s.until("hami_scheduler_pods", 0)
+
+
+@test("6.7 a failed bind gives the Cambricon lock back, and never another's")
+def _(build):
+    """B22: the reference deletes it whoever's it is, on every failed bind."""
+    with world(build, mlu_node("m"), flags=LOCKING) as (w, s):
+        mark_and_see(w, s, "m", **{DSMLU: ago(200)})
+        p = w.create(pod("p", mlu()))
+        p["metadata"]["uid"] = "of-a-pod-before"
+        s.filter(p, ["m"])
+        assert s.bind(p, "m") != ""
+        until = time.monotonic() + kit.LIMIT_S
+        while DSMLU in annotations_of(w, "m"):
+            assert time.monotonic() < until, "the lock stays"
+            time.sleep(0.02)
+        s.place(pod("q", mlu()), ["m"])
+        lock = annotations_of(w, "m")[DSMLU]
+        g = w.create(pod("g", mlu()))
+        s.filter(g, ["m"])
+        assert "node lock contention" in s.bind(g, "m")
+        assert s.process.end() == 0
+        assert annotations_of(w, "m")[DSMLU] == lock
+
+
+@test("6.6 a pod of two makes takes both locks or none")
+def _(build):
+    """Test_lockAllDevices_Transactional."""
+    def both(name):
+        n = mlu_node(name, annotations={"hami.io/node-nvidia-register": json.dumps([gpu(0, name)])})
+        n["status"]["allocatable"]["nvidia.com/gpu"] = n["status"]["capacity"]["nvidia.com/gpu"] = "10"
+        return n
+    with world(build, both("n"), flags=LOCKING) as (w, s):
+        w.create(pod("holder", {"cpu": 1}))
+        mark_and_see(w, s, "n", **{MUTEX: ago(10) + ",default,holder"})
+        p = w.create(pod("p", {**slice_of(mem=1), **mlu()}))
+        assert s.filter(p, ["n"])["NodeNames"] == ["n"]
+        assert "node lock contention" in s.bind(p, "n")
+        until = time.monotonic() + kit.LIMIT_S
+        while DSMLU in annotations_of(w, "n"):
+            assert time.monotonic() < until, "the first lock stays"
+            time.sleep(0.02)
+        mark(w, "n", **{MUTEX: None})
+        s.filter(p, ["n"])
+        assert s.bind(p, "n") == ""
+        assert annotations_of(w, "n")[MUTEX].endswith(",default,p") and DSMLU in annotations_of(w, "n")
+
+
+@test("6.7 families whose plugins know no lock take none")
+def _(build):
+    with world(build, capacity_node("k", **{"kunlunxin.com__xpu": 8}), flags=LOCKING) as (w, s):
+        s.place(pod("p", {"kunlunxin.com/xpu": 1}), ["k"])
+        assert not {MUTEX, DSMLU} & set(annotations_of(w, "k")), annotations_of(w, "k")
+
+
+@test("6.7 a lock is taken though only an init container has cards")
+def _(build):
+    """B5."""
+    with world(build, node("a"), flags=LOCKING) as (w, s):
+        s.place(pod("p", {}, init=[slice_of(mem=1)]), ["a"])
+        assert annotations_of(w, "a")[MUTEX].endswith(",default,p")
+
+
+# ---- 6.8 quota at admission, through the webhook
+
+
+@test("6.8 quota at admission, in every family's own units")
+def _(build):
+    rows = [  # name, quota, what runs, what is asked, allowed
+        ("NVIDIA memory fits", {"nvidia.com/gpumem": 2000}, slice_of(mem=1000, cores=1), [slice_of(mem=1000, cores=1)], True),
+        ("NVIDIA memory", {"nvidia.com/gpumem": 2000}, slice_of(mem=1000, cores=1), [slice_of(mem=1024, cores=1)], False),
+        ("NVIDIA every card", {"nvidia.com/gpumem": 2000}, slice_of(mem=1000, cores=1), [slice_of(gpus=2, mem=501, cores=1)], False),
+        ("NVIDIA cores", {"nvidia.com/gpucores": 50}, None, [slice_of(mem=1, cores=51)], False),
+        ("NVIDIA a percentage counts no memory here", {"nvidia.com/gpumem": 10}, None, [slice_of(percent=50, cores=1)], True),
+        ("NVIDIA a percentage's cores count", {"nvidia.com/gpucores": 50}, None, [slice_of(percent=50, cores=60)], False),
+        ("another resource is no limit of ours", {"nvidia.com/gpu": 0}, None, [slice_of(mem=1, cores=1)], True),
+        ("0 blocks", {"nvidia.com/gpumem": 0}, None, [slice_of(mem=1, cores=1)], False),
+        ("MLU units fit", {"cambricon.com/mlu.smlu.vmemory": 100}, None, [mlu(50)], True),
+        ("MLU units", {"cambricon.com/mlu.smlu.vmemory": 100}, None, [mlu(200)], False),
+        ("MLU cores beside what runs", {"cambricon.com/mlu.smlu.vcore": 50}, mlu(1, 20), [mlu(1, 60)], False),
+        ("DCU memory", {"hygon.com/dcumem": 1000}, None, [{"hygon.com/dcunum": 1, "hygon.com/dcumem": 1200}], False),
+        ("DCU memory fits", {"hygon.com/dcumem": 1000}, None, [{"hygon.com/dcunum": 1, "hygon.com/dcumem": 800}], True),
+        ("Moore Threads units", {"mthreads.com/sgpu-memory": 40}, None, [{"mthreads.com/vgpu": 1, "mthreads.com/sgpu-memory": 64}], False),
+        ("Moore Threads units fit", {"mthreads.com/sgpu-memory": 64}, None, [{"mthreads.com/vgpu": 1, "mthreads.com/sgpu-memory": 64}], True),
+        ("MetaX GiB", {"metax-tech.com/vmemory": 4}, None, [{"metax-tech.com/sgpu": 1, "metax-tech.com/vmemory": 5}], False),
+        ("MetaX GiB fit", {"metax-tech.com/vmemory": 4}, None, [{"metax-tech.com/sgpu": 1, "metax-tech.com/vmemory": 4}], True),
+        ("Ascend after rounding", {"huawei.com/Ascend310P-memory": 3000}, None, [{"huawei.com/Ascend310P": 1, "huawei.com/Ascend310P-memory": 2000}], False),
+        ("Ascend template fits", {"huawei.com/Ascend310P-memory": 3072}, None, [{"huawei.com/Ascend310P": 1, "huawei.com/Ascend310P-memory": 2000}], True),
+        ("a fraction is no limit", {"nvidia.com/gpumem": "1500m"}, None, [slice_of(mem=5000, cores=1)], True),
+    ]
+    with world(build, node("a", cards=4), mlu_node("m"), flags=["--webhook-bind", "127.0.0.1:0", "--enable-ascend"]) as (w, s):
+        for number, (name, hard, runs, asks, allowed) in enumerate(rows, 1):
+            if runs:
+                s.place(pod("runs", runs), ["a", "m"])
+            w.create(quota(**hard))
+            resource = next(iter(hard))
+            w.create(quota("seen-after-it", **{"amd.com/gpumem": number}))
+            s.until("hami_resource_quota_limit", number, quota_name="amd.com/gpumem")
+            counted = s.metric("hami_resource_quota_limit", namespace="default", quota_name=resource)
+            assert (counted is None) == (resource == "nvidia.com/gpu" or "m" in str(hard[resource])), (name, counted)
+            r = s.review(pod("p", *asks))
+            assert r["allowed"] == allowed, (name, r)
+            assert allowed or ("exceeding resource quota" in r["status"]["message"] and resource in r["status"]["message"]), (name, r)
+            for q in ("q", "seen-after-it"):
+                w.api("DELETE", "/api/v1/namespaces/default/resourcequotas/" + q)
+            s.until("hami_resource_quota_limit", None, quota_name="amd.com/gpumem")
+            if runs:
+                w.delete("runs")
+                s.until("hami_scheduler_pods", 0)
+
+
+if __name__ == "__main__":
+    kit.main()

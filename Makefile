@@ -51,6 +51,7 @@ docs: $(BUILD)/build.ninja ## write docs/reference from contract/ and the family
 bench: all ## measure every published figure, target beside it
 	@bench/run $(BUILD)
 	@bench/control/run $(BUILD)
+	@bench/plane/run $(BUILD)
 
 install: all ## install below DESTDIR PREFIX
 	@meson configure $(BUILD) --prefix $(PREFIX) >/dev/null

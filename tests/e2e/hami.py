@@ -92,13 +92,13 @@ class Hami:
             self.child.until(self.ready, "hami scheduler is ready")
         return self
 
-    def start_kube_scheduler(self, edit=lambda text: text):
+    def start_kube_scheduler(self, edit=lambda text: text, wait=True):
         text = self.config_map("hami-kube-scheduler", "config.yaml")
         text = text.replace("urlPrefix: http://127.0.0.1:8080", f"urlPrefix: {self.url}")
         if self.cert:
             text = text.replace("filterVerb: filter", "filterVerb: filter\n  enableHTTPS: true\n  tlsConfig: {insecure: true}")
         text = text.replace("clientConnection: {", f'clientConnection: {{kubeconfig: "{self.plane.path("scheduler.kubeconfig")}", ')
-        self.scheduler = self.plane.start_scheduler(self.name + "-kube-scheduler", edit(text), self.host)
+        self.scheduler = self.plane.start_scheduler(self.name + "-kube-scheduler", edit(text), self.host, wait)
         return self
 
     def get(self, path, url=None):

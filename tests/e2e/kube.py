@@ -17,7 +17,7 @@ import tempfile
 import time
 
 SOURCE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "kube")
-PROGRAMS = ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "kubectl")
+PROGRAMS = ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "kubectl", "extender")
 LIST_LIMIT_S, BUILD_LIMIT_S, REPORT_S = 600, 1800, 30
 NEEDED_DISK = 7 << 30
 TOOLCHAINS_SINCE = (1, 21)  # from then on Go fetches the Go that a module asks for
@@ -30,7 +30,7 @@ class Absent(Exception):
 def cache_folder():
     cache = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
     digest = hashlib.sha256()
-    for name in ("go.mod", "go.sum", "main.go"):
+    for name in sorted(os.listdir(SOURCE)):
         with open(os.path.join(SOURCE, name), "rb") as f:
             digest.update(hashlib.sha256(f.read()).digest())
     return os.path.join(cache, "hami", "kube-" + digest.hexdigest()[:16])

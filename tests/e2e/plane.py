@@ -122,7 +122,7 @@ class Plane:
         body = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": spec}
         return self.api.create("serviceaccounts", body, ns, account, "token")["status"]["token"]
 
-    def start_scheduler(self, name, config, host=None):
+    def start_scheduler(self, name, config, host=None, wait=True):
         """A stock kube-scheduler with a KubeSchedulerConfiguration (YAML text)."""
         path = self.path(name + ".yaml")
         with open(path, "w") as f:
@@ -130,6 +130,8 @@ class Plane:
         port, rights = free_port(), self.path("scheduler.kubeconfig")
         scheduler = self.run(name, "kube-scheduler", f"--config={path}", f"--authentication-kubeconfig={rights}",
                              f"--authorization-kubeconfig={rights}", "--bind-address=127.0.0.1", f"--secure-port={port}", "--v=2", host=host)
+        if not wait:
+            return scheduler
         health = Api(port, self.pki)
         health.tls.check_hostname, health.tls.verify_mode = False, 0  # it signs its own certificate
         scheduler.until(lambda: health.call("GET", "healthz")["message"] == "ok", "kube-scheduler is healthy")

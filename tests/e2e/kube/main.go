@@ -2,7 +2,8 @@
 
 // Command kube holds a real Kubernetes control plane for the end-to-end tests
 // in one static binary: etcd, kube-apiserver, kube-controller-manager,
-// kube-scheduler and kubectl. Which of them it is, its first argument says.
+// kube-scheduler and kubectl, and an extender that decides nothing. Which of
+// them it is, its name or its first argument says.
 package main
 
 import (
@@ -29,6 +30,7 @@ var programs = map[string]func() *cobra.Command{
 	"kube-controller-manager": manager.NewControllerManagerCommand,
 	"kube-scheduler":          func() *cobra.Command { return scheduler.NewSchedulerCommand() },
 	"kubectl":                 kubectl.NewDefaultKubectlCommand,
+	"extender":                newExtenderCommand,
 }
 
 func main() {
@@ -43,7 +45,7 @@ func main() {
 	}
 	program, known := programs[name]
 	if !known {
-		fmt.Fprintln(os.Stderr, "usage: kube etcd|kube-apiserver|kube-controller-manager|kube-scheduler|kubectl ...")
+		fmt.Fprintln(os.Stderr, "usage: kube etcd|kube-apiserver|kube-controller-manager|kube-scheduler|kubectl|extender ...")
 		os.Exit(2)
 	}
 	command := program()

@@ -281,11 +281,13 @@ static void apply_cordon(struct node *n)
 static void replace_cards(Cluster *c, ClusterNode at, const struct node_spec *spec)
 {
     struct node *n = &c->nodes[at];
+    struct detached_cards old;
     count_quota_of_node(c, n, -1);
     if (n->n_pods)
         renumber(c, at, spec);
-    cards_free(c, at);
-    cards_copy(c, at, spec);
+    cards_detach(c, at, &old);
+    cards_copy(c, at, spec); /* perhaps of the old cards' texts */
+    cards_discard(c, &old);
     apply_cordon(n);
     node_recount(c, at);
     count_quota_of_node(c, n, 1);

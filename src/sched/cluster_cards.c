@@ -196,19 +196,33 @@ void cards_copy(Cluster *c, ClusterNode n, const struct node_spec *spec)
     copy_cards(c, n, at);
 }
 
-void cards_free(Cluster *c, ClusterNode n)
+void cards_detach(Cluster *c, ClusterNode n, struct detached_cards *ret)
 {
     struct node *node = &c->nodes[n];
-    for (uint32_t i = 0; i < node->spec.n_cards; i++) {
-        type_unref(c, c->hot[n].cards[i].type);
-        shapes_unref(c, node->spec.cards[i].shapes);
-    }
-    if (c->hot[n].cards)
-        hot_give(c, c->hot[n].cards, node->hot_room);
+    *ret = (struct detached_cards){
+        .spec = node->spec, .block = node->block, .hot = c->hot[n].cards, .hot_room = node->hot_room};
     c->hot[n].cards = NULL;
-    g_clear_pointer(&node->block, g_free);
+    node->block = NULL;
     node->spec = (struct node_spec){.name = node->name};
     node->use = NULL;
+}
+
+void cards_discard(Cluster *c, struct detached_cards *cards)
+{
+    for (uint32_t i = 0; i < cards->spec.n_cards; i++) {
+        type_unref(c, cards->hot[i].type);
+        shapes_unref(c, cards->spec.cards[i].shapes);
+    }
+    if (cards->hot)
+        hot_give(c, cards->hot, cards->hot_room);
+    g_free(cards->block);
+}
+
+void cards_free(Cluster *c, ClusterNode n)
+{
+    struct detached_cards cards;
+    cards_detach(c, n, &cards);
+    cards_discard(c, &cards);
 }
 
 void cards_init(Cluster *c)

@@ -188,6 +188,15 @@ void cards_init(Cluster *c);
 void cards_clear(Cluster *c);
 void cards_copy(Cluster *c, ClusterNode n, const struct node_spec *spec); /* spec, use, block, hot rows */
 void cards_free(Cluster *c, ClusterNode n);
+/* The same in two steps: what takes their place may be made of them. */
+struct detached_cards {
+    struct node_spec spec;
+    void *block;
+    struct hot_card *hot;
+    uint16_t hot_room;
+};
+void cards_detach(Cluster *c, ClusterNode n, struct detached_cards *ret);
+void cards_discard(Cluster *c, struct detached_cards *cards);
 
 /* pods: cluster_pods.c */
 struct charges { /* what a pod counts for, by card */

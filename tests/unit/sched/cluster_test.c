@@ -269,6 +269,27 @@ static void what_is_held_follows_the_card_s_uuid(void)
     cluster_free(c);
 }
 
+/* A register that cannot be read keeps cards that the ledger itself knows. */
+static void cards_may_be_made_of_those_they_replace(void)
+{
+    Cluster *c = one_node(2, 1000);
+    struct card cards[3];
+    const struct node_spec *known = cluster_node_spec(c, 0);
+    g_autofree char *type = g_strdup(known->cards[0].type);
+    memcpy(cards, known->cards, 2 * sizeof *cards);
+    cards[2] = card(GPU, "dev-2", 1000);
+    cards[2].type = "another product";
+    cluster_node_set(c, &(struct node_spec){.name = "node", .n_cards = 3, .cards = cards});
+    known = cluster_node_spec(c, 0);
+    for (uint32_t i = 0; i < 2; i++) {
+        g_autofree char *uuid = g_strdup_printf("dev-%u", i);
+        g_assert_cmpstr(known->cards[i].uuid, ==, uuid);
+        g_assert_cmpstr(known->cards[i].type, ==, type);
+    }
+    assert_sound(c);
+    cluster_free(c);
+}
+
 static void pods_outlive_their_node(void)
 {
     Cluster *c = one_node(1, 1000);
@@ -403,6 +424,8 @@ int main(int argc, char **argv)
                     what_the_api_server_says_counts_even_above_what_there_is);
     g_test_add_func("/cluster/uids_of_any_form_are_kept", uids_of_any_form_are_kept);
     g_test_add_func("/cluster/what_is_held_follows_the_card_s_uuid", what_is_held_follows_the_card_s_uuid);
+    g_test_add_func("/cluster/cards_may_be_made_of_those_they_replace",
+                    cards_may_be_made_of_those_they_replace);
     g_test_add_func("/cluster/pods_outlive_their_node", pods_outlive_their_node);
     g_test_add_func("/cluster/a_node_with_less_than_is_taken_takes_no_more",
                     a_node_with_less_than_is_taken_takes_no_more);

@@ -6,7 +6,9 @@
  * watched, and in use for new connections as soon as the files have changed.
  * Otherwise self-made: a CA and a serving certificate that live in memory, made anew
  * after two thirds of their life (or on SIGHUP); the CA is added to the webhook configuration's
- * caBundle beside those of other instances, so that any of them may answer.
+ * caBundle beside those of other instances, so that any of them may answer. Only the webhook of our name gets
+ * it, or the only one there is: another's calls are not ours to vouch for. The configuration is looked at
+ * every minute, for it may be made anew.
  */
 #include <glib-unix.h>
 #include <string.h>
@@ -16,13 +18,15 @@
 
 #define BUNDLE_MAX (64 << 10)
 #define RETRY_MS 5000
+#define LOOK_MS 60000
+#define WEBHOOK_NAME "vgpu.hami.io"
 
 struct certs {
     struct scheduler *s;
     TlsFiles *files;
     struct tls_pem ca; /* self-made */
     char *ca_before;   /* stays trusted until the next rotation */
-    guint rotate_timer, retry_timer, hangup;
+    guint rotate_timer, retry_timer, look_timer, hangup;
 };
 
 static bool use(struct scheduler *s, const struct tls_pem *pem, const char *client_ca, GError **error)
@@ -70,6 +74,14 @@ static gboolean publish_again(gpointer data)
     return G_SOURCE_REMOVE;
 }
 
+static gboolean look_again(gpointer data)
+{
+    struct certs *c = data;
+    if (!c->retry_timer)
+        publish(c);
+    return G_SOURCE_CONTINUE;
+}
+
 static void retry(struct certs *c, const char *why)
 {
     log_line(LOG_WARN, "webhook-configuration", "name", c->s->o.webhook_configuration, "why", why, NULL);
@@ -95,10 +107,11 @@ static char *merged_bundle(const struct certs *c, const char *old)
 {
     static const char begin[] = "-----BEGIN CERTIFICATE-----", end[] = "-----END CERTIFICATE-----";
     GString *out = g_string_new("");
+    g_autofree char *mine = g_strstrip(g_strdup(c->ca.cert));
     int64_t now = g_get_real_time() / G_USEC_PER_SEC, until;
     for (const char *p = strstr(old, begin), *stop; p && (stop = strstr(p, end)); p = strstr(stop, begin)) {
         g_autofree char *pem = g_strdup_printf("%.*s\n", (int)(stop + strlen(end) - p), p);
-        bool ours = g_strcmp0(g_strstrip(pem), g_strstrip(g_strdup(c->ca.cert))) == 0;
+        bool ours = strcmp(g_strstrip(pem), mine) == 0;
         if (!ours && out->len < BUNDLE_MAX && tls_validity(pem, NULL, &until, NULL) && until > now)
             g_string_append_printf(out, "%s\n", pem);
         stop += strlen(end);
@@ -107,16 +120,27 @@ static char *merged_bundle(const struct certs *c, const char *old)
     return g_string_free(out, FALSE);
 }
 
-static json_t *bundle_patch(const struct certs *c, json_t *configuration)
+static bool is_ours(json_t *webhooks, json_t *webhook)
 {
-    json_t *patch = json_array(), *webhook;
+    const char *name = json_string_value(json_object_get(webhook, "name"));
+    return json_array_size(webhooks) == 1 || g_strcmp0(name, WEBHOOK_NAME) == 0;
+}
+
+/* *ret_found: there is a webhook of ours. */
+static json_t *bundle_patch(const struct certs *c, json_t *configuration, bool *ret_found)
+{
+    json_t *patch = json_array(), *webhooks = json_object_get(configuration, "webhooks"), *webhook;
     size_t i;
+    *ret_found = false;
     const char *version =
         json_string_value(json_object_get(json_object_get(configuration, "metadata"), "resourceVersion"));
     json_array_append_new(patch, json_pack("{s:s,s:s,s:s}", "op", "test", "path", "/metadata/resourceVersion",
                                            "value", version ? version : ""));
-    json_array_foreach(json_object_get(configuration, "webhooks"), i, webhook)
+    json_array_foreach(webhooks, i, webhook)
     {
+        if (!is_ours(webhooks, webhook))
+            continue;
+        *ret_found = true;
         const char *coded =
             json_string_value(json_object_get(json_object_get(webhook, "clientConfig"), "caBundle"));
         gsize len = 0;
@@ -146,8 +170,11 @@ static void configuration_read(GObject *source, GAsyncResult *result, gpointer d
     }
     const char *text = g_bytes_get_data(answer, &len);
     json_t *configuration = json_loadb(text, len, 0, NULL);
-    json_t *patch = bundle_patch(c, configuration);
-    if (json_array_size(patch) > 1) {
+    bool found;
+    json_t *patch = bundle_patch(c, configuration, &found);
+    if (!found) {
+        retry(c, "it holds no webhook " WEBHOOK_NAME);
+    } else if (json_array_size(patch) > 1) {
         g_autofree char *body = json_dumps(patch, JSON_COMPACT);
         g_autofree char *path =
             kube_path("apis", "admissionregistration.k8s.io", "v1", "mutatingwebhookconfigurations",
@@ -229,6 +256,7 @@ bool certs_start(struct scheduler *s, GError **error)
     if (!s->webhook)
         return true;
     c->hangup = g_unix_signal_add(SIGHUP, hangup, c);
+    c->look_timer = g_timeout_add(LOOK_MS, look_again, c);
     return make(c, error);
 }
 
@@ -240,6 +268,7 @@ void certs_stop(struct scheduler *s)
     g_clear_pointer(&c->files, tls_files_free);
     g_clear_handle_id(&c->rotate_timer, g_source_remove);
     g_clear_handle_id(&c->retry_timer, g_source_remove);
+    g_clear_handle_id(&c->look_timer, g_source_remove);
     g_clear_handle_id(&c->hangup, g_source_remove);
     tls_pem_clear(&c->ca);
     g_clear_pointer(&s->certs, g_free);

@@ -3,6 +3,7 @@
 
 #include <glib-unix.h>
 #include <malloc.h>
+#include <signal.h>
 #include <string.h>
 
 #include "base/status.h"
@@ -144,7 +145,9 @@ static void clear(struct scheduler *s)
 int scheduler_run(const struct scheduler_options *options, GError **error)
 {
     struct scheduler *s = g_new0(struct scheduler, 1);
-    mallopt(M_ARENA_MAX, 1); /* one thread does the work; GIO's helpers need no heap of their own */
+    signal(SIGPIPE, SIG_IGN); /* whoever reads our lines may go */
+    signal(SIGHUP, SIG_IGN);  /* unless certificates are ours to make anew */
+    mallopt(M_ARENA_MAX, 1);  /* one thread does the work; GIO's helpers need no heap of their own */
     s->o = *options;
     log_set_level(options->log_level == 0  ? LOG_WARN
                   : options->log_level < 5 ? LOG_INFO

@@ -81,6 +81,29 @@ def _(build):
         assert seen[0][1] != seen[1][1], "the CA stayed"
 
 
+@test("another's webhook in the same configuration is left as it is")
+def _(build):
+    path = "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations"
+    ours, other = ({"name": name, "clientConfig": {"url": "https://x"}} for name in ("vgpu.hami.io", "other.example.org"))
+    with world(build, node("a"), start=False) as w:
+        w.api("POST", path, {"apiVersion": "admissionregistration.k8s.io/v1", "kind": "MutatingWebhookConfiguration",
+                             "metadata": {"name": "shared"}, "webhooks": [other, ours]})
+        s = w.start("--webhook-bind", "127.0.0.1:0", "--webhook-configuration", "shared")
+        s.process.line("event=ca-published")
+        webhooks = {x["name"]: x["clientConfig"] for x in w.api("GET", path + "/shared").json["webhooks"]}
+        assert "caBundle" in webhooks["vgpu.hami.io"] and "caBundle" not in webhooks["other.example.org"], webhooks
+
+
+@test("hanging up and a reader of its lines that goes do not end it")
+def _(build):
+    with world(build, node("a")) as (w, s):
+        s.process.p.send_signal(signal.SIGHUP)
+        s.process.file.close()
+        for i in range(3):
+            assert s.filter(w.create(pod(f"p{i}", slice_of(mem=1))), ["a"])["NodeNames"] == ["a"]
+        assert s.process.p.poll() is None
+
+
 @test("admission over plain HTTP is refused")
 def _(build):
     with world(build, node("a")) as (w, s):

@@ -50,8 +50,8 @@ static Cluster *random_cluster(const struct family_set *set)
         g_snprintf(names[i], sizeof names[i], "n%u", chance(3) ? i : 100 - i);
         for (uint32_t k = 0; k < n; k++) {
             g_snprintf(uuids[i][k], sizeof uuids[i][k], "GPU-%u-%u", i, k);
-            cards[k] =
-                card((uint16_t)(k < n / 2 ? low : high), uuids[i][k], chance(3) ? 16000 : 1 + chance(40000));
+            cards[k] = card(GPU, uuids[i][k], chance(3) ? 16000 : 1 + chance(40000));
+            cards[k].family = (uint16_t)(k < n / 2 ? low : high);
             cards[k].type = types[chance(G_N_ELEMENTS(types))];
             cards[k].index = (uint16_t)k;
             cards[k].numa = (int16_t)(k / 2);

@@ -7,6 +7,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 #include "base/json_write.h"
 #include "scheduler/service.h"
@@ -39,19 +40,37 @@ static void append(GString *line, const char *key, const char *value)
         json_write_string(line, value);
         return;
     }
-    g_string_append_printf(line, "%s%s=", line->len ? " " : "", key);
+    if (line->len)
+        g_string_append_c(line, ' ');
+    g_string_append(line, key);
+    g_string_append_c(line, '=');
     if (is_plain(value))
         g_string_append(line, value);
     else
         json_write_string(line, value);
 }
 
+/* "2026-11-26T08:15:00.123456Z" */
+static void stamp(char ret[40])
+{
+    static char second[24];
+    static time_t known;
+    struct timespec now;
+    struct tm parts;
+    clock_gettime(CLOCK_REALTIME, &now);
+    if (now.tv_sec != known && gmtime_r(&now.tv_sec, &parts)) {
+        strftime(second, sizeof second, "%Y-%m-%dT%H:%M:%S", &parts);
+        known = now.tv_sec;
+    }
+    g_snprintf(ret, 40, "%s.%06ldZ", second, now.tv_nsec / 1000);
+}
+
 void log_line(enum log_level level, const char *event, const char *first_key, ...)
 {
     if (level > limit)
         return;
-    g_autoptr(GDateTime) now = g_date_time_new_now_utc();
-    g_autofree char *ts = g_date_time_format(now, "%Y-%m-%dT%H:%M:%S.%fZ");
+    char ts[40];
+    stamp(ts);
     g_autoptr(GString) line = g_string_new(as_json ? "{" : "");
     append(line, "ts", ts);
     append(line, "level", level_names[level]);

@@ -14,7 +14,8 @@ import termios
 
 from kit import CLIENT, LIMIT_S, MIB, Skip, ask, line, main, need_root, rest, test
 
-VERBS = ["run", "ps", "top", "resize", "stop", "suspend", "resume", "wait", "events", "doctor", "version", "help"]
+VERBS = ["run", "ps", "top", "resize", "stop", "suspend", "resume", "wait", "events", "doctor", "version", "help", "scheduler", "explain",
+         "yaml"]
 
 
 @test("every verb has a help with examples, and so has hami itself")
@@ -23,6 +24,7 @@ def _(w):
         r = w.call(verb, "--help")
         assert r.returncode == 0 and "Examples:" in r.stdout and r.stdout.startswith(f"hami {verb} - "), r
         assert w.call("help", verb).stdout == r.stdout
+        assert max(map(len, r.stdout.splitlines())) <= 100, max(r.stdout.splitlines(), key=len)
         assert verb in w.call("help").stdout
     assert w.call("--version").stdout.startswith("hami ")
     assert "66" in w.call("help", "--exit-codes").stdout
@@ -41,6 +43,28 @@ def _(w):
                        (["run", "--exclusive=yes", "true"], "takes no value"), (["top", "--interval", "1ms"], "50ms")):
         r = w.call(*args)
         assert r.returncode == 64 and says in r.stderr and not r.stdout, (args, r)
+
+
+@test("scheduler, explain and yaml refuse what is mistyped: flag, value and what to write")
+def _(w):
+    for args, says in ((["scheduler", "x"], '"x"'), (["scheduler", "--http-bind", ":1"], "did you mean --http_bind"),
+                       (["scheduler", "--leader-elect"], "--leader-elect-resource-name"), (["scheduler", "--v=x"], "from 0 to 100"),
+                       (["scheduler", "--admission-check", "x=warn"], "impossible"), (["scheduler", "--cert_file", "a"], "--key_file"),
+                       (["explain"], "pod NAMESPACE/NAME"), (["explain", "pods", "x"], '"pods" is neither'),
+                       (["explain", "pod"], "default/demo"), (["explain", "fit", "x"], '"x" is one word too many'),
+                       (["explain", "fit", "--node-label-selector", "x"], "--node-label-selector x: needs the form key=value"),
+                       (["yaml"], "pod, deployment, job"), (["yaml", "pods"], '"pods" is none of'), (["yaml", "pod"], "--name"),
+                       (["yaml", "pod", "--name", "A"], "--name A: is not made of small letters"),
+                       (["yaml", "pod", "--name", "a" * 64], "longer than 63"), (["yaml", "pod", "--name", "a-"], "--name a-"),
+                       (["yaml", "pod", "--name", "a", "--namespace", "B"], "--namespace B"),
+                       (["yaml", "pod", "--name", "a", "true"], "follows --"), (["yaml", "pod", "--check", "f"], "exclude each other"),
+                       (["yaml", "pod", "--name", "a", "--cores", "101"], "--cores 101: is not a number from 1 to 100"),
+                       (["yaml", "pod", "--name", "a", "--priority", "2"], "from 0 to 1"),
+                       (["yaml", "pod", "--name", "a", "--vendor", "x"], "--vendor x")):
+        r = w.call(*args)
+        assert r.returncode == 64 and says in r.stderr and not r.stdout, (args, r)
+    r = w.call("yaml", "job", "--name", "a", "--priority", "0", "--vendor", "NVIDIA", "--", "sh", "-c", "true")
+    assert r.returncode == 0 and "nvidia.com/priority: 0" in r.stdout and '"true"' in r.stdout, r
 
 
 @test("an unset variable is no wish: empty names stop nothing, empty lists choose nothing")

@@ -24,6 +24,12 @@ _hami() {
     case $before in
     --policy) mapfile -t COMPREPLY < <(compgen -W "binpack spread numa topology" -- "$cur") ;;
     --core-policy) mapfile -t COMPREPLY < <(compgen -W "default force disable" -- "$cur") ;;
+    --gpu-policy | --gpu-scheduler-policy)
+        mapfile -t COMPREPLY < <(compgen -W "binpack spread numa mutex topology-aware" -- "$cur") ;;
+    --node-policy | --node-scheduler-policy) mapfile -t COMPREPLY < <(compgen -W "binpack spread" -- "$cur") ;;
+    --mode) mapfile -t COMPREPLY < <(compgen -W "hami-core mig mps" -- "$cur") ;;
+    --print) mapfile -t COMPREPLY < <(compgen -W "managed-resources admission-policy" -- "$cur") ;;
+    --*-file | --*_file | --kubeconfig | --snapshot | --check) mapfile -t COMPREPLY < <(compgen -f -- "$cur") ;;
     --sim) mapfile -t COMPREPLY < <(compgen -f -W "t4 2xa100-40g 8xh200 gb10 a100-mig" -- "$cur") ;;
     *)
         local words
@@ -33,6 +39,8 @@ _hami() {
             words+=" $(hami ps 2>/dev/null | awk 'NR > 1 {print $1; if ($2 != "-") print $2}')"
             ;;
         help) words=$(hami __complete 2>/dev/null) ;;
+        explain) [ "$COMP_CWORD" -eq 2 ] && words+=" pod fit" ;;
+        yaml) [ "$COMP_CWORD" -eq 2 ] && words+=" pod deployment job" ;;
         sim) [ "$COMP_CWORD" -eq 2 ] && words="top log fault profiles" ;;
         esac
         mapfile -t COMPREPLY < <(compgen -W "$words --help" -- "$cur")

@@ -169,16 +169,43 @@ int cli_parse(const struct verb *v, int argc, char **argv, int *ret_rest)
 
 /* ---- help -------------------------------------------------------------- */
 
+#define FLAG_COLUMN 30
+#define HELP_WIDTH 100
+
 static void print_options(const struct cli_option *o)
 {
     for (; o && o->name; o++) {
+        if (!o->help)
+            continue;
         g_autofree char *letter = o->letter ? g_strdup_printf("-%c, ", o->letter) : g_strdup("    ");
         g_autofree char *flag =
             g_strdup_printf("%s--%s%s%s%s", letter, o->name, o->kind == CLI_MAYBE ? "[=" : "",
                             o->kind == CLI_TEXT ? " " : "", o->value ? o->value : "");
         g_autofree char *closed = g_strconcat(flag, o->kind == CLI_MAYBE ? "]" : "", NULL);
-        printf("  %-30s %s\n", closed, o->help);
+        if (strlen(closed) > FLAG_COLUMN) /* on a line of its own */
+            printf("  %s\n  %-*s %s\n", closed, FLAG_COLUMN, "", o->help);
+        else
+            printf("  %-*s %s\n", FLAG_COLUMN, closed, o->help);
     }
+}
+
+static void print_ignored(const struct cli_option *o)
+{
+    size_t column = HELP_WIDTH;
+    bool any = false;
+    for (; o && o->name; o++) {
+        if (o->help)
+            continue;
+        if (!any)
+            printf("\nAccepted without effect:");
+        any = true;
+        if (column + strlen(o->name) + 3 > HELP_WIDTH)
+            column = (size_t)printf("\n  --%s", o->name) - 1;
+        else
+            column += (size_t)printf(" --%s", o->name);
+    }
+    if (any)
+        putchar('\n');
 }
 
 void cli_help(const struct verb *v)
@@ -190,6 +217,7 @@ void cli_help(const struct verb *v)
     printf("\nFlags:\n");
     print_options(v->options);
     print_options(common);
+    print_ignored(v->options);
     printf("\nExamples:\n");
     g_auto(GStrv) lines = g_strsplit(v->examples, "\n", -1);
     for (char **line = lines; *line; line++)

@@ -24,7 +24,7 @@ struct cli_option {
     char letter;      /* 0 = none */
     enum cli_kind kind;
     const char *value; /* name of the value in the help */
-    const char *help;
+    const char *help;  /* NULL = accepted without effect, for command lines written for others */
     void *target;
 };
 

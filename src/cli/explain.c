@@ -20,8 +20,8 @@ static const struct cli_option options[] = {
     {"kubeconfig", 0, CLI_TEXT, "FILE", "cluster to ask; needs to list nodes, pods and resourcequotas",
      &kubeconfig},
     {"context", 0, CLI_TEXT, "NAME", "context of the kubeconfig", &kube_context},
-    {"snapshot", 0, CLI_TEXT, "FILE",
-     "what GET /debug/snapshot of `hami scheduler` answered, instead of a cluster", &snapshot_file},
+    {"snapshot", 0, CLI_TEXT, "FILE", "instead of a cluster: /debug/snapshot of `hami scheduler`",
+     &snapshot_file},
     {"node-label-selector", 0, CLI_TEXT, "k=v,...", "as given to `hami scheduler`", &node_selector},
     {"all", 'a', CLI_FLAG, NULL, "every node and card", &all},
     {"json", 0, CLI_FLAG, NULL, "print JSON", &as_json},
@@ -105,10 +105,11 @@ static int print_placed(const Snapshot *s, const struct cluster_pod *p)
         printf("pod %s/%s holds cards of node %s\n", p->namespace_, p->name, p->node_name);
     for (unsigned i = 0; spec && i < p->n_grants; i++) {
         const struct card_grant *g = &p->grants[i];
-        char buf[QUANTITY_TEXT];
+        char buf[QUANTITY_TEXT], cores[EXPLAIN_CORES_TEXT];
         if (!as_json)
-            printf("  container %u: card %u %s, %s, %u cores\n", g->slot, spec->cards[g->card].index,
-                   spec->cards[g->card].uuid, quantity_format_bytes(g->mem_bytes, buf), g->cores);
+            printf("  container %u: card %u %s, %s%s\n", g->slot, spec->cards[g->card].index,
+                   spec->cards[g->card].uuid, quantity_format_bytes(g->mem_bytes, buf),
+                   explain_cores_text(g->cores, cores));
         json_array_append_new(cards, json_pack("{s:i,s:s,s:I,s:I}", "slot", (int)g->slot, "uuid",
                                                spec->cards[g->card].uuid, "mem_bytes",
                                                (json_int_t)g->mem_bytes, "cores", (json_int_t)g->cores));
@@ -147,7 +148,7 @@ static int explain_text(const struct verb *v, const Snapshot *s, const struct po
         if (as_json)
             cli_print_json(explain_json(&view));
         else
-            explain_print(&view);
+            explain_print(&view, pod.namespace_, pod.name);
         pod_request_clear(&wanted);
     }
     pod_object_clear(&pod);
@@ -197,7 +198,8 @@ static int run(int argc, char **argv)
     const char *what = argc ? argv[0] : NULL, *id = NULL;
     int rest = 0, status;
     if (!what || (strcmp(what, "pod") != 0 && strcmp(what, "fit") != 0))
-        return cli_usage(v, "needs `pod NAMESPACE/NAME` or `fit FLAGS`");
+        return what ? cli_usage(v, "\"%s\" is neither `pod NAMESPACE/NAME` nor `fit FLAGS`", what)
+                    : cli_usage(v, "needs `pod NAMESPACE/NAME` or `fit FLAGS`");
     bool is_pod = strcmp(what, "pod") == 0;
     /* The pod's name may stand before the flags or behind them. */
     if (is_pod && argc > 1 && argv[1][0] != '-') {
@@ -212,6 +214,10 @@ static int run(int argc, char **argv)
         return cli_usage(v, "\"%s\" is one word too many", argv[rest]);
     if (is_pod && !id)
         return cli_usage(v, "which pod? For example: hami explain pod default/demo");
+    g_auto(GStrv) labels = g_strsplit(node_selector ? node_selector : "", ",", -1);
+    for (char **p = labels; *p; p++)
+        if (!strchr(*p, '='))
+            return cli_usage(v, "--node-label-selector %s: needs the form key=value", *p);
     g_autoptr(Snapshot) s = open_cluster(&error);
     if (!s)
         return cli_fail(v, error);
@@ -226,9 +232,9 @@ const struct verb verb_explain = {
     .arguments = "pod NAMESPACE/NAME | fit [FLAGS]",
     .summary = "why a pod is pending, and what would help",
     .text =
-        "Reads nodes, pods and quotas of the cluster as `hami scheduler` does and decides as it does. `pod` "
-        "takes a\n"
-        "pod of the cluster, `fit` a request made of flags. Exit status 0 when it fits, 66 when it does not.",
+        "Reads nodes, pods and quotas of the cluster as `hami scheduler` does and decides as it does. `pod`\n"
+        "takes a pod of the cluster, `fit` a request made of flags. Exit status 0 when it fits, 66 when it\n"
+        "does not. Give --device-config-file when the cluster's differs from the built-in one.",
     .examples = "hami explain pod default/demo\n"
                 "hami explain fit --gpus 2 --mem 20000 --cores 50 --type A100\n"
                 "kubectl -n kube-system exec deploy/hami-scheduler -c hami -- hami explain pod default/demo\n"

@@ -2,6 +2,7 @@
 #include "cli/explain_text.h"
 
 #include <stdio.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "cli/cli.h"
@@ -101,18 +102,25 @@ static void print_request(const struct explain_view *v)
     }
 }
 
-static void print_fit(const struct explain_view *v)
+const char *explain_cores_text(uint64_t cores, char buf[EXPLAIN_CORES_TEXT])
+{
+    if (cores)
+        g_snprintf(buf, EXPLAIN_CORES_TEXT, ", %" G_GUINT64_FORMAT " cores", cores);
+    return cores ? buf : ", compute not limited";
+}
+
+static void print_fit(const struct explain_view *v, const char *who)
 {
     const struct cluster_answer *a = v->explanation->answer;
     const struct node_spec *spec = cluster_node_spec(v->cluster, a->node);
-    char buf[QUANTITY_TEXT];
-    printf("it fits: node %s\n", spec->name);
+    char buf[QUANTITY_TEXT], cores[EXPLAIN_CORES_TEXT];
+    printf("%s fits: node %s\n", who, spec->name);
     for (unsigned i = 0; i < a->grant.n; i++) {
         const struct card_grant *g = &a->grant.grants[i];
         const char *slot = v->request->slot_name[g->slot];
-        printf("  %s: card %u %s %s, %s, %u cores\n", slot ? slot : "container", spec->cards[g->card].index,
+        printf("  %s: card %u %s %s, %s%s\n", slot ? slot : "container", spec->cards[g->card].index,
                spec->cards[g->card].uuid, spec->cards[g->card].type, quantity_format_bytes(g->mem_bytes, buf),
-               g->cores);
+               explain_cores_text(g->cores, cores));
     }
 }
 
@@ -166,16 +174,20 @@ static void print_hints(const struct explain_view *v)
     }
 }
 
-void explain_print(const struct explain_view *v)
+void explain_print(const struct explain_view *v, const char *namespace_, const char *name)
 {
-    print_request(v);
-    if (v->explanation->reason == SCHED_FITS) {
-        print_fit(v);
+    const Explanation *e = v->explanation;
+    g_autofree char *pod = g_strdup_printf("pod %s/%s", namespace_, name);
+    const char *who = strcmp(name, "request") == 0 ? "the request" : pod;
+    if (e->reason == SCHED_FITS) {
+        print_fit(v, who);
+        print_request(v);
         return;
     }
-    printf("it does not fit: %s\n", v->explanation->n_nodes ? sched_reason_words(v->explanation->reason)->text
-                                                            : "no node has cards that are registered");
-    if (v->explanation->n_nodes == 0)
+    printf("%s does not fit: %s\n", who,
+           e->n_nodes ? sched_reason_words(e->reason)->text : "no node has cards that are registered");
+    print_request(v);
+    if (e->n_nodes == 0)
         return;
     print_groups(v->explanation);
     print_nodes(v);

@@ -17,8 +17,13 @@ struct explain_view {
     bool all; /* every node and card, not only the first few */
 };
 
-void explain_print(const struct explain_view *v);
+/* The verdict first. "request" is the name of one made of flags. */
+void explain_print(const struct explain_view *v, const char *namespace_, const char *name);
 json_t *explain_json(const struct explain_view *v);
+
+/* ", 30 cores", or that there is no limit. */
+#define EXPLAIN_CORES_TEXT 40
+const char *explain_cores_text(uint64_t cores, char buf[EXPLAIN_CORES_TEXT]);
 
 /* "gpumem 8000 -> 7168 on 3 nodes (node-a)". Caller frees. */
 char *explain_hint_text(const struct explain_view *v, const struct explain_hint *h);

@@ -46,7 +46,8 @@ static int complete(const char *word)
     for (int i = 0; !word && verbs[i]; i++)
         puts(verbs[i]->name);
     for (const struct cli_option *o = v ? v->options : NULL; o && o->name; o++)
-        printf("--%s\n", o->name);
+        if (o->help)
+            printf("--%s\n", o->name);
     return STATUS_OK;
 }
 

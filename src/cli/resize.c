@@ -13,8 +13,8 @@ static bool pending, as_json;
 static const struct cli_option options[] = {
     {"mem", 'm', CLI_TEXT, "SIZE|PERCENT", "new memory limit of each card", &mem},
     {"cores", 'c', CLI_TEXT, "PERCENT", "new compute share of each card, 1 to 100", &cores},
-    {"pending", 0, CLI_FLAG, NULL,
-     "below current use: hold the limit now, give the rest back once it is free", &pending},
+    {"pending", 0, CLI_FLAG, NULL, "below current use: hold the limit now, free the rest when possible",
+     &pending},
     {"json", 0, CLI_FLAG, NULL, "print the slice as JSON", &as_json},
     {0},
 };

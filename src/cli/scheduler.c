@@ -25,15 +25,15 @@ static const char *force_overwrite = "true", *leader_elect, *legacy_metrics, *en
                   *compat_label, *compat_node_lock, *compat_handshake, *profiling, *debug;
 
 static const struct cli_option options[] = {
-    {"http_bind", 0, CLI_TEXT, "ADDR",
-     "listener of /filter, /bind, /preempt, /healthz, /readyz (127.0.0.1:8080)", &http_bind},
-    {"webhook-bind", 0, CLI_TEXT, "ADDR",
-     "TLS listener of /webhook; without it --http_bind serves it when it has TLS", &webhook_bind},
+    {"http_bind", 0, CLI_TEXT, "ADDR", "listener of kube-scheduler: /filter, /bind, ... (127.0.0.1:8080)",
+     &http_bind},
+    {"webhook-bind", 0, CLI_TEXT, "ADDR", "TLS listener of /webhook, /readyz; without it --http_bind's",
+     &webhook_bind},
     {"metrics-bind-address", 0, CLI_TEXT, "ADDR", "listener of /metrics (:9395); empty = none",
      &metrics_bind},
-    {"cert_file", 0, CLI_TEXT, "FILE",
-     "serving certificate, reloaded when it changes; none = self-made for --webhook-bind", &cert_file},
-    {"key_file", 0, CLI_TEXT, "FILE", "its key", &key_file},
+    {"cert_file", 0, CLI_TEXT, "FILE", "serving certificate; none = self-made, for --webhook-bind",
+     &cert_file},
+    {"key_file", 0, CLI_TEXT, "FILE", "its key; both are read again when they change", &key_file},
     {"client-ca-file", 0, CLI_TEXT, "FILE", "CA of the client certificates that --http_bind asks for",
      &client_ca_file},
     {"webhook-configuration", 0, CLI_TEXT, "NAME", "MutatingWebhookConfiguration that gets the self-made CA",
@@ -45,8 +45,8 @@ static const struct cli_option options[] = {
     {"trusted-user", 0, CLI_TEXT, "NAME", "user who may create pods that carry assignments", &trusted_user},
     {"admission-check", 0, CLI_TEXT, "LIST", "NAME=deny|warn|off,...; names in docs/reference/admission.md",
      &admission},
-    {"kubeconfig", 0, CLI_TEXT, "FILE",
-     "API server and credentials; else $KUBECONFIG, ~/.kube/config, the pod's account", &kubeconfig},
+    {"kubeconfig", 0, CLI_TEXT, "FILE", "else $KUBECONFIG, ~/.kube/config or the pod's service account",
+     &kubeconfig},
     {"context", 0, CLI_TEXT, "NAME", "context of the kubeconfig", &kube_context},
     {"kube-qps", 0, CLI_TEXT, "N", "requests a second at most (no limit)", &kube_qps},
     {"kube-burst", 0, CLI_TEXT, "N", "with --kube-qps (10)", &kube_burst},
@@ -66,7 +66,7 @@ static const struct cli_option options[] = {
      "admission may replace default-scheduler (true)", &force_overwrite},
     {"leader-elect", 0, CLI_MAYBE, "BOOL", "only the leader decides", &leader_elect},
     {"leader-elect-as", 0, CLI_TEXT, "MODE",
-     "follow: who holds kube-scheduler's lease on this host; own: a lease of its own (follow)", &leader_mode},
+     "follow kube-scheduler of this host, or own: have a lease (follow)", &leader_mode},
     {"leader-elect-resource-name", 0, CLI_TEXT, "NAME", "the lease", &lease_name},
     {"leader-elect-resource-namespace", 0, CLI_TEXT, "NAME", "its namespace", &lease_namespace},
     {"leader-elect-lease-duration", 0, CLI_TEXT, "TIME", "own: when others may take over (15s)",
@@ -90,14 +90,13 @@ static const struct cli_option options[] = {
      &events},
     {"log-format", 0, CLI_TEXT, "FORMAT", "text or json (text)", &log_format},
     {"v", 'v', CLI_TEXT, "N", "0 warnings, 1-4 decisions, 5 and more everything (4)", &verbosity},
-    {"print", 0, CLI_TEXT, "WHAT",
-     "print managed-resources or admission-policy for the families in force, and stop", &print},
-    /* Accepted and without effect here. */
-    {"profiling", 0, CLI_MAYBE, "BOOL", "(accepted, without effect)", &profiling},
-    {"debug", 0, CLI_MAYBE, "BOOL", "(accepted, without effect)", &debug},
+    {"print", 0, CLI_TEXT, "WHAT", "print managed-resources or admission-policy, and stop", &print},
+    /* Without effect here: device-config.yaml names the resources, and there are no log files. */
+    {"profiling", 0, CLI_MAYBE, "BOOL", NULL, &profiling},
+    {"debug", 0, CLI_MAYBE, "BOOL", NULL, &debug},
 #define IGNORED(name)                                                                                        \
     {                                                                                                        \
-        name, 0, CLI_TEXT, "VALUE", "(accepted; device-config.yaml says it)", &ignored                       \
+        name, 0, CLI_TEXT, "VALUE", NULL, &ignored                                                           \
     }
     IGNORED("cambricon-mlu-name"),
     IGNORED("cambricon-mlu-memory"),
@@ -123,10 +122,10 @@ static const struct cli_option options[] = {
     IGNORED("enflame-vgcu-legacy-resource-name"),
     IGNORED("enflame-vgcu-percentage-resource-name"),
 #undef IGNORED
-    {"sgpu-topology-aware", 0, CLI_MAYBE, "BOOL", "(accepted; device-config.yaml says it)", &ignored},
+    {"sgpu-topology-aware", 0, CLI_MAYBE, "BOOL", NULL, &ignored},
 #define KLOG(name)                                                                                           \
     {                                                                                                        \
-        name, 0, CLI_MAYBE, "VALUE", "(accepted, without effect)", &ignored                                  \
+        name, 0, CLI_MAYBE, "VALUE", NULL, &ignored                                                          \
     }
     KLOG("logtostderr"),
     KLOG("alsologtostderr"),
@@ -345,13 +344,14 @@ const struct verb verb_scheduler = {
     .arguments = "",
     .summary = "place pods on cards for a kube-scheduler",
     .text =
-        "A kube-scheduler asks it, as its extender, for a node and cards (/filter) and to bind (/bind); the "
-        "API\n"
-        "server asks it to admit pods (/webhook). It follows nodes, pods and quotas by watching, decides in\n"
-        "memory and writes once per pod. The flags of HAMi's scheduler are accepted with their meaning.",
+        "A kube-scheduler asks it, as its extender, for a node and cards (/filter) and to bind (/bind); the\n"
+        "API server asks it to admit pods (/webhook). It follows nodes, pods and quotas by watching, "
+        "decides\n"
+        "in memory and writes once per pod. The flags of HAMi's scheduler are accepted with their meaning;\n"
+        "resources are named by device-config.yaml alone, as there. BOOL is true where it is left out.",
     .examples = "hami scheduler --scheduler-name hami-scheduler --device-config-file device-config.yaml\n"
-                "hami scheduler --kubeconfig ~/.kube/config --webhook-bind :9443 --webhook-configuration "
-                "hami-webhook\n"
+                "hami scheduler --kubeconfig ~/.kube/config --webhook-bind :9443\n"
+                ""
                 "hami scheduler --print managed-resources --device-config-file device-config.yaml",
     .options = options,
     .run = run,

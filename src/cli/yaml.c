@@ -60,6 +60,8 @@ static void check_pod(json_t *pod, const char *where, const char *in_namespace, 
     admit_result_clear(&result);
 }
 
+#define INPUT_MAX (8u << 20) /* more than the parser takes, so that it says so */
+
 static bool read_file(const char *path, char **ret_text, gsize *ret_len, GError **error)
 {
     if (strcmp(path, "-") != 0)
@@ -67,7 +69,7 @@ static bool read_file(const char *path, char **ret_text, gsize *ret_len, GError 
     GString *all = g_string_new("");
     char buf[4096];
     size_t n;
-    while ((n = fread(buf, 1, sizeof buf, stdin)) > 0)
+    while (all->len <= INPUT_MAX && (n = fread(buf, 1, sizeof buf, stdin)) > 0)
         g_string_append_len(all, buf, (gssize)n);
     *ret_len = all->len;
     *ret_text = g_string_free(all, FALSE);
@@ -124,16 +126,30 @@ static int run_check(const struct verb *v, const struct family_set *families)
 
 /* ---- write ------------------------------------------------------------- */
 
+/* NULL, or what is wrong with the name of an object, a container and a label. */
+static const char *bad_name(const char *text)
+{
+    size_t n = strspn(text, "abcdefghijklmnopqrstuvwxyz0123456789-");
+    if (text[n] || n == 0 || *text == '-' || text[n - 1] == '-')
+        return "is not made of small letters, digits and inner dashes, as Kubernetes asks of names";
+    return n > 63 ? "is longer than 63 characters" : NULL;
+}
+
 static int run_write(const struct verb *v, const struct family_set *families, const char *kind,
                      char **command)
 {
     g_autoptr(GError) error = NULL;
     guint64 n;
+    const char *why;
     if (strcmp(kind, "pod") != 0 && strcmp(kind, "deployment") != 0 && strcmp(kind, "job") != 0)
         return cli_usage(v, "\"%s\" is none of pod, deployment and job", kind);
     if (!name)
         return cli_usage(v, "--name is needed; for example: hami yaml %s --name demo --gpus 1 --mem 8G",
                          kind);
+    if ((why = bad_name(name)))
+        return cli_usage(v, "--name %s: %s", name, why);
+    if (namespace_ && (why = bad_name(namespace_)))
+        return cli_usage(v, "--namespace %s: %s", namespace_, why);
     if (!g_ascii_string_to_unsigned(replicas, 10, 1, 100000, &n, NULL))
         return cli_usage(v, "--replicas %s: is not a number from 1 to 100000", replicas);
     struct manifest_options o = manifest_flags_options(&flags);
@@ -165,6 +181,11 @@ static int run(int argc, char **argv)
     g_autoptr(FamilySet) families = manifest_flags_families(v, &flags, &status);
     if (!families)
         return status;
+    if (kind && check)
+        return cli_usage(v, "\"%s\" and --check exclude each other: write a manifest or check one", kind);
+    if (rest < argc && strcmp(argv[rest - 1], "--") != 0)
+        return cli_usage(v, "\"%s\" is one word too many; a command for the container follows --",
+                         argv[rest]);
     if (check)
         return run_check(v, families);
     if (!kind)
@@ -176,9 +197,9 @@ const struct verb verb_yaml = {
     .name = "yaml",
     .arguments = "pod|deployment|job [FLAGS] [-- COMMAND...]",
     .summary = "write or check manifests that ask for cards",
-    .text = "Without --check, prints a manifest for the flags given. With it, every pod and pod template of "
-            "the file\n"
-            "is judged as the admission webhook would; the exit status is 64 when one would be refused.",
+    .text = "Without --check, prints a manifest for the flags given. With it, every pod and pod template of\n"
+            "the file is judged as the admission webhook would; the exit status is 64 when one would be\n"
+            "refused.",
     .examples = "hami yaml pod --name demo --gpus 1 --mem 3000 --cores 30 | kubectl apply -f -\n"
                 "hami yaml deployment --name web --vendor MLU --mem 8G --node-policy spread\n"
                 "hami yaml job --name train --gpus 8 --gpu-policy topology-aware -- python train.py\n"

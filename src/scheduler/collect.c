@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "base/status.h"
 #include "scheduler/assigned.h"
 
 static KubeClient *client_of(const struct scheduler_options *o, GError **error)
@@ -29,6 +30,7 @@ Snapshot *collect_snapshot(const struct scheduler_options *options, GError **err
     struct scheduler s = {.o = *options, .collecting = true};
     Snapshot *snapshot = NULL;
     s.o.events = SCHEDULER_EVENTS_NONE;
+    log_set_level(LOG_WARN, false); /* who asks wants the answer, not how it was found */
     s.families = vendor_config_parse(options->device_config,
                                      options->device_config ? strlen(options->device_config) : 0,
                                      &options->vendors, NULL, error);
@@ -68,6 +70,11 @@ char *collect_pod(const struct scheduler_options *options, const char *namespace
     g_autofree char *path = kube_path("api", "v1", "namespaces", namespace_, "pods", name, NULL);
     struct kube_request request = {.method = "GET", .path = path};
     g_autoptr(GBytes) answer = kube_request_sync(client, &request, NULL, error);
+    if (!answer && g_error_matches(*error, KUBE_ERROR, KUBE_ERROR_NOT_FOUND)) {
+        g_clear_error(error);
+        g_set_error(error, STATUS_ERROR, STATUS_USAGE,
+                    "no pod %s/%s in this cluster; `kubectl get pods -A` lists them", namespace_, name);
+    }
     kube_client_unref(client);
     gsize len = 0;
     const char *text = answer ? g_bytes_get_data(answer, &len) : NULL;

@@ -33,7 +33,7 @@ static bool fail(GError **error, const char *flag, const char *value, const char
 }
 
 static bool set_number(json_t *limits, const struct family *f, enum family_resource r, const char *flag,
-                       const char *value, uint64_t max, GError **error)
+                       const char *value, uint64_t min, uint64_t max, GError **error)
 {
     guint64 n;
     if (!value)
@@ -42,8 +42,9 @@ static bool set_number(json_t *limits, const struct family *f, enum family_resou
         g_autofree char *why = g_strdup_printf("%s cards have no such resource; leave it out", f->title);
         return fail(error, flag, value, why);
     }
-    if (!g_ascii_string_to_unsigned(value, 10, 1, max, &n, NULL)) {
-        g_autofree char *why = g_strdup_printf("is not a number from 1 to %" G_GUINT64_FORMAT, max);
+    if (!g_ascii_string_to_unsigned(value, 10, min, max, &n, NULL)) {
+        g_autofree char *why =
+            g_strdup_printf("is not a number from %" G_GUINT64_FORMAT " to %" G_GUINT64_FORMAT, min, max);
         return fail(error, flag, value, why);
     }
     json_object_set_new(limits, f->resource[r], json_integer((json_int_t)n));
@@ -137,14 +138,19 @@ static bool set_annotations(json_t *annotations, const struct family *f, const s
                           o->numa ? "true" : NULL, error);
 }
 
+/* Percent of one card end at 100; sixteenths, and what is shared out among the cards, do not. */
+static uint64_t cores_max(const struct family *f)
+{
+    return f->cores_unit == 100 && !f->cores_div_by_count ? 100 : (uint64_t)MAX(f->cores_unit, 100) * 16;
+}
+
 static json_t *container(const struct family *f, const struct manifest_options *o, GError **error)
 {
     json_t *limits = json_object();
-    bool good = set_number(limits, f, FAMILY_COUNT, "gpus", o->gpus ? o->gpus : "1", 128, error) &&
+    bool good = set_number(limits, f, FAMILY_COUNT, "gpus", o->gpus ? o->gpus : "1", 1, 128, error) &&
                 set_mem(limits, f, o->mem, error) &&
-                set_number(limits, f, FAMILY_CORES, "cores", o->cores, (uint64_t)MAX(f->cores_unit, 100) * 16,
-                           error) &&
-                set_number(limits, f, FAMILY_PRIORITY, "priority", o->priority, 1, error);
+                set_number(limits, f, FAMILY_CORES, "cores", o->cores, 1, cores_max(f), error) &&
+                set_number(limits, f, FAMILY_PRIORITY, "priority", o->priority, 0, 1, error);
     if (!good) {
         json_decref(limits);
         return NULL;

@@ -180,7 +180,7 @@ const struct family family_rows[] = {
         .capacity_mem_bytes = 65536 * MIB,
         .health = FAMILY_HEALTH_CAPACITY,
         .score = FAMILY_SCORE_TABLE,
-        .score_weight = 1,
+        .score_weight = 2000, /* of losses and scores; fullness is 30 at most */
         PAIR("hami.io/metax-gpu-devices-to-allocate", "hami.io/metax-gpu-devices-allocated"),
         .admits = admits_same_card,
     },
@@ -202,7 +202,7 @@ const struct family family_rows[] = {
         .health = FAMILY_HEALTH_INVENTORY,
         UUIDS("metax-tech.com/use-gpuuuid", "metax-tech.com/nouse-gpuuuid"),
         .score = FAMILY_SCORE_PAIRLINK,
-        .score_weight = 10,
+        .score_weight = 100000, /* its smallest difference outweighs fullness */
         .policy_neutral = true,
         .to_allocate_key = "hami.io/metax-sgpu-devices-to-allocate",
         .allocated_key = "hami.io/metax-sgpu-devices-allocated",

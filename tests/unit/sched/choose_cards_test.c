@@ -55,6 +55,7 @@ static void expect(const char *name, const struct bench *b, const struct pod_req
 struct fit_row {
     const char *name;
     uint64_t total, used_mib;
+    uint32_t total_cores; /* 0 = 100 */
     uint32_t used_cores;
     uint16_t used_slots;
     uint32_t n_cards; /* asked for */
@@ -178,6 +179,58 @@ static const struct fit_row fit_rows[] = {
      .mib = 1,
      .modes = 1 << CARD_HAMI_CORE | 1 << CARD_MPS,
      .want = "dev-0"},
+    {.name = "6.4 step 13: two cards' worth of cores is not one card",
+     .total = 1000,
+     .total_cores = 200,
+     .used_slots = 1,
+     .mib = 1,
+     .cores = 100,
+     .want = "dev-0"},
+    {.name = "6.4 step 12: overcommitted cores end as well",
+     .total = 1000,
+     .total_cores = 200,
+     .used_cores = 101,
+     .used_slots = 1,
+     .mib = 1,
+     .cores = 100,
+     .want = "1/1 CardInsufficientCore"},
+    {.name = "6.4 step 14: a card without cores is never used up",
+     .total = 1000,
+     .total_cores = UINT32_MAX, /* none */
+     .used_slots = 1,
+     .mib = 1,
+     .want = "dev-0"},
+    {.name = "6.4 the type is said before the UUID",
+     .total = 1000,
+     .mib = 1,
+     .use_types = "A100",
+     .use_uuids = "dev-9",
+     .want = "1/1 CardTypeMismatch"},
+    {.name = "6.4 the UUID before the slots",
+     .total = 1000,
+     .used_slots = 10,
+     .mib = 1,
+     .use_uuids = "dev-9",
+     .want = "1/1 CardUuidMismatch"},
+    {.name = "6.4 the slots before mutex",
+     .total = 1000,
+     .used_slots = 10,
+     .mib = 1,
+     .mutex = true,
+     .want = "1/1 CardTimeSlicingExhausted"},
+    {.name = "6.4 mutex before the memory",
+     .total = 1000,
+     .used_slots = 1,
+     .mib = 2000,
+     .mutex = true,
+     .want = "1/1 ExclusiveDeviceAllocateConflict"},
+    {.name = "6.4 the memory before the cores",
+     .total = 1000,
+     .used_cores = 100,
+     .used_slots = 1,
+     .mib = 2000,
+     .cores = 50,
+     .want = "1/1 CardInsufficientMemory"},
     {.name = "another mode", .total = 1000, .mib = 1, .modes = 1 << CARD_MIG, .want = "1/1 CardTypeMismatch"},
 };
 
@@ -190,6 +243,8 @@ static void one_card_takes_or_says_why_not(void)
         add_card(&b, GPU, row->total, 0, row->used_mib, row->used_cores, row->used_slots);
         b.cards[0].healthy = !row->sick;
         b.cards[0].cordoned = row->cordoned;
+        if (row->total_cores)
+            b.cards[0].cores = row->total_cores == UINT32_MAX ? 0 : row->total_cores;
         r.requests[0].mem_percent = row->percent;
         r.requests[0].exclusive = row->exclusive;
         r.mutex = row->mutex;

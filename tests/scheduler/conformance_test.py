@@ -366,6 +366,125 @@ def _(build):
         assert s.filter(p, ["a"])["NodeNames"] == ["a"]
 
 
+@test("3.7 of two families on a node one may die, or be misread, without the other")
+def _(build):
+    """TestRegisterHealthReconciliationOnDiscoveryError_{Unhealthy,Healthy,HeterogeneousNode,Recovery}, Test_register_StaleDeviceVendorRemoval."""
+    n = node("n", cards=1)
+    n["metadata"]["annotations"]["hami.io/node-dcu-register"] = "DCU-0,4,65520,100,DCU-K100_AI,0,true,0,hami-core:"
+    for side in ("allocatable", "capacity"):
+        n["status"][side] = {"nvidia.com/gpu": "10", "hygon.com/dcunum": "4"}
+    gpu_pod, dcu_pod = pod("g", slice_of(mem=50000)), pod("d", {"hygon.com/dcunum": 1, "hygon.com/dcumem": 70000})
+    with world(build, n) as (w, s):
+        g, d = w.create(gpu_pod), w.create(dcu_pod)
+
+        def both(gpus, dcus):
+            assert s.filter(g, ["n"])["FailedNodes"] == {"n": gpus}, s.filter(g, ["n"])
+            assert s.filter(d, ["n"])["FailedNodes"] == {"n": dcus}, s.filter(d, ["n"])
+        full, none = "1/1 CardInsufficientMemory", "NodeInsufficientDevice"
+        both(full, full)
+        seen = s.metric("hami_scheduler_node_parses_total")
+        steps = [  # what happens, NVIDIA's answer, DCU's
+            ({"metadata": {"annotations": {"hami.io/node-dcu-register": "rubbish"}}}, full, full),  # kept: malformed
+            ({"status": {"allocatable": {"hygon.com/dcunum": "0"}}}, full, none),  # and dead: gone
+            ({"status": {"allocatable": {"hygon.com/dcunum": "4"}}, "metadata": {"annotations": {
+                "hami.io/node-dcu-register": "DCU-0,4,65520,100,DCU-K100_AI,0,true,0,hami-core:"}}}, full, full),
+            ({"status": {"allocatable": {"nvidia.com/gpu": "0"}}}, none, full),
+            ({"status": {"allocatable": {"nvidia.com/gpu": "10"}}}, full, full),
+            ({"metadata": {"annotations": {"hami.io/node-nvidia-register": None}}}, none, full),
+        ]
+        for number, (patch, gpus, dcus) in enumerate(steps, 1):
+            w.api("PATCH", "/api/v1/nodes/n", patch, "application/merge-patch+json")
+            s.until("hami_scheduler_node_parses_total", seen + number)
+            both(gpus, dcus)
+
+
+@test("3.4 pair scores that cannot be read leave the cards in use")
+def _(build):
+    """The reference gives up the whole node's cards."""
+    with world(build, node("a", cards=2, annotations={"hami.io/node-nvidia-score": "[{"})) as (w, s):
+        s.process.line("event=scores-malformed node=a")
+        s.place(pod("p", slice_of(gpus=2, mem=1), annotations={"hami.io/gpu-scheduler-policy": "topology-aware"}), ["a"])
+
+
+@test("3.4 topology-aware follows the scores as they change")
+def _(build):
+    """B4: the reference reads them when the node registers anew."""
+    def scores(*pairs):
+        return json.dumps([{"uuid": f"GPU-a-{a}", "score": {f"GPU-a-{b}": s for x, b, s in pairs if x == a}} for a in {p[0] for p in pairs}])
+    with world(build, node("a", cards=3, annotations={"hami.io/node-nvidia-score": scores((0, 1, 50), (1, 0, 50), (0, 2, 10), (2, 0, 10))})) as (w, s):
+        wish = {"hami.io/gpu-scheduler-policy": "topology-aware"}
+        s.place(pod("p", slice_of(gpus=2, mem=1), annotations=wish), ["a"])
+        assert {"GPU-a-0", "GPU-a-1"} == set(re.findall(r"GPU-a-\d", cards_of(w, "p"))), cards_of(w, "p")
+        w.delete("p")
+        s.until("hami_scheduler_pods", 0)
+        mark_and_see(w, s, "a", **{"hami.io/node-nvidia-score": scores((0, 1, 50), (1, 0, 50), (0, 2, 100), (2, 0, 100))})
+        s.place(pod("q", slice_of(gpus=2, mem=1), annotations=wish), ["a"])
+        assert {"GPU-a-0", "GPU-a-2"} == set(re.findall(r"GPU-a-\d", cards_of(w, "q"))), cards_of(w, "q")
+
+
+# ---- 4.1 what is written at bind
+
+
+@test("4.1 the label follows on demand, and a node name that no label can hold goes without")
+def _(build):
+    """B18: the reference can never place a pod on such a node."""
+    long = "n" * 64
+    with world(build, node("a"), node(long), flags=["--compat-label"]) as (w, s):
+        s.place(pod("p", slice_of(mem=1)), ["a"])
+        until = time.monotonic() + kit.LIMIT_S
+        while w.pod("p")["metadata"].get("labels", {}).get("hami.io/vgpu-node") != "a":
+            assert time.monotonic() < until, w.pod("p")["metadata"]
+            time.sleep(0.02)
+        now = s.place(pod("q", slice_of(mem=1)), [long])
+        assert now["metadata"]["annotations"]["hami.io/vgpu-node"] == long
+        assert s.process.end() == 0
+        assert "hami.io/vgpu-node" not in w.pod("q")["metadata"].get("labels", {})
+
+
+# ---- 1.4 metrics of families with odd units
+
+
+@test("1.4 AMD's compute units are percent, and raw under the old names")
+def _(build):
+    """cmd/scheduler/metrics_test.go: 32 of 64 CUs are 50, legacy 32."""
+    register = json.dumps([{"id": "AMD-0", "count": 10, "devmem": 65536, "devcore": 64, "type": "AMD Instinct MI300X", "health": True}])
+    n = capacity_node("a", annotations={"hami.io/node-amd-register": register}, **{"amd.com__gpu": 10})
+    with world(build, n, flags=["--legacy-metrics"]) as (w, s):
+        s.place(pod("p", {"amd.com/gpu": 1, "amd.com/gpumem": 1024, "amd.com/gpucores": 50}), ["a"])
+        for name, value in (("hami_gpu_core_limit_ratio", 100), ("hami_gpu_core_allocated_ratio", 50), ("hami_vgpu_core_allocated_ratio", 50),
+                            ("GPUDeviceCoreLimit", 64), ("GPUDeviceCoreAllocated", 32), ("vGPUCoreAllocated", 32)):
+            assert s.metric(name) == value, (name, s.metric(name))
+
+
+@test("1.4 a card without memory has no ratio; a quota's label says 0 where there is no limit")
+def _(build):
+    register = json.dumps([gpu(0, "a", mem=0), gpu(1, "a")])
+    n = node("a")
+    n["metadata"]["annotations"]["hami.io/node-nvidia-register"] = register
+    with world(build, n) as (w, s):
+        s.place(pod("p", slice_of(mem=1000)), ["a"])
+        assert s.metric("hami_node_gpu_memory_allocated_ratio", device_uuid="GPU-a-0") is None
+        assert s.metric("hami_node_gpu_memory_allocated_ratio", device_uuid="GPU-a-1") is not None
+        assert s.metric("hami_resource_quota_used", namespace="default", quota_name="nvidia.com/gpumem", limit="0") == 1000
+        assert s.metric("hami_resource_quota_limit") is None
+
+
+@test("1.4 MIG instances are shown once the device plugin has made them")
+def _(build):
+    profiles = [{"name": "1g.5gb", "memoryMB": 4864, "core": 15, "sliceCount": 1, "placements": [{"start": i, "size": 1} for i in range(7)]}]
+    with world(build, node("a", cards=1, mode="mig", count=7, migProfiles=profiles), flags=["--legacy-metrics"]) as (w, s):
+        s.place(pod("p", slice_of(mem=4000)), ["a"])
+        placed = json.loads(w.pod("p")["metadata"]["annotations"]["hami.io/vgpu-mig-allocations"])
+        assert placed == [{"containerIndex": 0, "deviceIndex": 0, "gpuUUID": "GPU-a-0", "profile": "1g.5gb", "placement": {"start": 6, "size": 1}}], placed
+        assert cards_of(w, "p") == "GPU-a-0,NVIDIA,4864,15:;"
+        assert s.metric("hami_node_gpu_mig_instance_info") is None, "no instance is known yet"
+        placed[0].update(migUUID="MIG-1", gpuInstanceID=13, computeInstanceID=0)
+        w.annotate("/api/v1/namespaces/default/pods/p", **{"hami.io/vgpu-mig-allocations": json.dumps(placed)})
+        s.until("hami_node_gpu_mig_instance_info", 1, node="a", device_uuid="GPU-a-0", device_index="0", mig_uuid="MIG-1", profile="1g.5gb",
+                gpu_instance_id="13", compute_instance_id="0", placement_start="6", placement_size="1")
+        assert s.metric("nodeGPUMigInstance", migname="1g.5gb-13") == 1
+
+
 # ---- 4.6 init containers and sidecars, through /filter
 
 

@@ -38,9 +38,10 @@ static bool is_recent(uint64_t then, uint64_t now, uint64_t span)
     return then != 0 && (then <= now ? now - then < span : then - now < span / 8);
 }
 
-static bool waits(const struct board_member *m, uint64_t now)
+/* Most seats are free: that is seen first. */
+static inline bool waits(const struct board_member *m, uint64_t now)
 {
-    return load(&m->owner) != 0 && load(&m->want_ns) != 0 && is_recent(load(&m->seen_ns), now, 200000000);
+    return load(&m->want_ns) != 0 && load(&m->owner) != 0 && is_recent(load(&m->seen_ns), now, 200000000);
 }
 
 /* ---- seats ------------------------------------------------------------- */
@@ -201,8 +202,11 @@ static bool try_once(struct board_seat *seat, uint64_t now, bool holder_is_dead,
  * is a new wait: the process was stopped, or had nothing to launch. */
 static bool is_starved(struct board_seat *seat, uint64_t now)
 {
-    if (seat->wait_since_ns == 0 || now - seat->tried_ns > BOARD_STARVE_NS / 2)
+    bool was_away = now - seat->tried_ns > BOARD_STARVE_NS / 2;
+    if (seat->wait_since_ns == 0 || was_away)
         seat->wait_since_ns = now;
+    if (was_away)
+        seat->hunger_ns = 0; /* it went without turns, as when nobody else is there */
     seat->tried_ns = now;
     return seat->hunger_ns + (now - seat->wait_since_ns) > BOARD_STARVE_NS;
 }

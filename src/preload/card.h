@@ -28,15 +28,16 @@ struct card {
     int n_meters; /* none behind these was ever used; changed under the lock */
     struct meter meters[METERS];
     struct busy busy;
-    _Atomic int64_t inflight_ns; /* granted and not measured yet; changed under the lock */
-    _Atomic uint32_t closed;     /* batches that wait to be measured */
-    uint32_t probes;             /* of them: launches of unknown duration */
-    uint64_t probe_due_ns;       /* nobody waits for them longer than this */
-    uint64_t last_end_ns;        /* latest measured end */
-    uint64_t last_sequence;      /* last turn given back */
-    _Atomic uint64_t active_ns;  /* last grant */
-    _Atomic uint64_t looked_ns;  /* at the neighbours; bit 0: there are some */
-    _Atomic uint32_t left_over;  /* percent that they leave */
+    _Atomic int64_t inflight_ns;  /* granted and not measured yet; changed under the lock */
+    _Atomic uint32_t closed;      /* batches that wait to be measured */
+    uint32_t probes;              /* of them: launches of unknown duration */
+    uint64_t probe_due_ns;        /* nobody waits for them longer than this */
+    uint64_t last_end_ns;         /* latest measured end */
+    uint64_t last_sequence;       /* last turn given back */
+    _Atomic uint64_t active_ns;   /* last grant */
+    _Atomic uint64_t returned_ns; /* last grant after a pause */
+    _Atomic uint64_t looked_ns;   /* at the neighbours; bit 0: there are some */
+    _Atomic uint32_t left_over;   /* percent that they leave */
 };
 
 extern struct card cards[REGION_DEVICES];

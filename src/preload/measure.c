@@ -17,7 +17,8 @@
 #include "preload/board.h"
 #include "preload/turn.h"
 
-#define SLACK_NS UINT64_C(30000) /* launches this close together leave no pause */
+#define SLACK_NS UINT64_C(30000)   /* launches this close together leave no pause */
+#define QUEUE_NS UINT64_C(5000000) /* a stretch this much too long may be others' */
 #define POLL_MIN_NS UINT64_C(20000)
 #define POLL_MAX_NS UINT64_C(1000000)
 #define WRITE_OFF_NS UINT64_C(100000000)
@@ -96,12 +97,24 @@ static uint64_t foreign_end(const struct card *card, const struct batch *batch)
     return board_foreign_end(&card->seat, batch->sequence, batch->held_ns);
 }
 
-/* A launch of unknown duration that the host was slow to issue, or whose stretch
- * is said to be another's, tells nothing: neither its time nor the host's is
- * charged for sure, and the next launch is asked instead. */
-static bool probe_is_doubtful(const struct batch *batch, uint64_t own_ns, uint64_t issue_ns)
+/* Others may have had work before ours: who was alone on the device fills the
+ * driver's queue, and takes turns from its next launches on. Asked where that
+ * can be: at first launches and soon after a pause. */
+static bool may_have_queued(struct card *card, const struct batch *batch, uint64_t own_ns)
 {
-    if (batch->n_parts == 0 || (own_ns > 0 && issue_ns <= own_ns / 2 + SLACK_NS))
+    uint64_t returned = atomic_load_explicit(&card->returned_ns, memory_order_relaxed);
+    bool possible = batch->estimate_ns == 0 || batch->opened_ns - returned < TURN_AWAY_NS;
+    return possible && own_ns > 4 * (uint64_t)batch->estimate_ns + QUEUE_NS &&
+           turn_has_neighbours(card, port.now());
+}
+
+/* A launch of unknown duration that the host was slow to issue, or whose stretch
+ * may be another's, tells nothing: the next one is asked instead. */
+static bool probe_is_doubtful(struct card *card, const struct batch *batch, uint64_t own_ns)
+{
+    uint64_t issue_ns = batch->closed_ns - batch->first_ns;
+    if (batch->n_parts == 0 ||
+        (own_ns > 0 && issue_ns <= own_ns / 2 + SLACK_NS && !may_have_queued(card, batch, own_ns)))
         return false;
     const struct batch_part *part = &batch->parts[0];
     port_lock(&prices_lock);
@@ -110,14 +123,34 @@ static bool probe_is_doubtful(const struct batch *batch, uint64_t own_ns, uint64
     return doubtful;
 }
 
-/* May the device have waited within the stretch? Then *ret_most is what can be
- * charged: what was expected, or else what the host did not spend issuing. */
-static bool is_doubtful(const struct batch *batch, uint64_t own_ns, uint64_t *ret_most)
+/* Was the device ours for all of the stretch? If not, *ret_most is what can be
+ * charged: what was expected, and of a stretch shared with others' queues as
+ * much as it earned. */
+static bool is_doubtful(struct card *card, const struct batch *batch, uint64_t own_ns, uint64_t *ret_most)
 {
-    uint64_t issue_ns = batch->closed_ns - batch->first_ns, estimate_ns = (uint64_t)batch->estimate_ns;
-    *ret_most = estimate_ns ? estimate_ns : own_ns > issue_ns ? own_ns - issue_ns : 0;
-    return estimate_ns ? own_ns > estimate_ns && measure_is_doubtful(batch)
-                       : probe_is_doubtful(batch, own_ns, issue_ns);
+    uint64_t estimate_ns = (uint64_t)batch->estimate_ns;
+    *ret_most = estimate_ns;
+    if (estimate_ns == 0)
+        return probe_is_doubtful(card, batch, own_ns);
+    if (own_ns <= estimate_ns)
+        return false;
+    if (measure_is_doubtful(batch))
+        return true;
+    uint64_t earned = own_ns * atomic_load_explicit(&card->account->cores_pct, memory_order_relaxed) / 100;
+    *ret_most = earned > estimate_ns ? earned : estimate_ns;
+    return may_have_queued(card, batch, own_ns);
+}
+
+/* Launches that were not believed cost what the first one did that was. */
+static uint64_t owed_for_doubts(const struct batch *batch, uint64_t own_ns)
+{
+    if (batch->estimate_ns > 0 || batch->n_parts == 0)
+        return 0;
+    const struct batch_part *part = &batch->parts[0];
+    port_lock(&prices_lock);
+    uint64_t owed = own_ns * price_doubts_end(price_of(&prices, part->function, part->size));
+    port_unlock(&prices_lock);
+    return owed;
 }
 
 static void settle(struct card *card, struct batch *batch, const struct measure *m)
@@ -125,10 +158,12 @@ static void settle(struct card *card, struct batch *batch, const struct measure 
     turn_check_board(card); /* since the last look the driver was asked */
     uint64_t from = m->from_ns, foreign = foreign_end(card, batch);
     from = foreign > from ? (foreign < m->to_ns ? foreign : m->to_ns) : from;
-    uint64_t own_ns = m->to_ns - from, most;
-    bool doubtful = is_doubtful(batch, own_ns, &most);
-    if (!doubtful)
+    uint64_t own_ns = m->to_ns - from, owed = 0, most;
+    bool doubtful = is_doubtful(card, batch, own_ns, &most);
+    if (!doubtful) {
+        owed = owed_for_doubts(batch, own_ns);
         learn(batch, own_ns);
+    }
     port_lock(&card->lock);
     uint64_t fresh = busy_add(&card->busy, from, m->to_ns);
     if (m->to_ns > card->last_end_ns)
@@ -136,7 +171,8 @@ static void settle(struct card *card, struct batch *batch, const struct measure 
     batch_forget(card, batch);
     bool drained = card->last_sequence && batch->sequence == card->last_sequence;
     port_unlock(&card->lock);
-    charge(card, batch, doubtful && fresh > most ? most : fresh);
+    fresh = doubtful && fresh > most ? most : fresh;
+    charge(card, batch, fresh + owed);
     if (drained && card->seat.board)
         board_drained(card->seat.board, batch->sequence, m->to_ns);
 }

@@ -6,8 +6,8 @@
 
 #include <string.h>
 
-#define WEIGHT_MAX 8              /* a measurement counts for 1/8 at least */
-#define MEAN_MIN_NS UINT64_C(250) /* no launch is shorter; bounds how many go out unmeasured */
+#define WEIGHT_MAX 8               /* a measurement counts for 1/8 at least */
+#define MEAN_MIN_NS UINT64_C(1000) /* no launch is shorter; bounds how many go out unmeasured */
 #define DOUBTS_MAX 4
 
 static uint32_t home_of(const void *function, uint32_t size)
@@ -64,6 +64,13 @@ void price_scale(struct price *price, double ratio, double part)
 bool price_doubt(struct price *price)
 {
     return price->doubts < DOUBTS_MAX && ++price->doubts;
+}
+
+uint32_t price_doubts_end(struct price *price)
+{
+    uint32_t doubts = price->doubts;
+    price->doubts = 0;
+    return doubts;
 }
 
 void price_forget(struct prices *prices, const void *function)

@@ -37,6 +37,9 @@ void price_learn(struct price *price, uint64_t total_ns, uint32_t launches);
  * some hosts are always slow. */
 bool price_doubt(struct price *price);
 
+/* A measurement is believed: how many before it were not. */
+uint32_t price_doubts_end(struct price *price);
+
 /* The measured batch took ratio times what its prices said. */
 void price_scale(struct price *price, double ratio, double part);
 

@@ -42,6 +42,8 @@
     INT64_C(6000000)   /* ... when nobody waits: a host that is slow to wake us must not let the device idle \
                         */
 #define PIPE_BATCHES 2 /* ... however long they are */
+#define CROWD_BATCHES 20 /* of METER_BATCHES unmeasured: something long lies before them */
+#define CROWD_STEP_NS (2 * MS)
 #define OPEN_NS INT64_C(1000000)       /* tokens that all devices of a group must have to open */
 #define STEP_NS (500 * UINT64_C(1000)) /* how often a closed one looks at the others */
 #define LOOK_NS (50 * MS)              /* a live change is seen within this */
@@ -61,7 +63,8 @@ struct request {
     struct card *card;
     int64_t price_ns; /* 0 = unknown */
     bool waited;
-    bool single; /* one launch and no more */
+    bool single;       /* one launch and no more */
+    uint64_t since_ns; /* it asks */
 };
 
 /* ---- ending a run of launches ------------------------------------------ */
@@ -173,6 +176,12 @@ static enum verdict consider(struct request *r, const struct turn_limit *limit, 
     uint64_t next = measure_next(card, now);
     if (card->probes > 0 && now < card->probe_due_ns) {
         *ret_due = earlier(next, card->probe_due_ns);
+        return WAIT_ROOM;
+    }
+    /* Without a batch a launch could not be measured: many of them would fill the driver's queue. */
+    if (atomic_load_explicit(&card->closed, memory_order_relaxed) >= CROWD_BATCHES &&
+        now < r->since_ns + STUCK_NS) {
+        *ret_due = earlier(next, now + CROWD_STEP_NS);
         return WAIT_ROOM;
     }
     int64_t room = limit->tokens ? bucket_balance(card->account) - inflight : CHUNK_NS;
@@ -369,7 +378,7 @@ struct throttle_ticket throttle_begin(const void *function, uint32_t size, CUstr
     }
     atomic_store_explicit(&cards_gated, true, memory_order_relaxed);
     settle_in(lane, card, port.context());
-    struct request request = {.lane = lane, .card = card};
+    struct request request = {.lane = lane, .card = card, .since_ns = now};
     struct throttle_ticket ticket = gated(&request, function, size, stream);
     port.capture_mode(mode);
     return ticket;

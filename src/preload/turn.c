@@ -188,8 +188,7 @@ static uint32_t limit_of(unsigned d)
     return slice_cores_limit(d);
 }
 
-/* Has anybody of another slice been here lately? Looked up now and then. */
-static bool has_neighbours(struct card *card, uint64_t now)
+bool turn_has_neighbours(struct card *card, uint64_t now)
 {
     uint64_t looked = atomic_load_explicit(&card->looked_ns, memory_order_relaxed);
     if (now - (looked & ~UINT64_C(1)) < LOOK_NS)
@@ -215,7 +214,7 @@ struct turn_limit turn_limit_of(struct card *card, uint64_t now)
     card->seat.percent = limit.percent;
     if (!limit.tokens) {
         limit.percent = 100;
-        limit.turns = card->board_is_shared && has_neighbours(card, now);
+        limit.turns = card->board_is_shared && turn_has_neighbours(card, now);
     } else {
         limit.turns = card->seat.board != NULL;
         if (is_lent(card, now)) {
@@ -284,7 +283,9 @@ static bool may_use(struct card *card, uint64_t now, uint64_t *ret_due)
     }
     board_busy(&card->seat);
     turn_renew(card);
-    atomic_store_explicit(&card->active_ns, now, memory_order_relaxed);
+    uint64_t before = atomic_exchange_explicit(&card->active_ns, now, memory_order_relaxed);
+    if (now - before > TURN_AWAY_NS)
+        atomic_store_explicit(&card->returned_ns, now, memory_order_relaxed);
     return true;
 }
 

@@ -11,6 +11,10 @@
 
 #include "preload/card.h"
 
+/* After a pause of this length others may think that they are alone; and for as
+ * long after it their queue may still lie before our work. */
+#define TURN_AWAY_NS UINT64_C(500000000)
+
 struct turn_limit {
     uint32_t percent; /* 1..100 */
     bool tokens;      /* the slice's share applies */
@@ -39,6 +43,10 @@ void turn_offer(struct card *card, bool tokens_short, uint64_t now, uint64_t *du
 
 /* Somebody else waits for the device's turn. */
 bool turn_is_wanted(struct card *card, uint64_t now);
+
+/* Has anybody of another slice used the device in the last second? Looked up
+ * now and then. */
+bool turn_has_neighbours(struct card *card, uint64_t now);
 
 /* All work is known to be complete. */
 void turn_idle(struct card *card);

@@ -135,9 +135,9 @@ static void price_of_a_strange_measurement_stays_usable(void)
         g_assert_true(price_doubt(p));
     g_assert_false(price_doubt(p));
     price_learn(p, 0, 1);
-    g_assert_cmpuint(p->mean_ns, ==, 250);
+    g_assert_cmpuint(p->mean_ns, ==, 1000);
     price_scale(p, 0, 1);
-    g_assert_cmpuint(p->mean_ns, ==, 250);
+    g_assert_cmpuint(p->mean_ns, ==, 1000);
     g_free(prices);
 }
 

@@ -386,7 +386,7 @@ static void step(unsigned n)
         launch(1, 7, 0, what->us, false);
         if (n % 20 == 19) {
             drain();
-            block(self()->clock + 30 * MS, NULL);
+            block(self()->clock + (what->us2 ? what->us2 * US : 30 * MS), NULL);
         }
         break;
     case PAIR:

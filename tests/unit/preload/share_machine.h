@@ -25,7 +25,7 @@ enum { MACHINE_TENANTS = 6, MACHINE_STREAMS = 8, MACHINE_DEVICES = 4 };
 enum program {
     FLOOD,     /* asynchronous launches, as many as the driver takes */
     SYNCING,   /* launch, wait, launch ... */
-    BURSTY,    /* 20 launches, wait, 30 ms of other work */
+    BURSTY,    /* 20 launches, wait, 30 ms (or `us2`) of other work */
     PAIR,      /* two functions in turn, `us` and `us2` */
     SIZES,     /* one function in two sizes, `us` and `us2` */
     STREAMS,   /* asynchronous launches round robin over 4 streams */

@@ -211,9 +211,11 @@ void overhead_measure(unsigned d, CUcontext ctx)
     uint64_t known = hint(d), bytes;
 
     if (!known || known & HINT_GUESS) {
-        if (measure(d, &bytes) && bytes && bytes <= PLAUSIBLE_BYTES) {
-            learn(d, bytes, 0);
-            settle_at(d, bytes, FALL_NOW);
+        if (measure(d, &bytes)) { /* nothing, or too much: another look will tell, a guess would not */
+            if (bytes && bytes <= PLAUSIBLE_BYTES) {
+                learn(d, bytes, 0);
+                settle_at(d, bytes, FALL_NOW);
+            }
         } else if (guess(d, ctx, &bytes) && (!known || bytes < (known & HINT_BYTES))) {
             learn(d, bytes, HINT_GUESS);
             settle_at(d, bytes, FALL_NOW);

@@ -2,6 +2,8 @@
 """deploy/: what a platform engineer applies, on the real API server and under its own rights."""
 import json
 import os
+import ssl
+import urllib.request
 
 from hami import ACCOUNT, DEPLOY, NS, USER, manifests
 from kit import test
@@ -53,6 +55,18 @@ def _(w):
     named = {line.split(": ")[1].strip() for line in devices_yaml.splitlines() if "resource" in line.lower() and "/" in line}
     managed = {line.split("name: ")[1].split(",")[0] for line in config.splitlines() if "ignoredByScheduler" in line}
     assert named - left_to_kube_scheduler == managed, (named ^ managed)
+
+
+@test("deploy: hami answers the probes of its container")
+def _(w):
+    container = w.hami.container
+    assert {p["name"]: p["containerPort"] for p in container["ports"]}["webhook"] == 9443
+    for probe in ("readinessProbe", "livenessProbe"):
+        get = container[probe]["httpGet"]
+        assert (get["scheme"], get["port"]) == ("HTTPS", "webhook"), get
+        url = f"https://127.0.0.1:{w.hami.webhook_port}{get['path']}"
+        with urllib.request.urlopen(url, timeout=5, context=ssl._create_unverified_context()) as answer:  # as the kubelet asks
+            assert answer.status == 200, (probe, answer.read())
 
 
 @test("deploy: Kubernetes' own roles are enough for the kube-scheduler beside hami")

@@ -363,6 +363,11 @@ static void print_number(GString *out, enum metric m, uint64_t value)
     g_string_append_printf(out, "%s %" G_GUINT64_FORMAT "\n", words[m].name, value);
 }
 
+static void print_times(GString *out, enum metric m, const struct histogram *h)
+{
+    histogram_print(h, words[m].name, words[m].help, out);
+}
+
 static void print_service(const struct scheduler *s, GString *out)
 {
     struct kube_watch_counters nodes = kube_watch_counters(s->node_watch);
@@ -386,13 +391,10 @@ static void print_service(const struct scheduler *s, GString *out)
     print_number(out, METRIC_WATCH_EVENTS, s->count.node_events + s->count.pod_events);
     print_number(out, METRIC_WATCH_RELISTS, nodes.lists);
     print_number(out, METRIC_API_REQUESTS, client.requests);
-    histogram_print(&s->filter_ns, "hami_scheduler_filter_seconds",
-                    "Time of a /filter call, answered at once.", out);
-    histogram_print(&s->bind_ns, "hami_scheduler_bind_seconds",
-                    "Time of a /bind call, the API server's write included.", out);
-    histogram_print(&s->webhook_ns, "hami_scheduler_webhook_seconds", "Time of an admission review.", out);
-    histogram_print(&s->watch_lag_ns, "hami_scheduler_watch_lag_seconds",
-                    "From a binding's answer to its watch event.", out);
+    print_times(out, METRIC_FILTER_SECONDS, &s->filter_ns);
+    print_times(out, METRIC_BIND_SECONDS, &s->bind_ns);
+    print_times(out, METRIC_WEBHOOK_SECONDS, &s->webhook_ns);
+    print_times(out, METRIC_WATCH_LAG_SECONDS, &s->watch_lag_ns);
 }
 
 /* ---- in pieces ---------------------------------------------------------- */

@@ -66,14 +66,15 @@ class World:
     def end(self):
         """An empty cluster again, with the scheduler that was started first."""
         for replica in self.extra:
-            for child in (replica.child, getattr(replica, "scheduler", None)):
+            for child in (getattr(replica, "scheduler", None), getattr(replica, "child", None)):
                 if child and child.running():
                     child.kill()
-        self.extra.clear()
         for wire in self.wires:
             wire.kill()
+        if self.extra or not (self.hami.child.running() and self.hami.scheduler.running()):
+            self.resume()
+        self.extra.clear()
         self.wires.clear()
-        self.resume()
         for kind in ("deployments", "replicasets", "jobs", "pods", "resourcequotas"):
             self.api.delete_all(kind, self.ns)
         self.api.delete_all("nodes")

@@ -1,10 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""The wire contract of the reference's scheduler, case by case (scheduler.md; each test names its section). Where
-ours differs on purpose, ours is asserted and docs/moving-from-hami.md says so. docs/tests-cluster.md is the index."""
-import base64
-import contextlib
-import datetime
+"""The wire contract of the reference's scheduler, case by case (scheduler.md; each test names its section). Where ours
+differs on purpose, ours is asserted and docs/moving-from-hami.md says so. docs/tests-cluster.md is the index."""
 import json
 import re
 import ssl
@@ -12,82 +9,8 @@ import threading
 import time
 
 import kit
+from contract import (DEVICES, annotations_of, capacity_node, cards_of, event_of, local_ago, mark, mlu, mlu_node, quota, world)
 from kit import call, gpu, node, pod, slice_of, test
-
-DEVICES = "hami.io/vgpu-devices-allocated"
-MUTEX, DSMLU = "hami.io/mutex.lock", "cambricon.com/dsmlu.lock"
-LOCKING = ["--compat-node-lock", "--node-lock-retry-timeout", "300ms"]
-
-
-@contextlib.contextmanager
-def world(build, *objects, flags=(), fake=()):
-    w = kit.World(build, objects, fake)
-    try:
-        yield w, w.start(*flags)
-    finally:
-        w.close()
-
-
-def capacity_node(name, annotations=None, labels=None, **amounts):
-    amounts = {k.replace("__", "/"): str(v) for k, v in amounts.items()}
-    return {"apiVersion": "v1", "kind": "Node", "metadata": {"name": name, "annotations": annotations or {}, "labels": labels or {}},
-            "status": {"allocatable": amounts, "capacity": amounts}}
-
-
-def mlu_node(name, cards=2, **more):
-    """vendors.md 3.2: 100 vcores are a card."""
-    return capacity_node(name, **{"cambricon.com__mlu.smlu.vcore": 100 * cards, "cambricon.com__mlu.smlu.vmemory": 96 * cards,
-                                  "cambricon.com__vmlu": cards}, **more)
-
-
-def mlu(vmemory=20, vcore=10):
-    return {"cambricon.com/vmlu": 1, "cambricon.com/mlu.smlu.vmemory": vmemory, "cambricon.com/mlu.smlu.vcore": vcore}
-
-
-def quota(name="q", namespace="default", **hard):
-    return {"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": name, "namespace": namespace},
-            "spec": {"hard": {"limits." + k.replace("__", "/"): str(v) for k, v in hard.items()}}}
-
-
-def ago(seconds):
-    return (datetime.datetime.now(datetime.timezone.utc) - datetime.timedelta(seconds=seconds)).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-def local_ago(seconds):
-    return (datetime.datetime.now() - datetime.timedelta(seconds=seconds)).strftime("%Y-%m-%d %H:%M:%S")
-
-
-def annotations_of(w, name):
-    return w.api("GET", "/api/v1/nodes/" + name).json["metadata"].get("annotations", {})
-
-
-def mark(w, name, **annotations):
-    w.annotate("/api/v1/nodes/" + name, **annotations)
-
-
-def mark_and_see(w, s, name, **annotations):
-    """Returns when the service has seen it: a cordon of no card changes with it, which is counted."""
-    seen = s.metric("hami_scheduler_node_parses_total")
-    mark(w, name, **{"hami.io/device-cordon": f"of-no-card-{seen}", **annotations})
-    s.until("hami_scheduler_node_parses_total", seen + 1)
-
-
-def cards_of(w, name):
-    return w.pod(name)["metadata"]["annotations"][DEVICES]
-
-
-def event_of(w, name, reason, wanted):
-    """Waits for an event of a pod whose message is as wanted (a text or a predicate)."""
-    fits = wanted if callable(wanted) else lambda m: m == wanted
-    until = time.monotonic() + kit.LIMIT_S
-    while True:
-        items = w.api("GET", "/api/v1/namespaces/default/events").json["items"]
-        mine = [e for e in items if e["involvedObject"]["name"] == name and e["reason"] == reason]
-        for e in mine:
-            if fits(e["message"]):
-                return e
-        assert time.monotonic() < until, (reason, [(e["reason"], e["message"]) for e in items])
-        time.sleep(0.02)
 
 
 # ---- 1.1 HTTP
@@ -417,9 +340,47 @@ def _(build):
         assert {"GPU-a-0", "GPU-a-1"} == set(re.findall(r"GPU-a-\d", cards_of(w, "p"))), cards_of(w, "p")
         w.delete("p")
         s.until("hami_scheduler_pods", 0)
-        mark_and_see(w, s, "a", **{"hami.io/node-nvidia-score": scores((0, 1, 50), (1, 0, 50), (0, 2, 100), (2, 0, 100))})
+        seen = s.metric("hami_scheduler_node_parses_total")
+        mark(w, "a", **{"hami.io/node-nvidia-score": scores((0, 1, 50), (1, 0, 50), (0, 2, 100), (2, 0, 100))})
+        s.until("hami_scheduler_node_parses_total", seen + 1)
         s.place(pod("q", slice_of(gpus=2, mem=1), annotations=wish), ["a"])
         assert {"GPU-a-0", "GPU-a-2"} == set(re.findall(r"GPU-a-\d", cards_of(w, "q"))), cards_of(w, "q")
+
+
+@test("3.6 whatever decides about a node's cards is seen when it changes")
+def _(build):
+    ascend = capacity_node("ascend", annotations={"hami.io/node-register-Ascend910B3": json.dumps(
+        [{"id": "A-0", "count": 4, "devmem": 65536, "devcore": 20, "type": "Ascend910B3", "health": True}])}, **{"huawei.com__Ascend910B3": 4})
+    soft = pod("soft", {"huawei.com/Ascend910B3": 1, "huawei.com/Ascend910B3-memory": 1000, "huawei.com/Ascend910B3-core": 40},
+               annotations={"huawei.com/vnpu-mode": "hami-core"})
+    neuron = capacity_node("neuron", **{"aws.amazon.com__neuron": 4, "aws.amazon.com__neuroncore": 8})
+    board = capacity_node("board", **{"kunlunxin.com__xpu": 2})
+    metax = capacity_node("metax-a", **{"metax-tech.com__gpu": 2}), capacity_node("metax-b", **{"metax-tech.com__gpu": 2})
+    cap = {"kunlunxin.com/xpu": "8"}
+    rows = [  # pod, candidates, node that changes, how, answer before, answer after
+        (soft, ["ascend"], "ascend", {"metadata": {"annotations": {"hami-vnpu-core": "true"}}}, "ModeNotFit", "ascend"),
+        (pod("pair", {"aws.amazon.com/neuron": 2}), ["neuron"], "neuron", {"metadata": {"labels": {"node.kubernetes.io/instance-type": "inf2.24xlarge"}}},
+         "4/4 ModeNotFit", "neuron"),
+        (pod("four", {"kunlunxin.com/xpu": 4}), ["board"], "board", {"status": {"capacity": cap, "allocatable": cap}}, "NodeInsufficientDevice", "board"),
+        (pod("few-losses", {"metax-tech.com/gpu": 1}), ["metax-a", "metax-b"], "metax-b", {"metadata": {"annotations": {
+            "metax-tech.com/gpu.topology.losses": '{"1":100}'}}}, "metax-a", "metax-b"),
+        (pod("high-scores", {"metax-tech.com/gpu": 1}, annotations={"hami.io/node-scheduler-policy": "spread"}), ["metax-a", "metax-b"], "metax-b",
+         {"metadata": {"annotations": {"metax-tech.com/gpu.topology.scores": '{"1":1500}'}}}, "metax-a", "metax-b"),
+    ]
+    with world(build, ascend, neuron, board, *metax, flags=["--enable-ascend"]) as (w, s):
+        for p, names, where, patch, before, after in rows:
+            p = w.create(p)
+
+            def answer():
+                f = s.filter(p, names)
+                return f["NodeNames"][0] if f["NodeNames"] else f["FailedNodes"][where]
+            assert answer() == before, (p["metadata"]["name"], answer())
+            seen = s.metric("hami_scheduler_node_parses_total")
+            w.api("PATCH", "/api/v1/nodes/" + where, patch, "application/merge-patch+json")
+            s.until("hami_scheduler_node_parses_total", seen + 1)
+            assert answer() == after, (p["metadata"]["name"], answer())
+            w.delete(p["metadata"]["name"])
+            s.until("hami_scheduler_pods", 0)
 
 
 # ---- 4.1 what is written at bind
@@ -591,180 +552,6 @@ def _(build):
         assert s.bind(p, "a").startswith("failed to get node a"), s.process.lines[-3:]
         assert s.metric("hami_scheduler_pods") == 0
         assert "nodeName" not in w.pod("p")["spec"]
-
-
-# ---- 6.6 and 6.7: locks for the device plugins of others
-
-
-@test("6.7 the node lock: who holds it, for how long, and what does not count")
-def _(build):
-    rows = [  # name, value of the lock before, does it keep the pod out
-        ("none", None, False),
-        ("a living pod's", lambda: ago(10) + ",default,holder", True),
-        ("the pod's own", lambda: ago(10) + ",default,p", False),
-        ("a namesake's in another namespace", lambda: ago(10) + ",other,p", False),  # no such pod there
-        ("run out", lambda: ago(301) + ",default,holder", False),
-        ("nearly run out", lambda: ago(290) + ",default,holder", True),
-        ("of a pod that is gone", lambda: ago(10) + ",default,ghost", False),
-        ("of an old release: the time alone", lambda: ago(10), True),
-        ("with a zone, as the reference writes it", lambda: (datetime.datetime.now().astimezone() - datetime.timedelta(seconds=10)).isoformat(timespec="seconds") + ",default,holder", True),
-        ("S8 two parts", lambda: ago(10) + ",default", False),
-        ("S8 no time", lambda: "yesterday,default,holder", False),
-    ]
-    with world(build, node("a", cards=2), flags=LOCKING) as (w, s):
-        w.create(pod("holder", {"cpu": 1}))
-        for name, value, kept_out in rows:
-            mark_and_see(w, s, "a", **{MUTEX: value() if value else None})
-            p = w.create(pod("p", slice_of(mem=1)))
-            assert s.filter(p, ["a"])["NodeNames"] == ["a"]
-            error = s.bind(p, "a")
-            if kept_out:
-                assert "node lock contention" in error and "has been locked within 5m0s" in error, (name, error)
-            else:
-                assert error == "", (name, error)
-                lock = annotations_of(w, "a")[MUTEX]
-                assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ,default,p", lock), (name, lock)
-            w.delete("p")
-            s.until("hami_scheduler_pods", 0)
-
-
-@test("6.7 --node-lock-timeout is when a lock has run out, and --node-lock-retry-timeout 0 does not wait")
-def _(build):
-    flags = ["--compat-node-lock", "--node-lock-timeout", "5s", "--node-lock-retry-timeout", "0"]
-    with world(build, node("a", annotations={MUTEX: ago(8) + ",default,holder"}), flags=flags) as (w, s):
-        w.create(pod("holder", {"cpu": 1}))
-        s.place(pod("p", slice_of(mem=1)), ["a"])
-        q = w.create(pod("q", slice_of(mem=1)))
-        s.filter(q, ["a"])
-        before = time.monotonic()
-        assert "has been locked within 5s" in s.bind(q, "a") and time.monotonic() - before < 5
-
-
-@test("6.6 a bind waits for the lock until it is given back, or its holder is deleted")
-def _(build):
-    """In the reference only members of a PodGroup wait; ours all do."""
-    for free in ("released", "deleted"):
-        with world(build, node("a"), flags=["--compat-node-lock"]) as (w, s):
-            s.place(pod("p", slice_of(mem=1)), ["a"])
-            q = w.create(pod("q", slice_of(mem=1)))
-            s.filter(q, ["a"])
-            errors = []
-            t = threading.Thread(target=lambda: errors.append(s.bind(q, "a")))
-            t.start()
-            if free == "released":
-                mark(w, "a", **{MUTEX: None})
-            else:
-                w.delete("p")
-            t.join(kit.LIMIT_S)
-            assert errors == [""], (free, errors)
-            assert annotations_of(w, "a")[MUTEX].endswith(",default,q")
-
-
-@test("6.7 a bind that fails gives its lock back, and never another's")
-def _(build):
-    """TestReleaseNodeLockPreservesConcurrentLockAfterConflict."""
-    with world(build, node("a"), flags=LOCKING) as (w, s):
-        p = w.create(pod("p", slice_of(mem=1)))
-        p["metadata"]["uid"] = "of-a-pod-before"  # its binding will be refused
-        s.filter(p, ["a"])
-        assert s.bind(p, "a") != ""
-        until = time.monotonic() + kit.LIMIT_S
-        while MUTEX in annotations_of(w, "a"):
-            assert time.monotonic() < until, "the lock stays"
-            time.sleep(0.02)
-        other = ago(0) + ",default,other"
-        w.api("POST", "/control/set?latency_ms=200")
-        s.filter(p, ["a"])
-        errors = []
-        t = threading.Thread(target=lambda: errors.append(s.bind(p, "a")))
-        t.start()
-        while MUTEX not in annotations_of(w, "a"):
-            assert time.monotonic() < until, "no lock is taken"
-        mark(w, "a", **{MUTEX: other})
-        t.join(kit.LIMIT_S)
-        w.api("POST", "/control/set?latency_ms=0")
-        assert errors and errors[0], errors
-        assert s.process.end() == 0
-        assert annotations_of(w, "a")[MUTEX] == other
-
-
-@test("6.7 MLU pods take the Cambricon lock: a time alone, stale after two minutes")
-def _(build):
-    rows = [("none", None, False), ("fresh", 60, True), ("nearly stale", 110, True), ("stale", 121, False)]
-    with world(build, mlu_node("m"), flags=LOCKING) as (w, s):
-        for name, age, kept_out in rows:
-            mark_and_see(w, s, "m", **{DSMLU: None if age is None else ago(age)})
-            p = w.create(pod("p", mlu()))
-            assert s.filter(p, ["m"])["NodeNames"] == ["m"]
-            error = s.bind(p, "m")
-            if kept_out:
-                assert "node lock contention" in error and "has been locked within 2m0s" in error, (name, error)
-            else:
-                assert error == "", (name, error)
-                assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", annotations_of(w, "m")[DSMLU]), annotations_of(w, "m")
-                assert MUTEX not in annotations_of(w, "m"), "no plugin would give that back"
-            w.delete("p")
-            s.until("hami_scheduler_pods", 0)
-
-
-@test("6.7 a failed bind gives the Cambricon lock back, and never another's")
-def _(build):
-    """B22: the reference deletes it whoever's it is, on every failed bind."""
-    with world(build, mlu_node("m"), flags=LOCKING) as (w, s):
-        mark_and_see(w, s, "m", **{DSMLU: ago(200)})
-        p = w.create(pod("p", mlu()))
-        p["metadata"]["uid"] = "of-a-pod-before"
-        s.filter(p, ["m"])
-        assert s.bind(p, "m") != ""
-        until = time.monotonic() + kit.LIMIT_S
-        while DSMLU in annotations_of(w, "m"):
-            assert time.monotonic() < until, "the lock stays"
-            time.sleep(0.02)
-        s.place(pod("q", mlu()), ["m"])
-        lock = annotations_of(w, "m")[DSMLU]
-        g = w.create(pod("g", mlu()))
-        s.filter(g, ["m"])
-        assert "node lock contention" in s.bind(g, "m")
-        assert s.process.end() == 0
-        assert annotations_of(w, "m")[DSMLU] == lock
-
-
-@test("6.6 a pod of two makes takes both locks or none")
-def _(build):
-    """Test_lockAllDevices_Transactional."""
-    def both(name):
-        n = mlu_node(name, annotations={"hami.io/node-nvidia-register": json.dumps([gpu(0, name)])})
-        n["status"]["allocatable"]["nvidia.com/gpu"] = n["status"]["capacity"]["nvidia.com/gpu"] = "10"
-        return n
-    with world(build, both("n"), flags=LOCKING) as (w, s):
-        w.create(pod("holder", {"cpu": 1}))
-        mark_and_see(w, s, "n", **{MUTEX: ago(10) + ",default,holder"})
-        p = w.create(pod("p", {**slice_of(mem=1), **mlu()}))
-        assert s.filter(p, ["n"])["NodeNames"] == ["n"]
-        assert "node lock contention" in s.bind(p, "n")
-        until = time.monotonic() + kit.LIMIT_S
-        while DSMLU in annotations_of(w, "n"):
-            assert time.monotonic() < until, "the first lock stays"
-            time.sleep(0.02)
-        mark(w, "n", **{MUTEX: None})
-        s.filter(p, ["n"])
-        assert s.bind(p, "n") == ""
-        assert annotations_of(w, "n")[MUTEX].endswith(",default,p") and DSMLU in annotations_of(w, "n")
-
-
-@test("6.7 families whose plugins know no lock take none")
-def _(build):
-    with world(build, capacity_node("k", **{"kunlunxin.com__xpu": 8}), flags=LOCKING) as (w, s):
-        s.place(pod("p", {"kunlunxin.com/xpu": 1}), ["k"])
-        assert not {MUTEX, DSMLU} & set(annotations_of(w, "k")), annotations_of(w, "k")
-
-
-@test("6.7 a lock is taken though only an init container has cards")
-def _(build):
-    """B5."""
-    with world(build, node("a"), flags=LOCKING) as (w, s):
-        s.place(pod("p", {}, init=[slice_of(mem=1)]), ["a"])
-        assert annotations_of(w, "a")[MUTEX].endswith(",default,p")
 
 
 # ---- 6.8 quota at admission, through the webhook

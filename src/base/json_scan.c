@@ -261,21 +261,11 @@ bool json_scan_bool(struct json_scan *s, bool *ret)
     return true;
 }
 
-void json_scan_skip(struct json_scan *s)
+static void skip_scalar(struct json_scan *s, enum json_kind kind)
 {
     struct json_text text;
     bool integer;
-    switch (json_scan_peek(s)) {
-    case JSON_IS_OBJECT:
-        if (json_scan_object(s))
-            while (json_scan_key(s, &text))
-                json_scan_skip(s);
-        break;
-    case JSON_IS_ARRAY:
-        if (json_scan_array(s))
-            while (json_scan_element(s))
-                json_scan_skip(s);
-        break;
+    switch (kind) {
     case JSON_IS_STRING:
         string(s, &text);
         break;
@@ -294,6 +284,34 @@ void json_scan_skip(struct json_scan *s)
     default:
         json_scan_fail(s, "a value is missing");
     }
+}
+
+/* Without recursion, since what nobody reads may be nested as deeply as its
+ * writer likes: one bit per open container says whether it is an object. */
+void json_scan_skip(struct json_scan *s)
+{
+    uint8_t objects[JSON_SKIP_DEPTH / 8];
+    struct json_text key;
+    unsigned n = 0;
+    do {
+        enum json_kind kind = json_scan_peek(s);
+        if (kind != JSON_IS_OBJECT && kind != JSON_IS_ARRAY) {
+            skip_scalar(s, kind);
+        } else if (n == JSON_SKIP_DEPTH) {
+            json_scan_fail(s, "nested too deeply");
+        } else {
+            uint8_t bit = (uint8_t)(1u << n % 8);
+            objects[n / 8] =
+                (uint8_t)((n % 8 ? objects[n / 8] & ~bit : 0) | (kind == JSON_IS_OBJECT ? bit : 0));
+            n++;
+            s->at++;
+            s->depth++;
+            s->first = true;
+        }
+        while (n && !s->fault &&
+               !(objects[(n - 1) / 8] >> (n - 1) % 8 & 1 ? json_scan_key(s, &key) : json_scan_element(s)))
+            n--;
+    } while (n && !s->fault);
 }
 
 bool json_scan_raw(struct json_scan *s, const char **ret_at, size_t *ret_len)

@@ -32,7 +32,8 @@
 #include <stdint.h>
 #include <string.h>
 
-#define JSON_SCAN_DEPTH 64
+#define JSON_SCAN_DEPTH 64    /* of what is entered */
+#define JSON_SKIP_DEPTH 10000 /* of what is skipped: that of Kubernetes' own reader (Go, encoding/json) */
 
 /* A string's characters between the quotes, still escaped. Points into the text. */
 struct json_text {

@@ -114,18 +114,39 @@ static void integers_stop_at_the_borders_of_64_bits(void)
     }
 }
 
-static void nesting_is_limited(void)
+static char *nested(int depth)
 {
     GString *deep = g_string_new(NULL);
-    for (int i = 0; i < JSON_SCAN_DEPTH; i++)
-        g_string_append_c(deep, '[');
-    for (int i = 0; i < JSON_SCAN_DEPTH; i++)
-        g_string_append_c(deep, ']');
-    g_assert_true(accepts(deep->str));
-    g_string_prepend_c(deep, '[');
-    g_string_append_c(deep, ']');
-    g_assert_false(accepts(deep->str));
-    g_string_free(deep, TRUE);
+    for (int i = 0; i < depth; i++)
+        g_string_append(deep, i % 3 ? "[" : "{\"k\":");
+    g_string_append_c(deep, '0');
+    for (int i = depth; i-- > 0;)
+        g_string_append_c(deep, i % 3 ? ']' : '}');
+    return g_string_free(deep, FALSE);
+}
+
+static bool enters(const char *text)
+{
+    struct json_scan s;
+    struct json_text key;
+    json_scan_init(&s, text, strlen(text));
+    while (json_scan_peek(&s) == JSON_IS_OBJECT ? json_scan_object(&s) && json_scan_key(&s, &key)
+                                                : json_scan_array(&s) && json_scan_element(&s))
+        ;
+    return !s.fault;
+}
+
+static void nesting_is_limited_where_it_is_entered_and_where_it_is_skipped(void)
+{
+    g_autofree char *shallow = nested(JSON_SCAN_DEPTH), *deep = nested(JSON_SCAN_DEPTH + 1),
+                    *deepest = nested(JSON_SKIP_DEPTH), *deeper = nested(JSON_SKIP_DEPTH + 1);
+    g_assert_true(enters(shallow));
+    g_assert_false(enters(deep));
+    g_assert_true(accepts(deep));
+    g_assert_true(accepts(deepest));
+    g_assert_false(accepts(deeper));
+    deepest[strlen(deepest) - 2] ^= ']' ^ '}'; /* the wrong bracket */
+    g_assert_false(accepts(deepest));
 }
 
 static void copies_unescaped(void)

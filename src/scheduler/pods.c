@@ -16,6 +16,8 @@
 #include "scheduler/assigned.h"
 #include "scheduler/nodelock.h"
 
+#define MIG_TEXT_MAX (32u << 10) /* an instance is some 250 bytes */
+
 /* Scratch of one pod; several KiB, hence not on the stack. */
 static struct pod_grant grant;
 static struct pod_request wanted;
@@ -93,11 +95,12 @@ static bool has_assignment(const struct scheduler *s, const struct pod_object *p
     return false;
 }
 
-/* Grows by what the device plugin writes once instances exist; metrics show it. */
+/* Grows by what the device plugin writes once instances exist; metrics show it.
+ * Only of pods that hold cards, for anyone's annotations may be 256 KiB long. */
 static void remember_mig(struct scheduler *s, const struct pod_object *p)
 {
     const char *text = pod_object_annotation(p, annotation_mig_allocations);
-    if (text)
+    if (text && strlen(text) <= MIG_TEXT_MAX)
         g_hash_table_replace(s->mig_texts, g_strdup(p->uid), g_strdup(text));
 }
 
@@ -107,9 +110,9 @@ static void count_bound(struct scheduler *s, struct pod_object *p)
     unsigned unknown = 0;
     ClusterNode n = cluster_node_find(s->cluster, p->node, strlen(p->node));
     struct cluster_pod known;
-    remember_mig(s, p);
     if (cluster_pod_get(s->cluster, p->uid, &known) && known.state == POD_BOUND) {
         cluster_touch(s->cluster, p->uid);
+        remember_mig(s, p);
         if (p->inits_done && !known.started) {
             cluster_started(s->cluster, p->uid);
             waiting_capacity_changed(s);
@@ -119,15 +122,15 @@ static void count_bound(struct scheduler *s, struct pod_object *p)
     if (n == CLUSTER_NO_NODE) /* read again when the node registers */
         return;
     const struct node_spec *node = cluster_node_spec(s->cluster, n);
-    bool asks = vendor_request_parse(s->families, p, &s->defaults, &wanted, NULL, &why) &&
-                !pod_request_is_empty(&wanted);
+    vendor_request_of_bound(s->families, p, &s->defaults, &wanted);
+    bool asks = !pod_request_is_empty(&wanted);
     if (!has_assignment(s, p)) {
         s->count.foreign_pods += asks;
         if (asks)
             log_line(LOG_WARN, "unassigned-pod", "namespace", p->namespace_, "pod", p->name, "node", p->node,
                      "why", "it asks for cards and was bound without us: what it uses is not known", NULL);
     } else if (!asks) {
-        distrust(s, p, why ? why : "the pod has an assignment of cards and asks for none");
+        distrust(s, p, "the pod has an assignment of cards and asks for none");
     } else if (!pod_codec_restore(s->families, node, annotation, p, &grant, &unknown, &why)) {
         distrust(s, p, why);
     } else if (unknown == 0 && !align(s, node)) {
@@ -135,6 +138,7 @@ static void count_bound(struct scheduler *s, struct pod_object *p)
     } else {
         cluster_bound(s->cluster, p->uid, p->namespace_, p->name, p->node, &grant, wanted.slot_kind,
                       wanted.n_slots, p->priority, p->inits_done);
+        remember_mig(s, p);
         waiting_remove(s, p->uid);
     }
     pod_request_clear(&wanted);
@@ -157,7 +161,8 @@ static void apply(struct scheduler *s, enum kube_event event, const char *json, 
 {
     struct pod_object p;
     const char *why;
-    if (!pod_object_parse(s->reader, json, len, &p, &why)) {
+    if (!pod_object_parse(s->reader, json, len, &p, &why) &&
+        !pod_object_parse_leniently(s->reader, json, len, &p, &why)) {
         log_line(LOG_WARN, "pod-unreadable", "why", why, NULL);
         return;
     }
@@ -168,8 +173,10 @@ static void apply(struct scheduler *s, enum kube_event event, const char *json, 
         count_bound(s, &p);
     else if (p.deleting)
         forget(s, &p);
-    else
+    else {
         cluster_touch(s->cluster, p.uid);
+        waiting_seen(s, p.uid);
+    }
     if (marker)
         leader_saw_marker(s, marker);
     pod_object_clear(&p);
@@ -180,6 +187,7 @@ static void begin(void *data, uint64_t number)
     struct scheduler *s = data;
     (void)number;
     cluster_sweep_begin(s->cluster);
+    waiting_sweep_begin(s);
 }
 
 static void object_event(void *data, enum kube_event event, const char *json, size_t len)
@@ -189,10 +197,19 @@ static void object_event(void *data, enum kube_event event, const char *json, si
     apply(s, event, json, len);
 }
 
+static gboolean holds_nothing(gpointer uid, gpointer text, gpointer data)
+{
+    struct cluster_pod known;
+    (void)text;
+    return !cluster_pod_get(((struct scheduler *)data)->cluster, uid, &known);
+}
+
 static void synced(void *data)
 {
     struct scheduler *s = data;
     cluster_sweep_end(s->cluster);
+    waiting_sweep_end(s);
+    g_hash_table_foreach_remove(s->mig_texts, holds_nothing, s);
     waiting_capacity_changed(s);
     bool first = !s->pods_synced;
     s->pods_synced = true;

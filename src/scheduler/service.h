@@ -49,7 +49,12 @@ struct scheduler {
     GHashTable *locking[NODE_LOCKS]; /* node -> struct nodelock (nodelock.c) */
     GHashTable *mig_texts;           /* uid -> hami.io/vgpu-mig-allocations (pods.c) */
     GHashTable *waiting;             /* uid -> struct waiting (waiting.c) */
-    GQueue held;                     /* filter calls that came before we were ready (extender.c) */
+    GHashTable *waiting_shares;      /* namespace -> its part of waiting_cost */
+    size_t waiting_cost;
+    uint64_t wake_round;
+    bool wake_unfinished;
+    uint32_t waking; /* writes under way */
+    GQueue held;     /* filter calls that came before we were ready (extender.c) */
     guint expire_timer, handshake_timer, wake_timer;
     uint64_t freed_seen;
 
@@ -133,6 +138,11 @@ void certs_stop(struct scheduler *s);
 /* pod: text of the Pod object, copied. */
 void waiting_add(struct scheduler *s, const struct pod_request *r, const char *pod, size_t len);
 void waiting_remove(struct scheduler *s, const char *uid);
+/* A list of all pods begins; a pod was in it that has no node yet; it ends: who was not in it is forgotten.
+ */
+void waiting_sweep_begin(struct scheduler *s);
+void waiting_seen(struct scheduler *s, const char *uid);
+void waiting_sweep_end(struct scheduler *s);
 void waiting_capacity_changed(struct scheduler *s);
 /* Their Pod objects, comma-separated (snapshot). */
 void waiting_append(GString *out, void *data);

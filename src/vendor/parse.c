@@ -85,3 +85,9 @@ bool vendor_request_parse(const struct family_set *set, const struct pod_object 
     }
     return true;
 }
+
+void vendor_request_of_bound(const struct family_set *set, const struct pod_object *pod,
+                             const struct pod_defaults *defaults, struct pod_request *ret)
+{
+    vendor_request_read(set, pod, defaults, ret, NULL);
+}

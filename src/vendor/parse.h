@@ -68,7 +68,11 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(PodReader, pod_reader_free)
 /* False and *ret_why (static) when the text is no pod. ret is cleared with pod_object_clear(). */
 bool pod_object_parse(const struct pod_reader *r, const char *text, size_t len, struct pod_object *ret,
                       const char **ret_why);
-/* The same of a value inside a document; on a fault the scanner says why, and ret holds nothing. */
+/* For what exists already: what cannot be taken (a broken text, more than there can be) is left out, so that
+ * nobody hides a pod's cards or its end behind it. Never to decide by. */
+bool pod_object_parse_leniently(const struct pod_reader *r, const char *text, size_t len,
+                                struct pod_object *ret, const char **ret_why);
+/* pod_object_parse() of a value inside a document; on a fault the scanner says why, and ret holds nothing. */
 bool pod_object_scan(const struct pod_reader *r, struct json_scan *s, struct pod_object *ret);
 void pod_object_clear(struct pod_object *p);
 const char *pod_object_annotation(const struct pod_object *p, const char *key); /* NULL = absent */
@@ -86,5 +90,10 @@ struct pod_defaults {
 bool vendor_request_parse(const struct family_set *set, const struct pod_object *pod,
                           const struct pod_defaults *defaults, struct pod_request *ret, GPtrArray *remarks,
                           char **ret_why);
+
+/* The same of a pod that is bound, and therefore was understood once: whatever its owner wrote since, its
+ * containers count by what they ask for, as far as that can be understood. */
+void vendor_request_of_bound(const struct family_set *set, const struct pod_object *pod,
+                             const struct pod_defaults *defaults, struct pod_request *ret);
 
 #endif

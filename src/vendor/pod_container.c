@@ -9,7 +9,7 @@
 const char *pod_scan_copy(const struct pod_scan *p, struct json_text text)
 {
     const char *c = arena_json(p->arena, text);
-    if (!c)
+    if (!c && !p->lenient)
         json_scan_fail(p->s, "a text that is not UTF-8 or has a broken escape");
     return c ? c : "";
 }
@@ -37,6 +37,8 @@ static void scan_quantity(const struct pod_scan *p, struct json_text *ret)
             *ret = text;
     } else if (kind == JSON_IS_NULL) {
         json_scan_skip(p->s);
+    } else if (p->lenient) {
+        json_scan_skip(p->s);
     } else {
         json_scan_fail(p->s, "a quantity that is neither a text nor a number");
     }
@@ -49,7 +51,8 @@ static struct pod_resource *resource_named(const struct pod_scan *p, struct pod_
         if (rows[i].name == name)
             return &rows[i];
     if (*n == POD_RESOURCES_MAX) {
-        json_scan_fail(p->s, "more accelerator resources in a container than there can be");
+        if (!p->lenient)
+            json_scan_fail(p->s, "more accelerator resources in a container than there can be");
         return NULL;
     }
     rows[*n] = (struct pod_resource){.name = name};

@@ -57,10 +57,12 @@ static void scan_containers(struct pass *p, struct containers *list)
     if (!json_scan_array(p->s))
         return;
     while (json_scan_element(p->s)) {
-        if (p->init.n + p->app.n == POD_CONTAINERS_MAX)
-            json_scan_fail(p->s, "more containers than a pod can have");
-        else
+        if (p->init.n + p->app.n < POD_CONTAINERS_MAX)
             pod_scan_container(&p->scan, container_new(p, list));
+        else if (p->scan.lenient)
+            json_scan_skip(p->s);
+        else
+            json_scan_fail(p->s, "more containers than a pod can have");
     }
 }
 
@@ -84,6 +86,12 @@ static void keep_annotation(struct pass *p, const char *key, const char *value)
     p->annotations[p->n_annotations++] = (struct pod_annotation){.key = key, .value = value};
 }
 
+static bool is_wanted(const struct pass *p, struct json_text value)
+{
+    g_autofree char *text = p->scan.lenient ? json_text_dup(value) : NULL;
+    return !p->scan.lenient || text;
+}
+
 static void scan_annotations(struct pass *p)
 {
     struct json_text key, value;
@@ -93,7 +101,7 @@ static void scan_annotations(struct pass *p)
         const char *known = pod_reader_annotation(p->scan.reader, key);
         if (!known)
             json_scan_skip(p->s);
-        else if (json_scan_text(p->s, &value))
+        else if (json_scan_text(p->s, &value) && is_wanted(p, value))
             keep_annotation(p, known, pod_scan_copy(&p->scan, value));
     }
 }
@@ -296,9 +304,10 @@ static void scan_pod(struct pass *p)
     }
 }
 
-bool pod_object_scan(const struct pod_reader *r, struct json_scan *s, struct pod_object *ret)
+static bool scan_whole(const struct pod_reader *r, struct json_scan *s, bool lenient, struct pod_object *ret)
 {
-    struct pass p = {.scan = {.reader = r, .s = s, .arena = &ret->arena}, .s = s, .pod = ret};
+    struct pass p = {
+        .scan = {.reader = r, .s = s, .arena = &ret->arena, .lenient = lenient}, .s = s, .pod = ret};
     *ret = (struct pod_object){.uid = "",
                                .name = "",
                                .namespace_ = "",
@@ -321,16 +330,33 @@ bool pod_object_scan(const struct pod_reader *r, struct json_scan *s, struct pod
     return true;
 }
 
-bool pod_object_parse(const struct pod_reader *r, const char *text, size_t len, struct pod_object *ret,
-                      const char **ret_why)
+bool pod_object_scan(const struct pod_reader *r, struct json_scan *s, struct pod_object *ret)
+{
+    return scan_whole(r, s, false, ret);
+}
+
+static bool parse(const struct pod_reader *r, const char *text, size_t len, bool lenient,
+                  struct pod_object *ret, const char **ret_why)
 {
     struct json_scan s;
     json_scan_init(&s, text, len);
-    if (pod_object_scan(r, &s, ret) && json_scan_end(&s))
+    if (scan_whole(r, &s, lenient, ret) && json_scan_end(&s))
         return true;
     pod_object_clear(ret);
     *ret_why = s.fault;
     return false;
+}
+
+bool pod_object_parse(const struct pod_reader *r, const char *text, size_t len, struct pod_object *ret,
+                      const char **ret_why)
+{
+    return parse(r, text, len, false, ret, ret_why);
+}
+
+bool pod_object_parse_leniently(const struct pod_reader *r, const char *text, size_t len,
+                                struct pod_object *ret, const char **ret_why)
+{
+    return parse(r, text, len, true, ret, ret_why);
 }
 
 void pod_object_clear(struct pod_object *p)

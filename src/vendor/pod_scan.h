@@ -12,6 +12,7 @@ struct pod_scan {
     const struct pod_reader *reader;
     struct json_scan *s;
     void **arena;
+    bool lenient; /* what cannot be taken is left out instead of being a fault */
 };
 
 /* A copy with a NUL; "" and a fault of the scanner when the text is broken. */

@@ -137,10 +137,10 @@ void version_append(const Store *s, enum resource kind, const struct version *v,
 json_t *version_parse(const Store *s, enum resource kind, const struct version *v)
 {
     if (!v->generated)
-        return json_loadb(v->text, v->size, 0, NULL);
+        return json_loadb(v->text, v->size, JSON_ALLOW_NUL, NULL);
     g_autoptr(GString) text = g_string_sized_new(4096);
     version_append(s, kind, v, text);
-    return json_loadb(text->str, text->len, 0, NULL);
+    return json_loadb(text->str, text->len, JSON_ALLOW_NUL, NULL);
 }
 
 /* Takes the references of now and was. */

@@ -36,7 +36,7 @@ static json_t *body_of(struct api *api, struct request *r, bool may_be_empty)
                  "the body of the request was in an unknown format: only JSON is read");
         return NULL;
     }
-    json_t *body = json_loadb(r->body, r->body_size, 0, &error);
+    json_t *body = json_loadb(r->body, r->body_size, JSON_ALLOW_NUL, &error);
     if (!body)
         api_fail(api, r, 400, "BadRequest", "the body is not JSON: %s, byte %d", error.text, error.position);
     return body;

@@ -4,13 +4,17 @@
  * the same as JSON. Values that need it are quoted, so that a hostile name
  * cannot forge a line.
  */
+#include <poll.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "base/json_write.h"
 #include "scheduler/service.h"
+
+#define VALUE_MAX 1000 /* bytes; some lines hold three */
 
 static enum log_level limit = LOG_INFO;
 static bool as_json;
@@ -32,6 +36,8 @@ static bool is_plain(const char *text)
 
 static void append(GString *line, const char *key, const char *value)
 {
+    g_autofree char *start = strlen(value) > VALUE_MAX ? g_strndup(value, VALUE_MAX) : NULL;
+    value = start ? start : value;
     if (as_json) {
         if (line->len > 1)
             g_string_append_c(line, ',');
@@ -65,6 +71,27 @@ static void stamp(char ret[40])
     g_snprintf(ret, 40, "%s.%06ldZ", second, now.tv_nsec / 1000);
 }
 
+/* Who reads our lines must not be able to stop us: what it does not take is
+ * left out and counted. A pipe that is ready takes PIPE_BUF bytes at once. */
+static void write_line(const GString *line)
+{
+    static uint64_t lost;
+    struct pollfd ready = {.fd = STDERR_FILENO, .events = POLLOUT};
+    char said[64] = "";
+    if (poll(&ready, 1, 0) == 0) {
+        lost++;
+        return;
+    }
+    if (lost)
+        g_snprintf(said, sizeof said,
+                   as_json ? "{\"lines_lost\":\"%" G_GUINT64_FORMAT "\"}\n"
+                           : "lines_lost=%" G_GUINT64_FORMAT "\n",
+                   lost);
+    g_autofree char *text = g_strconcat(said, line->str, NULL);
+    lost = 0;
+    fwrite(text, 1, strlen(text), stderr); /* unbuffered: one write */
+}
+
 void log_line(enum log_level level, const char *event, const char *first_key, ...)
 {
     if (level > limit)
@@ -83,5 +110,5 @@ void log_line(enum log_level level, const char *event, const char *first_key, ..
     }
     va_end(args);
     g_string_append(line, as_json ? "}\n" : "\n");
-    fwrite(line->str, 1, line->len, stderr); /* unbuffered: one write */
+    write_line(line);
 }

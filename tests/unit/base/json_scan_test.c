@@ -204,7 +204,7 @@ int main(int argc, char **argv)
     TEST(reads_members_and_skips_the_rest);
     TEST(a_value_of_another_kind_is_skipped);
     TEST(integers_stop_at_the_borders_of_64_bits);
-    TEST(nesting_is_limited);
+    TEST(nesting_is_limited_where_it_is_entered_and_where_it_is_skipped);
     TEST(copies_unescaped);
     TEST(no_read_passes_the_end);
     return g_test_run();

@@ -7,7 +7,7 @@ import urllib.request
 
 from hami import ACCOUNT, DEPLOY, NS, USER, manifests
 from kit import test
-from nodes import nvidia
+from nodes import node, nvidia
 from pods import devices
 
 FILES = sorted(os.listdir(DEPLOY))
@@ -67,6 +67,19 @@ def _(w):
         url = f"https://127.0.0.1:{w.hami.webhook_port}{get['path']}"
         with urllib.request.urlopen(url, timeout=5, context=ssl._create_unverified_context()) as answer:  # as the kubelet asks
             assert answer.status == 200, (probe, answer.read())
+
+
+@test("deploy: a node of HAMi's device plugin is locked for the pod that it has to find, another is not")
+def _(w):
+    for name in ("theirs", "ours"):
+        object_ = node(name, nvidia(name))
+        if name == "theirs":
+            del object_["metadata"]["annotations"]["hami.io/node-agent"]
+        w.api.create("nodes", object_)
+    for name in ("theirs", "ours"):
+        w.place(f"on-{name}", gpus=1, mem=3000, spec={"nodeSelector": {"kubernetes.io/hostname": name}})
+    locks = [w.api.get("nodes", None, name)["metadata"]["annotations"].get("hami.io/mutex.lock", "") for name in ("theirs", "ours")]
+    assert locks[0].endswith(f",{w.ns},on-theirs") and not locks[1], locks
 
 
 @test("deploy: Kubernetes' own roles are enough for the kube-scheduler beside hami")

@@ -19,9 +19,9 @@ class Hardware:
 
 
 def node(name, *hardware, labels=None):
-    """A Ready node object with any number of families on it."""
+    """A Ready node object with any number of families on it. No agent runs there that would give back a node lock."""
     resources = {"cpu": "64", "memory": "512Gi", "pods": "1000"}
-    annotations, all_labels = {}, {"kubernetes.io/hostname": name, **(labels or {})}
+    annotations, all_labels = {"hami.io/node-agent": "none"}, {"kubernetes.io/hostname": name, **(labels or {})}
     for h in hardware:
         annotations.update(h.annotations)
         resources.update({key: str(amount) for key, amount in h.resources.items()})

@@ -58,7 +58,7 @@ def version_of(text):
 
 def go_environment(say):
     if not shutil.which("go"):
-        raise Absent("the control plane is built with Go, and there is no `go` in PATH")
+        raise Absent("the control plane is built with Go, and there is no `go` in PATH: apt-get install golang-go, or https://go.dev/dl")
     with open(os.path.join(SOURCE, "go.mod")) as f:
         needed = version_of(re.search(r"^go .*$", f.read(), re.M)[0])
     # Outside a module, so that an old Go does not stumble over the newer go.mod.
@@ -68,7 +68,7 @@ def go_environment(say):
         return env
     if have < TOOLCHAINS_SINCE:
         raise Absent(f"Go {have[0]}.{have[1]} is too old for the control plane, which needs Go {needed[0]}.{needed[1]} "
-                     f"(or {TOOLCHAINS_SINCE[0]}.{TOOLCHAINS_SINCE[1]}, which fetches a newer one by itself)")
+                     f"(or {TOOLCHAINS_SINCE[0]}.{TOOLCHAINS_SINCE[1]}, which fetches a newer one by itself): https://go.dev/dl, or golang-go of bookworm-backports")
     say(f"kube: Go {have[0]}.{have[1]} fetches Go {needed[0]}.{needed[1]}")
     return {**env, "GOTOOLCHAIN": "auto"}
 

@@ -35,7 +35,8 @@ static int run(int argc, char **argv)
         printf("%3d  %-15s %s\n", codes[i].number, codes[i].name, codes[i].meaning);
     if (exits)
         return STATUS_OK;
-    printf("hami - slices of this host's accelerators for ordinary processes\n\nUsage: hami VERB [FLAGS] "
+    printf("hami - accelerators shared by many workloads, on this host and in a cluster\n\nUsage: hami VERB "
+           "[FLAGS] "
            "...\n\n");
     for (int i = 0; verbs[i]; i++)
         printf("  %-10s %s\n", verbs[i]->name, verbs[i]->summary);

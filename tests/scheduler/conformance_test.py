@@ -554,6 +554,42 @@ def _(build):
         assert "nodeName" not in w.pod("p")["spec"]
 
 
+@test("6.6 what the API server refuses is given back at once; what became of a lost answer is waited for")
+def _(build):
+    """B2. An answer of 500 says nothing: the binding may have been made."""
+    with world(build, node("a", cards=1)) as (w, s):
+        p = w.create(pod("p", slice_of(mem=40960)))
+        stranger = {**p, "metadata": {**p["metadata"], "uid": "of-a-pod-before"}}
+        assert s.filter(stranger, ["a"])["NodeNames"] == ["a"]
+        assert s.bind(stranger, "a") != "" and s.metric("hami_scheduler_pods") == 0
+        assert s.filter(p, ["a"])["NodeNames"] == ["a"]
+        w.api("POST", "/control/set?errors=1&seed=1")
+        assert s.bind(p, "a") != "" and s.metric("hami_scheduler_pods") == 1
+        w.api("POST", "/control/set?errors=0")
+        assert "being bound" in s.bind(p, "a"), "it is sent twice"
+        assert "being bound" in s.filter(p, ["a"])["Error"]
+        other = w.create(pod("q", slice_of(mem=1)))
+        assert s.filter(other, ["a"])["FailedNodes"] == {"a": "1/1 CardInsufficientMemory"}
+
+
+@test("6.10 victims that kube-scheduler found stay, beside those for the cards")
+def _(build):
+    with world(build, node("a", cards=1)) as (w, s):
+        low = pod("low", slice_of(mem=30000))
+        low["spec"]["priority"] = 0
+        low = s.place(low, ["a"])
+        high = pod("high", slice_of(mem=20000))
+        high["spec"]["priority"] = 10
+        high = w.create(high)
+        want = {"a": {"Pods": sorted([{"UID": low["metadata"]["uid"]}, {"UID": "given"}], key=lambda v: v["UID"]), "NumPDBViolations": 1}}
+        for given in ({"NodeNameToMetaVictims": {"a": {"Pods": [{"UID": "given"}], "NumPDBViolations": 1}}},
+                      {"NodeNameToVictims": {"a": {"Pods": [{"metadata": {"name": "x", "uid": "given"}}], "NumPDBViolations": 1}}}):
+            got = s.post("/preempt", {"Pod": high, **given}).json["NodeNameToMetaVictims"]
+            for victims in got.values():
+                victims["Pods"].sort(key=lambda v: v["UID"])
+            assert got == want, got
+
+
 # ---- 6.8 quota at admission, through the webhook
 
 

@@ -242,6 +242,22 @@ def _(build):
         assert "hami.io/wake" not in w.pod(other)["metadata"].get("annotations", {})
 
 
+@test("of waiting pods the most important one is woken first, and waits no longer once it is placed")
+def _(build):
+    with world(build, node("a", cards=1)) as (w, s):
+        s.place(pod("first", slice_of(mem=40960)), ["a"])
+        for name, priority in (("low", 0), ("high", 10), ("middle", 5)):
+            p = pod(name, slice_of(mem=40960))
+            p["spec"]["priority"] = priority
+            w.create(p)
+            assert s.filter(w.pod(name), ["a"])["NodeNames"] is None
+        assert s.metric("hami_scheduler_waiting_pods") == 3
+        w.delete("first")
+        assert s.process.line("event=woken pod=default/(\S+)").group(1) == "high"
+        assert s.filter(w.pod("high"), ["a"])["NodeNames"] == ["a"]
+        assert s.metric("hami_scheduler_waiting_pods") == 2
+
+
 @test("quota holds in placement and is lifted with its object")
 def _(build):
     quota = {"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "q", "namespace": "default"},

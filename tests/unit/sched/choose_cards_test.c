@@ -435,6 +435,25 @@ static void groups_are_picked_by_the_family_s_rule(void)
     }
 }
 
+/* App. A: dies of one card are one card for a pod that wants to be alone. */
+static void a_die_beside_a_used_one_is_not_alone(void)
+{
+    struct bench b = {0};
+    struct pod_request r = ask("p", NPU, 1, 100, 0);
+    for (int k = 0; k < 4; k++) {
+        add_card(&b, NPU, 1000, 0, 0, 0, k == 0);
+        b.cards[k].group = k / 2;
+    }
+    b.cards[2].healthy = b.cards[3].healthy = false;
+    expect("whoever does not mind", &b, &r, "dev-1");
+    r.mutex = true;
+    expect("cards of their own", &b, &r, "dev-1");
+    b.node.die_mode = true;
+    expect("dies", &b, &r, "2/4 CardNotHealth, 2/4 ExclusiveDeviceAllocateConflict");
+    b.cards[2].healthy = true;
+    expect("another card's die", &b, &r, "dev-2");
+}
+
 static void windows_are_consecutive_and_idle(void)
 {
     struct bench b = {0};
@@ -527,6 +546,7 @@ int main(int argc, char **argv)
     g_test_add_func("/choose/the_request_counts_for_how_full_a_card_gets",
                     the_request_counts_for_how_full_a_card_gets);
     g_test_add_func("/choose/groups_are_picked_by_the_family_s_rule", groups_are_picked_by_the_family_s_rule);
+    g_test_add_func("/choose/a_die_beside_a_used_one_is_not_alone", a_die_beside_a_used_one_is_not_alone);
     g_test_add_func("/choose/windows_are_consecutive_and_idle", windows_are_consecutive_and_idle);
     g_test_add_func("/choose/a_soft_slice_needs_a_node_that_cuts", a_soft_slice_needs_a_node_that_cuts);
     g_test_add_func("/choose/containers_count_while_they_run", containers_count_while_they_run);

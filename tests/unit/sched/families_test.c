@@ -128,9 +128,61 @@ static void all_families_share_one_ledger(void)
     g_assert_cmpuint(n_refused, >, 0);
 }
 
+/* What fits of three pods on one node; the last one's reasons. */
+static void expect_last(struct world *w, struct pod_request *r, unsigned n, const char *want)
+{
+    static struct cluster_answer a;
+    static const char *const uids[] = {"first", "second", "third", "fourth", "fifth"};
+    g_autoptr(GString) why = g_string_new("");
+    for (unsigned i = 0; i + 1 < n; i++) {
+        r->uid = uids[i];
+        g_assert_true(world_run(w, r));
+    }
+    r->uid = "last";
+    g_assert_cmpint(cluster_fit(w->cluster, r, w->nodes[0], &a, why), !=, SCHED_FITS);
+    g_assert_cmpstr(why->str, ==, want);
+}
+
+/* vendors.md W7: a template takes AI cores, which end before the memory where that is overcommitted. */
+static void templates_end_with_the_ai_cores(void)
+{
+    struct world w;
+    struct pod_request r;
+    world_init(&w, 1);
+    struct node_spec *spec = world_add_node(&w, "Ascend910B3", 1); /* 20 AI cores */
+    spec->cards[0].mem_bytes = MIB(8 * 16384);
+    spec->cards[0].slots = 8;
+    world_set_node(&w, 0);
+    world_request(&w, &r, "Ascend910B3", 1);
+    r.requests[0].mem_bytes = MIB(16384); /* vir05_1c_16g: 5 of them */
+    expect_last(&w, &r, 5, "1/1 CardInsufficientCore");
+    world_clear(&w);
+}
+
+/* vendors.md 3.8: a slice of size 3 needs three of the card's six. */
+static void slices_end_with_the_card_s_size(void)
+{
+    struct world w;
+    struct pod_request r;
+    world_init(&w, 1);
+    struct node_spec *spec = world_add_node(&w, "Enflame", 1);
+    spec->cards[0].mem_bytes = MIB(10 * 49152); /* never the memory */
+    spec->cards[0].cores = 1000;
+    world_set_node(&w, 0);
+    world_request(&w, &r, "Enflame", 1);
+    r.requests[0].size = 2;
+    r.uid = "two";
+    g_assert_true(world_run(&w, &r));
+    r.requests[0].size = 3;
+    expect_last(&w, &r, 2, "1/1 CardTimeSlicingExhausted");
+    world_clear(&w);
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
     g_test_add_func("/families/all_families_share_one_ledger", all_families_share_one_ledger);
+    g_test_add_func("/families/templates_end_with_the_ai_cores", templates_end_with_the_ai_cores);
+    g_test_add_func("/families/slices_end_with_the_card_s_size", slices_end_with_the_card_s_size);
     return g_test_run();
 }

@@ -275,12 +275,18 @@ static void placement_checks_the_families_of_the_contract(void)
 {
     static const struct {
         const char *family, *resource;
+        int64_t limit; /* for 4096 MiB */
         enum sched_reason want;
+        bool admitted;
     } cases[] = {
-        {"NVIDIA", "nvidia.com/gpumem", SCHED_QUOTA},
-        {"MLU", "cambricon.com/mlu.smlu.vmemory", SCHED_QUOTA},
-        {"DCU", "hygon.com/dcumem", SCHED_FITS},
-        {"Metax-SGPU", "metax-tech.com/vmemory", SCHED_FITS},
+        {"NVIDIA", "nvidia.com/gpumem", 4095, SCHED_QUOTA, false},
+        {"NVIDIA", "nvidia.com/gpumem", 4096, SCHED_FITS, true},
+        {"MLU", "cambricon.com/mlu.smlu.vmemory", 15, SCHED_QUOTA, false}, /* units of 256 MiB */
+        {"MLU", "cambricon.com/mlu.smlu.vmemory", 16, SCHED_FITS, true},
+        {"MLU", "cambricon.com/mlu.smlu.vcore", 0, SCHED_QUOTA, false},
+        {"DCU", "hygon.com/dcumem", 1, SCHED_FITS, false},
+        {"Metax-SGPU", "metax-tech.com/vmemory", 3, SCHED_FITS, false},
+        {"Metax-SGPU", "metax-tech.com/vmemory", 4, SCHED_FITS, true},
     };
     for (size_t i = 0; i < G_N_ELEMENTS(cases); i++) {
         struct world w;
@@ -289,12 +295,13 @@ static void placement_checks_the_families_of_the_contract(void)
         const struct part part = {SLOT_APP, 1, 1, 4096};
         world_init(&w, 1);
         world_add_node(&w, cases[i].family, 1);
-        cluster_quota_set(w.cluster, "default", "q", cases[i].resource, 1);
+        cluster_quota_set(w.cluster, "default", "q", cases[i].resource, cases[i].limit);
         ask(&w, cases[i].family, &part, 1, &r);
         cluster_place(w.cluster, &r, w.nodes, w.n_nodes, &a);
-        g_test_message("%s", cases[i].family);
+        g_test_message("%s: %d", cases[i].family, (int)cases[i].limit);
         g_assert_cmpint(a.reason, ==, cases[i].want);
-        g_assert_cmpstr(cluster_quota_exceeded(w.cluster, &r), ==, cases[i].resource);
+        g_assert_cmpstr(cluster_quota_exceeded(w.cluster, &r), ==,
+                        cases[i].admitted ? NULL : cases[i].resource);
         world_clear(&w);
     }
 }

@@ -435,7 +435,7 @@ static void step(struct scrape *w)
     }
     if (w->node == 0)
         head(w->out, w->metric);
-    if (n == CLUSTER_NO_NODE || print_whole(w)) {
+    if (print_whole(w) || n == CLUSTER_NO_NODE) {
         w->metric++;
         w->node = 0;
         return;

@@ -527,6 +527,47 @@ def _(build):
         assert s.metric("hami_gpu_memory_allocated_bytes", device_uuid="GPU-a-0") == 40960 << 20
 
 
+@test("4.5 a bound pod's cards are believed when they are as many as it asks for")
+def _(build):
+    """S2: more would be capacity taken from others, fewer somebody's mistake."""
+    rows = [("one", 1, "GPU-a-0,NVIDIA,100,0:;", True), ("two-for-one", 1, "GPU-a-0,NVIDIA,100,0:GPU-a-1,NVIDIA,100,0:;", False),
+            ("one-for-two", 2, "GPU-a-0,NVIDIA,100,0:;", False), ("two", 2, "GPU-a-0,NVIDIA,100,0:GPU-a-1,NVIDIA,100,0:;", True),
+            ("of-two-containers", 1, "GPU-a-0,NVIDIA,100,0:;GPU-a-1,NVIDIA,100,0:;", False)]
+    with world(build, node("a", cards=2)) as (w, s):
+        for number, (name, gpus, text, believed) in enumerate(rows):
+            p = pod(name, slice_of(gpus=gpus, mem=100), annotations={DEVICES: text, "hami.io/vgpu-node": "a"})
+            p["spec"]["nodeName"] = "a"
+            w.create(p)
+            if believed:
+                s.until("hami_scheduler_pods", 1)
+            else:
+                s.process.line(f"event=assignment-refused .*pod={name} ")
+                assert s.metric("hami_scheduler_pods") == 0, name
+            w.delete(name)
+            s.until("hami_scheduler_pods", 0)
+
+
+@test("4.5 pods that were seen before their node registered are counted when it does")
+def _(build):
+    n = node("a", cards=1)
+    register = n["metadata"]["annotations"].pop("hami.io/node-nvidia-register")
+    early = pod("early", slice_of(mem=40960), annotations={DEVICES: "GPU-a-0,NVIDIA,40960,0:;", "hami.io/vgpu-node": "a"})
+    early["spec"]["nodeName"] = "a"
+    with world(build, n, early) as (w, s):
+        assert s.metric("hami_scheduler_pods") == 0
+        mark(w, "a", **{"hami.io/node-nvidia-register": register})
+        s.until("hami_gpu_memory_allocated_bytes", 40960 << 20, device_uuid="GPU-a-0")
+
+
+@test("4.5 a pod that is deleted before it is bound gives its reservation back at once")
+def _(build):
+    with world(build, node("a", cards=1)) as (w, s):
+        p = w.create(pod("p", slice_of(mem=40960), finalizers=["example.com/wait"]))
+        assert s.filter(p, ["a"])["NodeNames"] == ["a"] and s.metric("hami_scheduler_pods") == 1
+        w.delete("p")
+        s.until("hami_scheduler_pods", 0, limit=20)  # before the reservation's own deadline of 30 s
+
+
 @test("4.5 an attempt that failed leaves nothing that a later update brings back")
 def _(build):
     """B2: filter fails, then the pod's condition changes."""
@@ -588,6 +629,24 @@ def _(build):
             for victims in got.values():
                 victims["Pods"].sort(key=lambda v: v["UID"])
             assert got == want, got
+
+
+@test("6.9 of empty nodes the simulation takes the one that the family likes best, and quota holds there too")
+def _(build):
+    def table(**of):
+        return {f"metax-tech.com/gpu.topology.{k}": json.dumps({"1": v}) for k, v in of.items()}
+    worse = capacity_node("worse", annotations=table(losses=1500, scores=100), **{"metax-tech.com__gpu": 2})
+    better = capacity_node("better", annotations=table(losses=100, scores=1500), **{"metax-tech.com__gpu": 2})
+    with world(build, quota(**{"nvidia.com/gpumem": 100})) as (w, s):
+        for policy in ("binpack", "spread"):
+            p = pod("p", {"metax-tech.com/gpu": 1}, annotations={"hami.io/node-scheduler-policy": policy}, uid="u")
+            for items in ([worse, better], [better, worse]):
+                a = s.post("/filter", {"Pod": p, "Nodes": {"items": items}}).json
+                assert [n["metadata"]["name"] for n in a["Nodes"]["items"]] == ["better"], (policy, a)
+        s.until("hami_resource_quota_limit", 100, quota_name="nvidia.com/gpumem")
+        a = s.post("/filter", {"Pod": pod("q", slice_of(mem=101), uid="v"), "Nodes": {"items": [node("n")]}}).json
+        assert a["Nodes"] is None and a["FailedNodes"] == {"n": "2/2 ResourceQuotaNotFit"}, a
+        assert s.metric("hami_scheduler_pods") == 0 and s.metric("hami_scheduler_waiting_pods") == 0
 
 
 # ---- 6.8 quota at admission, through the webhook

@@ -21,7 +21,8 @@ struct http_responder {
     /* While the body comes in. */
     const struct http_route *route; /* NULL: none fits */
     uint64_t body_len;
-    bool too_large, cut;
+    size_t kept; /* of it, in the server's sum */
+    bool refused, too_large, crowded, cut;
 
     struct http_pieces pieces; /* of the answer; more NULL: no more */
 };
@@ -172,6 +173,12 @@ static const struct http_route *find_route(HttpServer *server, const char *metho
     return NULL;
 }
 
+static void answer_refused(struct http_responder *r)
+{
+    r->server->counters.refused_routes++;
+    answer_text(r, 403, "only from this machine, or with a client certificate\n");
+}
+
 /* 405 with the methods that there are, or 404. */
 static void answer_no_route(struct http_responder *r, const char *method, const char *path)
 {
@@ -188,17 +195,28 @@ static void answer_no_route(struct http_responder *r, const char *method, const 
     answer_text(r, allowed->len ? 405 : 404, text);
 }
 
+static void forget_body(struct http_responder *r)
+{
+    r->server->bodies -= r->kept;
+    r->kept = 0;
+}
+
 static void on_chunk(SoupServerMessage *message, GBytes *chunk, void *data)
 {
     struct http_responder *r = data;
-    size_t max = r->route ? r->route->body_max : 0;
-    r->body_len += g_bytes_get_size(chunk);
-    if (r->body_len <= max)
+    size_t max = r->route && !r->refused ? r->route->body_max : 0, len = g_bytes_get_size(chunk);
+    r->body_len += len;
+    r->crowded |= r->server->bodies + len > r->server->options.bodies_max;
+    if (r->body_len <= max && !r->crowded) {
+        r->kept += len;
+        r->server->bodies += len;
         return;
+    }
+    forget_body(r);
     /* Read on, without keeping it, so that the client gets to read the answer. */
     soup_message_body_set_accumulate(soup_server_message_get_request_body(message), FALSE);
     soup_message_body_truncate(soup_server_message_get_request_body(message));
-    r->too_large = true;
+    r->too_large = r->body_len > max;
     struct http_connection *c = http_connection_of(message);
     if (c && !r->cut && r->body_len > (uint64_t)max + EXCESS_MAX) {
         r->cut = true;
@@ -212,6 +230,7 @@ static void on_finished(SoupServerMessage *message, void *data)
     struct http_responder *r = data;
     struct http_connection *c = http_connection_of(message);
     r->message = NULL;
+    forget_body(r);
     drop_late(r);
     if (c) {
         http_connection_idle(c, true);
@@ -223,6 +242,7 @@ static void on_message_gone(void *data)
 {
     struct http_responder *r = data;
     r->message = NULL;
+    forget_body(r);
     drop_late(r);
     responder_unref(r);
 }
@@ -239,17 +259,21 @@ static void on_headers(SoupServer *soup, SoupServerMessage *message, const char 
     r->server = http_server_ref(server);
     r->message = message;
     r->route = find_route(server, soup_server_message_get_method(message), path);
+    struct http_connection *c = http_connection_of(message);
+    r->refused = r->route && r->route->guarded && !(c && (c->local || c->peer));
     g_object_set_data_full(G_OBJECT(message), RESPONDER, r, on_message_gone);
     g_signal_connect(message, "got-chunk", G_CALLBACK(on_chunk), r);
     g_signal_connect(message, "finished", G_CALLBACK(on_finished), r);
     /* Who asks before sending is told before sending. */
     bool asks = soup_message_headers_get_expectations(headers) & SOUP_EXPECTATION_CONTINUE;
     goffset length = soup_message_headers_get_content_length(headers);
-    if (asks && (!r->route || length > (goffset)r->route->body_max)) {
+    if (asks && (!r->route || r->refused || length > (goffset)r->route->body_max)) {
         soup_message_headers_replace(soup_server_message_get_response_headers(message), "Connection",
                                      "close");
         if (!r->route) {
             answer_no_route(r, soup_server_message_get_method(message), path);
+        } else if (r->refused) {
+            answer_refused(r);
         } else {
             server->counters.refused_bodies++;
             answer_text(r, 413, "the body is larger than this path takes\n");
@@ -297,6 +321,8 @@ static void on_request(SoupServer *soup, SoupServerMessage *message, const char 
     r->references++;
     if (!r->route) {
         answer_no_route(r, soup_server_message_get_method(message), path);
+    } else if (r->refused) {
+        answer_refused(r);
     } else if (r->too_large) {
         g_autofree char *text =
             g_strdup_printf("the body has %" G_GUINT64_FORMAT " bytes; %.200s takes %zu\n", r->body_len, path,
@@ -304,6 +330,9 @@ static void on_request(SoupServer *soup, SoupServerMessage *message, const char 
         if (!r->cut)
             server->counters.refused_bodies++;
         answer_text(r, 413, text);
+    } else if (r->crowded) {
+        server->counters.refused_bodies++;
+        answer_text(r, 503, "too many large requests at once; try again\n");
     } else {
         call_handler(r, path);
     }

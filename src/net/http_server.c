@@ -64,6 +64,7 @@ HttpServer *http_server_new(const struct http_route *routes, size_t n_routes,
     o->idle_ms = o->idle_ms ? o->idle_ms : 120000;
     o->answer_ms = o->answer_ms ? o->answer_ms : 30000;
     o->connections_max = o->connections_max ? o->connections_max : 256;
+    o->bodies_max = o->bodies_max ? o->bodies_max : 128u << 20;
     server->context = g_main_context_ref_thread_default();
     server->listeners = g_ptr_array_new_with_free_func(http_listener_free);
     server->soup = soup_server_new(NULL, NULL);

@@ -10,7 +10,8 @@
  *    included), `idle_ms` between requests; then its connection ends.
  * 3. When there are `connections_max` connections, the client that keeps us waiting
  *    longest makes room for the next.
- * 4. A new certificate serves the connections that begin after it was set;
+ * 4. Bodies that are under way hold `bodies_max` bytes together; what goes beyond is answered by 503.
+ * 5. A new certificate serves the connections that begin after it was set;
  *    the listener stays.
  * One thread: the one whose default context was current at http_server_new().
  */
@@ -45,6 +46,8 @@ struct http_route {
     const char *path;   /* whole path, or a prefix where it ends with "/" and a "*" */
     size_t body_max;    /* bytes; more is answered by 413 */
     http_handler handler;
+    bool guarded; /* only from this machine or with a client certificate, else 403; bodies of others are not
+                     kept */
 };
 
 struct http_server_options {
@@ -52,6 +55,7 @@ struct http_server_options {
     uint32_t idle_ms;         /* 0 = 2 min */
     uint32_t answer_ms;       /* then 503; 0 = 30 s */
     uint32_t connections_max; /* 0 = 256 */
+    size_t bodies_max;        /* 0 = 128 MiB */
     bool plain_anywhere;      /* without TLS also beyond loopback */
 };
 

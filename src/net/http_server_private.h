@@ -26,6 +26,7 @@ struct http_server {
     GPtrArray *listeners; /* struct http_listener */
     GQueue waiting;       /* connections whose client is due, the longest first */
     uint16_t port;
+    size_t bodies; /* bytes of bodies that are under way */
     struct http_server_counters counters;
 };
 

@@ -8,6 +8,8 @@
 
 #include "scheduler/service.h"
 
+#define VALUES_MAX 200000
+
 static const char *quota_exceeded(const struct pod_request *r, const char *namespace_, void *data)
 {
     struct scheduler *s = data;
@@ -139,16 +141,35 @@ static void admit(struct scheduler *s, json_t *request, json_t *response)
     admit_result_clear(&result);
 }
 
+/* A tree takes some 250 bytes for each value of three bytes, and anyone may write them. */
+static bool has_too_many_values(const char *text, size_t len)
+{
+    size_t n = 0;
+    bool quoted = false;
+    for (size_t i = 0; i < len && n <= VALUES_MAX; i++) {
+        if (quoted && text[i] == '\\')
+            i++;
+        else if (text[i] == '"')
+            quoted = !quoted;
+        else if (!quoted)
+            n += text[i] == ',' || text[i] == '[' || text[i] == '{';
+    }
+    return n > VALUES_MAX;
+}
+
 void review_admit(const struct http_request *http, struct http_responder *responder, void *data)
 {
     struct scheduler *s = data;
     int64_t start = g_get_monotonic_time();
-    json_t *review = json_loadb(http->body, http->body_len, 0, NULL);
+    bool large = has_too_many_values(http->body, http->body_len);
+    json_t *review = large ? NULL : json_loadb(http->body, http->body_len, 0, NULL);
     json_t *request = json_object_get(review, "request");
     json_t *response = json_pack("{s:s}", "uid", text_of(request, "uid"));
     const char *version = text_of(review, "apiVersion");
     if (!http->content_type || !g_str_has_prefix(http->content_type, "application/json"))
         set_error(response, 400, "the content type must be application/json");
+    else if (large)
+        set_error(response, 413, "the review holds more values than any pod needs");
     else if (!json_is_object(request))
         set_error(response, 400, "the body is no AdmissionReview with a request");
     else

@@ -18,25 +18,6 @@
 #define BODY_BIND (1u << 20)
 #define BODY_REVIEW (7u << 20)
 
-static void refuse(struct http_responder *responder)
-{
-    static const char text[] = "only from this machine, or with a client certificate (--client_ca_file)\n";
-    http_respond(responder, 403, NULL, text, sizeof text - 1);
-}
-
-#define GUARDED(name, handler)                                                                               \
-    static void name(const struct http_request *request, struct http_responder *responder, void *data)       \
-    {                                                                                                        \
-        if (request->local || request->peer)                                                                 \
-            handler(request, responder, data);                                                               \
-        else                                                                                                 \
-            refuse(responder);                                                                               \
-    }
-GUARDED(filter, extender_filter)
-GUARDED(bind, extender_bind)
-GUARDED(preempt, extender_preempt)
-GUARDED(snapshot, snapshot_serve)
-
 static void review(const struct http_request *request, struct http_responder *responder, void *data)
 {
     struct scheduler *s = data;
@@ -68,23 +49,23 @@ static void readyz(const struct http_request *request, struct http_responder *re
 }
 
 static const struct http_route main_routes[] = {
-    {"POST", "/filter", BODY_FILTER, filter},
-    {"POST", "/bind", BODY_BIND, bind},
-    {"POST", "/preempt", BODY_FILTER, preempt},
-    {"POST", "/webhook", BODY_REVIEW, review},
-    {"GET", "/healthz", 0, healthz},
-    {"GET", "/readyz", 0, readyz},
-    {"GET", "/debug/snapshot", 0, snapshot},
+    {"POST", "/filter", BODY_FILTER, extender_filter, true},
+    {"POST", "/bind", BODY_BIND, extender_bind, true},
+    {"POST", "/preempt", BODY_FILTER, extender_preempt, true},
+    {"POST", "/webhook", BODY_REVIEW, review, false},
+    {"GET", "/healthz", 0, healthz, false},
+    {"GET", "/readyz", 0, readyz, false},
+    {"GET", "/debug/snapshot", 0, snapshot_serve, true},
 };
 
 static const struct http_route webhook_routes[] = {
-    {"POST", "/webhook", BODY_REVIEW, review_admit},
-    {"GET", "/healthz", 0, healthz},
-    {"GET", "/readyz", 0, readyz},
+    {"POST", "/webhook", BODY_REVIEW, review_admit, false},
+    {"GET", "/healthz", 0, healthz, false},
+    {"GET", "/readyz", 0, readyz, false},
 };
 
 static const struct http_route metrics_routes[] = {
-    {"GET", "/metrics", 0, metrics_serve},
+    {"GET", "/metrics", 0, metrics_serve, false},
 };
 
 static bool given(const char *text)
@@ -94,11 +75,11 @@ static bool given(const char *text)
 
 bool servers_start(struct scheduler *s, GError **error)
 {
-    struct http_server_options anywhere = {.plain_anywhere = true};
+    struct http_server_options anywhere = {.plain_anywhere = true}, reviews = {.bodies_max = 32u << 20};
     s->extender_tls = given(s->o.cert_file);
     s->extender = http_server_new(main_routes, G_N_ELEMENTS(main_routes), NULL, s);
     if (given(s->o.webhook_bind))
-        s->webhook = http_server_new(webhook_routes, G_N_ELEMENTS(webhook_routes), NULL, s);
+        s->webhook = http_server_new(webhook_routes, G_N_ELEMENTS(webhook_routes), &reviews, s);
     if (!certs_start(s, error) || !http_server_listen(s->extender, s->o.http_bind, error))
         return false;
     if (s->webhook && !http_server_listen(s->webhook, s->o.webhook_bind, error))

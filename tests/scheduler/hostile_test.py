@@ -4,6 +4,9 @@
 import contextlib
 import http.client
 import json
+import socket
+import ssl
+import subprocess
 
 import kit
 from kit import node, pod, slice_of, test
@@ -174,6 +177,81 @@ def _(build):
         s.process.pump(0)
         s.filter(waiting("q"), ["a"])
         s.process.line("lines_lost=")
+
+
+# ---- the network
+
+
+def raw(port, host="127.0.0.1"):
+    return ssl._create_unverified_context().wrap_socket(socket.create_connection((host, port), timeout=kit.LIMIT_S))
+
+
+def head(path, length):
+    return f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\r\n".encode()
+
+
+def ask(c, data):
+    c.sendall(data)
+    return int(c.recv(1000).split()[1])
+
+
+def review_of(text):
+    return b'{"apiVersion":"admission.k8s.io/v1","kind":"AdmissionReview","request":{"uid":"r","object":' + text + b"}}"
+
+
+@test("a review of millions of values is refused, not read")
+def _(build):
+    with world(build, node("a"), flags=["--webhook-bind", "127.0.0.1:0"]) as (w, s):
+        before = resident_kib(s)
+        for value in (b"{}", b"[]", b"0"):
+            bomb = review_of(b"[" + b",".join([value] * 1500000) + b"]")
+            a = kit.call(s.webhook_port, "POST", "/webhook", bomb, tls=ssl._create_unverified_context())
+            assert not a.json["response"]["allowed"] and a.json["response"]["status"]["code"] == 413, a.text
+        assert resident_kib(s) - before < 60 << 10, resident_kib(s) - before
+        assert s.review(pod("p", slice_of(mem=1)))["allowed"]
+
+
+@test("bodies under way do not fill the memory, and the others are served")
+def _(build):
+    with world(build, node("a"), flags=["--webhook-bind", "127.0.0.1:0"]) as (w, s):
+        before = resident_kib(s)
+        some = []
+        for _ in range(60):
+            c = raw(s.webhook_port)
+            c.sendall(head("/webhook", 6000000) + b" " * 5000000)
+            some.append(c)
+        grown = resident_kib(s) - before
+        assert grown < 100 << 10, f"{grown} KiB more"
+        last = some.pop()
+        assert ask(last, b" " * 1000000) == 503
+        for c in some:
+            c.close()
+        assert s.review(pod("p", slice_of(mem=1)))["allowed"]
+
+
+@test("from another address /filter is refused without keeping its body")
+def _(build):
+    own = subprocess.run(["hostname", "-I"], capture_output=True, text=True).stdout.split()
+    if not own or ":" in own[0]:
+        return  # no address beside loopback to call from
+    pems = kit.tempfile.mkdtemp()
+    try:
+        subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-subj", "/CN=x",
+                        "-keyout", pems + "/key", "-out", pems + "/cert", "-days", "2"], check=True, capture_output=True)
+        with contextlib.closing(kit.World(build, [node("a")])) as w:
+            s = w.start("--http_bind", "0.0.0.0:0", "--cert_file", pems + "/cert", "--key_file", pems + "/key")
+            before = resident_kib(s)
+            some = [raw(s.port, own[0]) for _ in range(20)]
+            for c in some:
+                c.sendall(head("/filter", 4000000) + b" " * 3900000)
+            assert resident_kib(s) - before < 30 << 10, resident_kib(s) - before
+            for c in some:
+                assert ask(c, b" " * 100000) == 403
+            for path in ("/bind", "/preempt"):
+                assert ask(raw(s.port, own[0]), head(path, 2) + b"{}") == 403
+            assert ask(raw(s.port), head("/bind", 2) + b"{}") == 200
+    finally:
+        kit.shutil.rmtree(pems)
 
 
 kit.main()

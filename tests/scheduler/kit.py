@@ -187,7 +187,7 @@ class Scheduler:
         command = [os.path.join(world.build, "hami"), "scheduler", "--kubeconfig", world.config, "--http_bind", "127.0.0.1:0",
                    "--metrics-bind-address", "127.0.0.1:0", "--scheduler-name", "hami-scheduler", "-v", "5", *flags]
         self.process = Process(command, 2, env)
-        started = self.process.line(r"event=started .*http=127\.0\.0\.1:(\d+) webhook=(\S+) metrics=\S*?(\d+)(?:\s|$)")
+        started = self.process.line(r"event=started .*http=(?:127\.0\.0\.1|0\.0\.0\.0):(\d+) webhook=(\S+) metrics=\S*?(\d+)(?:\s|$)")
         self.port, self.metrics_port = int(started.group(1)), int(started.group(3))
         self.webhook_port = int(started.group(2).rsplit(":", 1)[1]) if ":" in started.group(2) else 0
 

@@ -22,7 +22,7 @@ static void on_peer(const struct http_request *r, struct http_responder *respond
     http_respond(responder, 200, "application/json", peer, strlen(peer));
 }
 
-static const struct http_route routes[] = {{"GET", "/x", 0, on_peer}};
+static const struct http_route routes[] = {{"GET", "/x", 0, on_peer, false}};
 
 /* A server whose certificate is for `name`. */
 static void open_fixture(struct fixture *f, const char *name, bool mutual)

@@ -62,8 +62,9 @@ static void on_drop(const struct http_request *r, struct http_responder *respond
 }
 
 static const struct http_route routes[] = {
-    {"POST", "/echo", 1000, on_echo}, {"PUT", "/echo", 1000, on_echo}, {"GET", "/get", 0, on_echo},
-    {"GET", "/under/*", 0, on_echo},  {"GET", "/keep", 0, on_keep},    {"GET", "/drop", 0, on_drop},
+    {"POST", "/echo", 1000, on_echo, false}, {"PUT", "/echo", 1000, on_echo, false},
+    {"GET", "/get", 0, on_echo, false},      {"GET", "/under/*", 0, on_echo, false},
+    {"GET", "/keep", 0, on_keep, false},     {"GET", "/drop", 0, on_drop, false},
 };
 
 struct fixture {

@@ -28,13 +28,16 @@ struct family_set *manifest_flags_families(const struct verb *v, const struct ma
 {
     g_autoptr(GError) error = NULL;
     g_autofree char *text = NULL;
+    g_autoptr(GPtrArray) warnings = g_ptr_array_new_with_free_func(g_free);
     struct vendor_options all = {.enable_ascend = true, .enable_iluvatar = true};
     gsize len = 0;
     struct family_set *set = NULL;
     if (f->device_config && !g_file_get_contents(f->device_config, &text, &len, &error))
         g_prefix_error(&error, "--device-config-file: ");
     else
-        set = vendor_config_parse(text, len, &all, NULL, &error);
+        set = vendor_config_parse(text, len, &all, warnings, &error);
+    for (guint i = 0; i < warnings->len; i++)
+        cli_usage(v, "%s", (const char *)warnings->pdata[i]); /* goes on */
     *ret_status = set ? STATUS_OK : cli_fail(v, error);
     return set;
 }

@@ -63,6 +63,10 @@ def _(w):
                        (["yaml", "pod", "--name", "a", "--vendor", "x"], "--vendor x")):
         r = w.call(*args)
         assert r.returncode == 64 and says in r.stderr and not r.stdout, (args, r)
+    with open(os.path.join(w.dir, "devices.yaml"), "w") as f:
+        f.write("nvidia:\n  resourceCountName: nvidia.com/gpu\n  typo: 1\n")
+    r = w.call("yaml", "pod", "--name", "a", "--device-config-file", f.name)
+    assert r.returncode == 0 and "nvidia.typo: there is no such key" in r.stderr, r
     r = w.call("yaml", "job", "--name", "a", "--priority", "0", "--vendor", "NVIDIA", "--", "sh", "-c", "true")
     assert r.returncode == 0 and "nvidia.com/priority: 0" in r.stdout and '"true"' in r.stdout, r
 

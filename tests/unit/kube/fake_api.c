@@ -46,8 +46,10 @@ unsigned wait_ms(unsigned ms)
     bool late = false;
     unsigned turns = 0;
     g_timeout_add(ms, on_late, &late);
-    for (; !late; turns++)
+    while (!late) {
         g_main_context_iteration(NULL, TRUE);
+        turns++;
+    }
     return turns;
 }
 

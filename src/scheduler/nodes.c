@@ -25,6 +25,8 @@ struct node_state {
     char *lock[NODE_LOCKS], *version;
     bool own_agent;     /* hami.io/node-agent: our agent registers this node */
     bool registered;    /* the ledger has it */
+    bool uncounted;     /* its pods are being listed: until then it takes none */
+    char *cordon;       /* hami.io's annotation, NULL = none */
     int64_t recheck_ms; /* when a handshake runs out; 0 = never */
     char *raw;          /* the object, kept only while recheck_ms is set */
     size_t raw_len;
@@ -40,6 +42,7 @@ static void node_state_free(gpointer data)
     for (int kind = 0; kind < NODE_LOCKS; kind++)
         g_free(n->lock[kind]);
     g_free(n->version);
+    g_free(n->cordon);
     g_free(n->raw);
     g_free(n);
 }
@@ -79,26 +82,37 @@ static uint64_t digest_of(const struct scheduler *s, const struct node_object *o
 
 /* ---- cards ------------------------------------------------------------- */
 
+static void cordon(struct scheduler *s, const struct node_state *state, ClusterNode n)
+{
+    const struct node_spec *spec = cluster_node_spec(s->cluster, n);
+    g_autoptr(GString) all = g_string_new("");
+    for (uint32_t i = 0; spec && state->uncounted && i < spec->n_cards; i++)
+        g_string_append_printf(all, "%s,", spec->cards[i].uuid);
+    cluster_node_cordon(s->cluster, n, state->uncounted ? all->str : state->cordon);
+}
+
 static void set_cards(struct scheduler *s, struct node_state *state, const char *name, uint64_t alive)
 {
     struct node_cards cards;
-    const struct json_text *cordon = node_pair(&object.annotations, KEY_CORDON);
-    g_autofree char *cordoned = cordon ? json_text_dup(*cordon) : NULL;
+    const struct json_text *cordoned = node_pair(&object.annotations, KEY_CORDON);
     bool was = state->registered;
     node_cards_read(s, &object, name, alive, &cards);
+    g_free(state->cordon);
+    state->cordon = cordoned ? json_text_dup(*cordoned) : NULL;
     state->registered = cards.spec.n_cards > 0;
     s->node_generation += state->registered != was;
     if (state->registered) {
         ClusterNode n = cluster_node_set(s->cluster, &cards.spec);
-        cluster_node_cordon(s->cluster, n, cordoned ? cordoned : "");
+        state->uncounted |= !was && s->pods_synced;
+        cordon(s, state, n);
         s->count.node_parses++;
     } else if (was) {
         cluster_node_remove(s->cluster, name);
         log_line(LOG_INFO, "node-unregistered", "node", name, NULL);
     }
     node_cards_clear(&cards);
-    if (state->registered && !was && s->pods_synced)
-        pods_reload_node(s, name);
+    if (state->registered && !was && s->pods_synced && s->reloads)
+        reload_node(s, name);
 }
 
 /* ---- writing ----------------------------------------------------------- */
@@ -368,6 +382,17 @@ const char *nodes_version_of(const struct scheduler *s, const char *node)
 {
     const struct node_state *n = g_hash_table_lookup(s->nodes, node);
     return n ? n->version : NULL;
+}
+
+void nodes_counted(struct scheduler *s, const char *node)
+{
+    struct node_state *state = g_hash_table_lookup(s->nodes, node);
+    ClusterNode n = cluster_node_find(s->cluster, node, strlen(node));
+    if (!state || !state->uncounted)
+        return;
+    state->uncounted = false;
+    cordon(s, state, n);
+    waiting_capacity_changed(s);
 }
 
 bool nodes_wants_lock(const struct scheduler *s, const char *node)

@@ -146,6 +146,7 @@ static void count_bound(struct scheduler *s, struct pod_object *p)
 
 static void forget(struct scheduler *s, const struct pod_object *p)
 {
+    reload_saw_end(s, p->uid);
     waiting_remove(s, p->uid);
     assigned_drop(s, p->uid);
     g_hash_table_remove(s->mig_texts, p->uid);
@@ -239,40 +240,13 @@ void pods_stop(struct scheduler *s)
     g_clear_pointer(&s->pod_watch, kube_watch_free);
 }
 
-/* ---- a node that registers after its pods were seen --------------------- */
-
-static void reloaded(GObject *source, GAsyncResult *result, gpointer data)
+void pods_listed_again(struct scheduler *s, const char *json, size_t len)
 {
-    struct scheduler *s = data;
-    g_autoptr(GError) error = NULL;
-    g_autoptr(GBytes) answer = kube_request_finish(result, NULL, &error);
-    struct json_scan scan;
-    struct json_text key;
-    const char *at;
-    size_t len;
-    (void)source;
-    if (!answer) {
-        log_line(LOG_WARN, "reload-node", "why", error->message, NULL);
-        return;
-    }
-    const char *text = g_bytes_get_data(answer, &len);
-    json_scan_init(&scan, text, len);
-    if (json_scan_object(&scan))
-        while (json_scan_key(&scan, &key)) {
-            if (!json_text_is(key, "items")) {
-                json_scan_skip(&scan);
-                continue;
-            }
-            if (json_scan_array(&scan))
-                while (json_scan_element(&scan) && json_scan_raw(&scan, &at, &len))
-                    apply(s, KUBE_MODIFIED, at, len);
-        }
-}
-
-void pods_reload_node(struct scheduler *s, const char *node)
-{
-    g_autofree char *field = g_strdup_printf("spec.nodeName=%s", node);
-    g_autofree char *query = kube_query("fieldSelector", field, "resourceVersion", "0", NULL);
-    struct kube_request request = {.method = "GET", .path = "/api/v1/pods", .query = query};
-    kube_request_async(s->client, &request, NULL, reloaded, s);
+    struct pod_object p;
+    const char *why;
+    bool ended =
+        pod_object_parse_leniently(s->reader, json, len, &p, &why) && g_hash_table_contains(s->ended, p.uid);
+    pod_object_clear(&p);
+    if (!ended)
+        apply(s, KUBE_MODIFIED, json, len);
 }

@@ -103,6 +103,7 @@ static bool start(struct scheduler *s, GError **error)
     s->defaults = (struct pod_defaults){s->o.node_policy, s->o.card_policy};
     if (!servers_start(s, error) || !leader_start(s, error))
         return false;
+    reload_start(s);
     nodes_start(s);
     quotas_start(s);
     return true;
@@ -127,6 +128,7 @@ static void clear(struct scheduler *s)
     servers_stop(s);
     nodelock_free(s);
     waiting_free(s);
+    reload_stop(s);
     nodes_stop(s);
     pods_stop(s);
     quotas_stop(s);

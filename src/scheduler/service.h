@@ -53,8 +53,10 @@ struct scheduler {
     size_t waiting_cost;
     uint64_t wake_round;
     bool wake_unfinished;
-    uint32_t waking; /* writes under way */
-    GQueue held;     /* filter calls that came before we were ready (extender.c) */
+    uint32_t waking;     /* writes under way */
+    GHashTable *reloads; /* node -> struct reload (reload.c) */
+    GHashTable *ended;   /* UIDs of pods that ended while a list of a node's pods was under way */
+    GQueue held;         /* filter calls that came before we were ready (extender.c) */
     guint expire_timer, handshake_timer, wake_timer;
     uint64_t freed_seen;
 
@@ -101,12 +103,21 @@ void nodes_stop(struct scheduler *s);
 const char *nodes_lock_of(const struct scheduler *s, const char *node, enum node_lock kind);
 /* Its resourceVersion, kept only with --compat-node-lock; NULL when the node is gone. */
 const char *nodes_version_of(const struct scheduler *s, const char *node);
+/* The pods on the node are known now: it may take more. */
+void nodes_counted(struct scheduler *s, const char *node);
 bool nodes_wants_lock(const struct scheduler *s, const char *node);
 
 /* pods.c */
 void pods_start(struct scheduler *s);
 void pods_stop(struct scheduler *s);
-void pods_reload_node(struct scheduler *s, const char *node);
+/* A pod in a list that is not the watch's (reload.c). */
+void pods_listed_again(struct scheduler *s, const char *json, size_t len);
+
+/* reload.c */
+void reload_start(struct scheduler *s);
+void reload_stop(struct scheduler *s);
+void reload_node(struct scheduler *s, const char *node);
+void reload_saw_end(struct scheduler *s, const char *uid);
 
 /* quotas.c */
 void quotas_start(struct scheduler *s);

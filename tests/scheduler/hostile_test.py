@@ -7,6 +7,7 @@ import json
 import socket
 import ssl
 import subprocess
+import time
 
 import kit
 from kit import node, pod, slice_of, test
@@ -83,6 +84,51 @@ def _(build):
         s.process.end()
         s = w.start()
         assert s.filter(w.create(pod("late", slice_of(mem=1000))), ["a"])["NodeNames"] is None
+
+
+# ---- nodes that come and go
+
+
+REGISTER = "hami.io/node-nvidia-register"
+
+
+@test("a node that registers late grants nothing before the pods on it are counted")
+def _(build):
+    with world(build, node("a", cards=1), node("z", cards=1)) as (w, s):
+        s.place(pod("p", slice_of(mem=40960)), ["a"])
+        s.process.end()
+        cards = w.api("GET", "/api/v1/nodes/a").json["metadata"]["annotations"][REGISTER]
+        w.annotate("/api/v1/nodes/a", **{REGISTER: None})
+        s = w.start()
+        assert s.metric("hami_scheduler_pods") == 0 and s.metric("hami_scheduler_nodes") == 1
+        late = w.create(pod("late", slice_of(mem=1000)))
+        w.api("POST", "/control/set?latency_ms=300")
+        w.annotate("/api/v1/nodes/a", **{REGISTER: cards})
+        until = time.monotonic() + 10
+        while s.metric("hami_scheduler_pods") == 0:
+            assert s.filter(late, ["a"])["NodeNames"] is None and time.monotonic() < until
+        assert s.filter(late, ["a"])["NodeNames"] is None
+        w.api("POST", "/control/set?latency_ms=0")
+        w.delete("p")
+        s.until("hami_scheduler_pods", 0)
+        assert s.filter(late, ["a"])["NodeNames"] == ["a"], "the node stays closed"
+
+
+@test("a node that registers and leaves all the time costs a list of its pods a second at most")
+def _(build):
+    with world(build, node("a", cards=1), node("z", cards=1)) as (w, s):
+        cards = w.api("GET", "/api/v1/nodes/a").json["metadata"]["annotations"][REGISTER]
+        lists = lambda: s.metric("hami_scheduler_api_requests_total")
+        before, start = lists(), time.monotonic()
+        for _ in range(200):
+            w.annotate("/api/v1/nodes/a", **{REGISTER: None})
+            w.annotate("/api/v1/nodes/a", **{REGISTER: cards})
+        s.until("hami_scheduler_nodes", 2)
+        assert lists() - before <= 3 + (time.monotonic() - start), lists() - before
+        until = time.monotonic() + 10
+        while s.filter(pod("q", slice_of(mem=1), uid="q"), ["a"])["NodeNames"] is None:
+            assert time.monotonic() < until, "the node stays closed"
+            time.sleep(0.02)
 
 
 # ---- pods that wait

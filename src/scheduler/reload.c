@@ -1,0 +1,122 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * A node registers whose pods were seen before its cards were known: its pods are listed once more. Until
+ * that is done nothing is granted on it (nodes.c keeps it cordoned), else cards that are in use would be
+ * given again.
+ *
+ * A node may register and leave as often as it likes: one list of its pods is under way at most, and between
+ * two of them lies a second. A pod that ended meanwhile is not believed from a list that is older than its
+ * end.
+ */
+#include "scheduler/service.h"
+
+#define AGAIN_MS 1000
+
+struct reload {
+    struct scheduler *s;
+    char *node;
+    bool again; /* it came anew while its pods were being listed */
+    guint timer;
+};
+
+static void reload_free(gpointer data)
+{
+    struct reload *r = data;
+    g_clear_handle_id(&r->timer, g_source_remove);
+    g_free(r->node);
+    g_free(r);
+}
+
+static void give_items(struct scheduler *s, GBytes *answer)
+{
+    struct json_scan scan;
+    struct json_text key;
+    const char *at;
+    size_t len;
+    const char *text = g_bytes_get_data(answer, &len);
+    json_scan_init(&scan, text, len);
+    if (json_scan_object(&scan))
+        while (json_scan_key(&scan, &key)) {
+            if (!json_text_is(key, "items")) {
+                json_scan_skip(&scan);
+                continue;
+            }
+            if (json_scan_array(&scan))
+                while (json_scan_element(&scan) && json_scan_raw(&scan, &at, &len))
+                    pods_listed_again(s, at, len);
+        }
+}
+
+static void list(struct reload *r);
+
+static gboolean list_again(gpointer data)
+{
+    struct reload *r = data;
+    r->timer = 0;
+    list(r);
+    return G_SOURCE_REMOVE;
+}
+
+static void listed(GObject *source, GAsyncResult *result, gpointer data)
+{
+    struct reload *r = data;
+    struct scheduler *s = r->s;
+    g_autoptr(GError) error = NULL;
+    g_autoptr(GBytes) answer = kube_request_finish(result, NULL, &error);
+    (void)source;
+    if (answer)
+        give_items(s, answer);
+    else
+        log_line(LOG_WARN, "reload-node", "node", r->node, "why", error->message, NULL);
+    if (!answer || r->again) {
+        r->timer = g_timeout_add(AGAIN_MS, list_again, r);
+        return;
+    }
+    g_autofree char *node = g_strdup(r->node);
+    g_hash_table_remove(s->reloads, node);
+    if (g_hash_table_size(s->reloads) == 0)
+        g_hash_table_remove_all(s->ended);
+    nodes_counted(s, node);
+}
+
+/* The newest there is: what a cache of the server remembers may be older than what we have seen. */
+static void list(struct reload *r)
+{
+    g_autofree char *field = g_strdup_printf("spec.nodeName=%s", r->node);
+    g_autofree char *query = kube_query("fieldSelector", field, NULL);
+    struct kube_request request = {.method = "GET", .path = "/api/v1/pods", .query = query};
+    r->again = false;
+    kube_request_async(r->s->client, &request, NULL, listed, r);
+}
+
+void reload_node(struct scheduler *s, const char *node)
+{
+    struct reload *r = g_hash_table_lookup(s->reloads, node);
+    if (r) {
+        r->again = true;
+        return;
+    }
+    r = g_new0(struct reload, 1);
+    r->s = s;
+    r->node = g_strdup(node);
+    g_hash_table_replace(s->reloads, r->node, r);
+    list(r);
+}
+
+void reload_saw_end(struct scheduler *s, const char *uid)
+{
+    if (s->reloads && g_hash_table_size(s->reloads))
+        g_hash_table_add(s->ended, g_strdup(uid));
+}
+
+void reload_start(struct scheduler *s)
+{
+    s->reloads = g_hash_table_new_full(g_str_hash, g_str_equal, NULL, reload_free);
+    s->ended = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
+}
+
+void reload_stop(struct scheduler *s)
+{
+    g_clear_pointer(&s->reloads, g_hash_table_unref);
+    g_clear_pointer(&s->ended, g_hash_table_unref);
+}

@@ -23,14 +23,12 @@ NS, ACCOUNT, WEBHOOK = "kube-system", "hami-scheduler", "hami-webhook"
 USER = f"system:serviceaccount:{NS}:{ACCOUNT}"
 
 
-def install(plane, files=None, replicas=0):
-    """Applies deploy/scheduler (or some of its files) as a user would, then stops what the Deployment would start."""
-    for file in files or sorted(os.listdir(DEPLOY)):
-        if file == "webhook.yaml" and files is None:
-            continue  # by Hami.serve_webhook: nothing resolves a Service here
-        plane.kubectl("apply", "-f", os.path.join(DEPLOY, file))
-    if plane.has("deployments", NS, ACCOUNT):
-        plane.kubectl("-n", NS, "scale", "deployment", ACCOUNT, f"--replicas={replicas}")
+def install(plane):
+    """Applies deploy/scheduler as a user would, and stops what the Deployment would start: we do that."""
+    for file in sorted(os.listdir(DEPLOY)):
+        if file != "webhook.yaml":  # by Hami.serve_webhook: nothing resolves a Service here
+            plane.kubectl("apply", "-f", os.path.join(DEPLOY, file))
+    plane.kubectl("-n", NS, "scale", "deployment", ACCOUNT, "--replicas=0")
 
 
 def manifests(plane, *files):
@@ -43,13 +41,13 @@ class Hami:
     """One replica. `host` gives it a host name of its own, `api_port` another way to the API server; `cert` makes it
     serve a certificate from files, everywhere, instead of one that it makes itself for the webhook."""
 
-    def __init__(self, plane, program, name="hami", account=ACCOUNT, host=None, api_port=None, cert=False):
-        self.plane, self.program, self.name, self.host, self.account = plane, program, name, host, account
+    def __init__(self, plane, program, name="hami", host=None, api_port=None, cert=False):
+        self.plane, self.program, self.name, self.host = plane, program, name, host
         self.port, self.metrics_port, self.webhook_port = free_port(), free_port(), free_port()
         self.cert = plane.pki.issue(name, f"/CN={name}", LOOPBACK) if cert else None
         self.url = f"{'https' if cert else 'http'}://127.0.0.1:{self.port}"
         with open(plane.path(name + ".token"), "w") as f:
-            f.write(plane.token(NS, account))
+            f.write(plane.token(NS, ACCOUNT))
         self.config = plane.kubeconfig(name + ".kubeconfig", {"tokenFile": plane.path(name + ".token")}, api_port)
         deployment = plane.api.get("deployments", NS, ACCOUNT)
         template = deployment["spec"]["template"]

@@ -65,16 +65,16 @@ class World:
 
     def end(self):
         """An empty cluster again, with the scheduler that was started first."""
-        for replica in self.extra:
+        replicas, wires = self.extra, self.wires
+        self.extra, self.wires = [], []
+        for replica in replicas:
             for child in (getattr(replica, "scheduler", None), getattr(replica, "child", None)):
                 if child and child.running():
                     child.kill()
-        for wire in self.wires:
+        for wire in wires:
             wire.kill()
-        if self.extra or not (self.hami.child.running() and self.hami.scheduler.running()):
+        if replicas or not (self.hami.child.running() and self.hami.scheduler.running()):
             self.resume()
-        self.extra.clear()
-        self.wires.clear()
         for kind in ("deployments", "replicasets", "jobs", "pods", "resourcequotas"):
             self.api.delete_all(kind, self.ns)
         self.api.delete_all("nodes")

@@ -131,6 +131,23 @@ def _(w):
     w.nothing_is_given_twice()
 
 
+@test("faults: a pod made anew under its name does not get what was decided for the old one")
+def _(w):
+    one_card(w)
+    far, _ = at_the_end_of_a_wire(w, delay_ms=500)
+    w.webhook_works()
+    wanted = pod("twice", gpus=1, mem=5000, cores=10, spec={"nodeSelector": {"no": "such-node"}})
+    old = w.create(wanted)
+    question = {"Pod": old, "Nodes": None, "NodeNames": ["one"]}
+    w.eventually(lambda: far.ask("filter", question)["NodeNames"] == ["one"], "the node is known")
+    w.api.delete("pods", "twice", w.ns)
+    w.api.create("pods", wanted, w.ns)
+    # Word of it is still on the wire.
+    binding = {"PodName": "twice", "PodNamespace": w.ns, "PodUID": old["metadata"]["uid"], "Node": "one"}
+    assert not far.grants("bind", binding, limit_s=30)
+    assert not w.get("twice")["spec"].get("nodeName")
+
+
 def served(port):
     return ssl.get_server_certificate(("127.0.0.1", port))
 

@@ -18,6 +18,8 @@
 
 #define SUCCESS_LIST_MAX 500 /* bytes: names around it are up to 253 long, a message 1024 */
 
+#define REASONS_US 100000 /* for saying node by node why; the rest gets the commonest reason */
+
 struct args {
     bool has_pod, has_nodes;
     struct pod_object pod;
@@ -166,7 +168,7 @@ static void emit_failure(struct scheduler *s, const struct pod_object *p, uint32
 
 /* Why each candidate does not take the pod, as FailedNodes; also tells people. */
 static char *failures(struct scheduler *s, const struct pod_object *p, const struct pod_request *r,
-                      const struct args *a)
+                      const struct args *a, enum sched_reason commonest)
 {
     g_autoptr(GHashTable) codes =
         g_hash_table_new_full(g_str_hash, g_str_equal, g_free, (GDestroyNotify)g_ptr_array_unref);
@@ -176,6 +178,7 @@ static char *failures(struct scheduler *s, const struct pod_object *p, const str
     struct json_text name;
     uint32_t failed = 0;
     static struct cluster_answer answer;
+    int64_t until = g_get_monotonic_time() + REASONS_US;
     json_scan_init(&scan, a->names.at, a->names.len);
     if (json_scan_array(&scan))
         while (json_scan_element(&scan)) {
@@ -185,8 +188,10 @@ static char *failures(struct scheduler *s, const struct pod_object *p, const str
             g_string_truncate(why, 0);
             if (n == CLUSTER_NO_NODE)
                 g_string_assign(why, sched_reason_words(SCHED_UNREGISTERED)->code);
-            else
+            else if (g_get_monotonic_time() < until)
                 cluster_fit(s->cluster, r, n, &answer, why);
+            else
+                g_string_assign(why, sched_reason_words(commonest)->code);
             g_string_append_printf(out, "%s\"%.*s\":", out->len > 1 ? "," : "", (int)name.len, name.at);
             json_write_string(out, why->str);
             g_autofree char *plain = g_strndup(name.at, name.len);
@@ -302,7 +307,7 @@ static void decide(struct scheduler *s, struct args *a, struct http_responder *r
             emit(s, p, "Normal", "FilteringSucceed", said);
         respond_names(responder, names->str, names->len, NULL);
     } else {
-        g_autofree char *failed = failures(s, p, &r, a);
+        g_autofree char *failed = failures(s, p, &r, a, answer.reason);
         log_line(LOG_INFO, "unplaced", "namespace", p->namespace_, "pod", p->name, "reason",
                  sched_reason_words(answer.reason)->code, NULL);
         waiting_add(s, &r, a->pod_at, a->pod_len);

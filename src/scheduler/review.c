@@ -9,6 +9,7 @@
 #include "scheduler/service.h"
 
 #define VALUES_MAX 200000
+#define LOOK_US 50000 /* for a node that could hold a pod; anyone may ask for the impossible all day */
 
 static const char *quota_exceeded(const struct pod_request *r, const char *namespace_, void *data)
 {
@@ -22,6 +23,7 @@ struct possible {
     const struct pod_request *r;
     bool known; /* some node has cards of every family that is asked for */
     bool fits;
+    int64_t until_us; /* then it is not known */
     GString *why;
 };
 
@@ -41,6 +43,10 @@ static bool try_empty(ClusterNode n, void *data)
     for (unsigned i = 0; i < p->r->n_requests; i++)
         if (!has_family(spec, p->r->requests[i].family))
             return true;
+    if (g_get_monotonic_time() > p->until_us) {
+        p->known = false;
+        return false;
+    }
     p->known = true;
     g_string_truncate(p->why, 0);
     p->fits = cluster_fit_spec(p->s->cluster, p->r, spec, &answer, p->why) == SCHED_FITS;
@@ -55,7 +61,7 @@ static char *impossible(const struct pod_request *asked, void *data)
     r = *asked;
     r.namespace_ = NULL;
     g_autoptr(GString) why = g_string_new("");
-    struct possible p = {.s = data, .r = &r, .why = why};
+    struct possible p = {.s = data, .r = &r, .why = why, .until_us = g_get_monotonic_time() + LOOK_US};
     if (!scheduler_is_synced(p.s))
         return NULL;
     cluster_node_each(p.s->cluster, try_empty, &p);

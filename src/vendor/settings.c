@@ -7,10 +7,14 @@
 #include "base/arena.h"
 #include "base/words.h"
 #include "model/annotation.h"
+#include "model/lists.h"
 #include "vendor/families.h"
 #include "vendor/request.h"
 
 #define WORD_BYTES 64
+#define TYPES_MAX 32  /* names in a selection */
+#define UUIDS_MAX 128 /* as many as a node has cards */
+#define LIST_BYTES 8192
 
 static const char *const node_policies[] = {"binpack", "spread", NULL};
 static const char *const card_policies[] = {"binpack", "spread", "numa", "mutex", "topology-aware", NULL};
@@ -244,10 +248,26 @@ static void read_metax(const struct settings *x, const struct card_request *requ
 
 /* ---- selections ---- */
 
-static const char *keep(const struct settings *x, const char *key)
+/* The list without blanks and empty members. Every card of the cluster is
+ * compared with every member, so there may not be any number of them. */
+static const char *keep(const struct settings *x, const char *key, unsigned most)
 {
-    const char *value = annotation(x, key);
-    return value ? arena_text(&x->r->arena, value, strlen(value)) : NULL;
+    const char *list = annotation(x, key), *member;
+    g_autoptr(GString) text = g_string_new("");
+    size_t len;
+    unsigned n = 0;
+    while ((member = lists_next(&list, &len))) {
+        if (++n > most || text->len + len >= LIST_BYTES) {
+            vendor_fault_add(
+                x->faults, ADMIT_RULE,
+                "annotation %s: \"" FAULT_VALUE
+                "...\" names too many; write at most %u names in %d bytes, or use a node selector",
+                key, annotation(x, key), most, LIST_BYTES);
+            return NULL;
+        }
+        g_string_append_printf(text, "%s%.*s", text->len ? "," : "", (int)len, member);
+    }
+    return text->len ? arena_text(&x->r->arena, text->str, text->len) : NULL;
 }
 
 static bool is_selected(const struct pod_request *r, uint16_t family)
@@ -261,11 +281,12 @@ static bool is_selected(const struct pod_request *r, uint16_t family)
 static void select_of(const struct settings *x, const struct family *f)
 {
     struct pod_selection *s = &x->r->selections[x->r->n_selections++];
-    *s = (struct pod_selection){
-        .family = f->id, .use_types = keep(x, f->use_type_key), .not_types = keep(x, f->not_type_key)};
+    *s = (struct pod_selection){.family = f->id,
+                                .use_types = keep(x, f->use_type_key, TYPES_MAX),
+                                .not_types = keep(x, f->not_type_key, TYPES_MAX)};
     for (int i = 0; i < 2; i++) {
-        s->use_uuids[i] = keep(x, f->use_uuid_key[i]);
-        s->not_uuids[i] = keep(x, f->not_uuid_key[i]);
+        s->use_uuids[i] = keep(x, f->use_uuid_key[i], UUIDS_MAX);
+        s->not_uuids[i] = keep(x, f->not_uuid_key[i], UUIDS_MAX);
     }
 }
 

@@ -4,6 +4,7 @@
 import contextlib
 import http.client
 import json
+import os
 import socket
 import ssl
 import subprocess
@@ -17,7 +18,9 @@ from kit import node, pod, slice_of, test
 def world(build, *objects, flags=(), fake=()):
     w = kit.World(build, objects, fake)
     try:
-        yield w, w.start(*flags)
+        # under AddressSanitizer what was freed stays resident for a while
+        asan = os.environ.get("ASAN_OPTIONS", "") + ":quarantine_size_mb=1"
+        yield w, w.start(*flags, env={**os.environ, "ASAN_OPTIONS": asan})
     finally:
         w.close()
 
@@ -84,6 +87,24 @@ def _(build):
         s.process.end()
         s = w.start()
         assert s.filter(w.create(pod("late", slice_of(mem=1000))), ["a"])["NodeNames"] is None
+
+
+# ---- pods that are dear to look at
+
+
+@test("a selection of thousands of names is refused, in admission and placement, before any card is looked at")
+def _(build):
+    with world(build, flags=["--webhook-bind", "127.0.0.1:0"], fake=["--nodes", "1000", "--cards", "8"]) as (w, s):
+        names = [n["metadata"]["name"] for n in w.api("GET", "/api/v1/nodes").json["items"]]
+        for key, text in (("use-gpuuuid", "GPU-no,"), ("nouse-gpuuuid", "GPU-no,"), ("use-gputype", "X,"), ("nouse-gputype", "X,")):
+            p = pod("p", slice_of(mem=1), uid="p", annotations={"nvidia.com/" + key: text * 20000})
+            start = time.monotonic()
+            r = s.review(p)
+            assert not r["allowed"] and "nvidia.com/" + key in r["status"]["message"] and "at most" in r["status"]["message"], r
+            assert "nvidia.com/" + key in s.filter(p, names)["Error"]
+            assert time.monotonic() - start < 1, "it took long"
+        few = pod("p", slice_of(mem=1), uid="p", annotations={"nvidia.com/nouse-gpuuuid": " ,, GPU-no ,"})
+        assert s.filter(few, names)["NodeNames"]
 
 
 # ---- nodes that come and go

@@ -6,7 +6,9 @@
  * important member, so the first that is enough is the one asked for. Where
  * there are too many sets to try, all pods of lower priority are thought away
  * and as many as possible brought back, the most important first: no set is
- * returned of which one member could stay.
+ * returned of which one member could stay. A node on which not even the end of
+ * all of them makes room is given up (rarely a few would do where all do not,
+ * because cards are chosen greedily).
  */
 #include <string.h>
 

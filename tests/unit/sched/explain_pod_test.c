@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "world.h"
+#include "../seed.h"
 
 static const struct explain_hint *find(const Explanation *e, enum explain_change change)
 {
@@ -417,7 +418,7 @@ static void check_hints(uint32_t seed)
 
 static void every_hint_is_true(void)
 {
-    uint32_t first = (uint32_t)g_test_rand_int();
+    uint32_t first = test_seed();
     for (uint32_t i = 0; i < 300; i++)
         check_hints(first + i);
     for (int i = 0; i <= EXPLAIN_WAIT; i++)

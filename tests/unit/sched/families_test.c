@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "world.h"
+#include "../seed.h"
 
 static unsigned n_placed, n_refused;
 
@@ -108,7 +109,7 @@ static void release_all(struct world *w)
 
 static void all_families_share_one_ledger(void)
 {
-    uint32_t first = (uint32_t)g_test_rand_int();
+    uint32_t first = test_seed();
     for (uint32_t i = 0; i < 60; i++) {
         struct world w;
         g_test_message("seed %u", first + i);

@@ -7,6 +7,7 @@
 
 #include "sched/explain_pod.h"
 #include "world.h"
+#include "../seed.h"
 
 static char *uid_of(uint32_t n)
 {
@@ -211,7 +212,7 @@ static void check(uint32_t seed)
 
 static void victims_are_enough_and_not_one_too_many(void)
 {
-    uint32_t first = (uint32_t)g_test_rand_int();
+    uint32_t first = test_seed();
     for (uint32_t i = 0; i < 60; i++) {
         g_test_message("seed %u", first + i);
         check(first + i);

@@ -497,10 +497,16 @@ static void test_backoff_doubles_within_its_bounds(void)
         g_assert_cmpuint(kube_backoff_next_ms(&b), ==, lowest_ms[i]);
     kube_backoff_reset(&b);
     b.jitter = NULL;
+    uint32_t least_ms = UINT32_MAX, most_ms = 0;
     for (int i = 0; i < 1000; i++) {
         uint32_t wait_ms = kube_backoff_next_ms(&b);
         g_assert_true(wait_ms >= 50 && wait_ms < 1000);
+        if (wait_ms >= 500) { /* at the cap: those who failed together come back apart */
+            least_ms = MIN(least_ms, wait_ms);
+            most_ms = MAX(most_ms, wait_ms);
+        }
     }
+    g_assert_cmpuint(most_ms - least_ms, >, 250);
 }
 
 int main(int argc, char **argv)

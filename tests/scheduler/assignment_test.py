@@ -280,5 +280,18 @@ def _(build):
                 s.until("hami_scheduler_pods", 0)
 
 
+@test("6.8 a quota that went away unseen is gone with the next list")
+def _(build):
+    with world(build, node("a", cards=1), quota(**{"nvidia.com/gpumem": 100})) as (w, s):
+        s.until("hami_resource_quota_limit", 100, quota_name="nvidia.com/gpumem")
+        w.api("POST", "/control/set?drop=1&seed=1")
+        w.api("DELETE", "/api/v1/namespaces/default/resourcequotas/q")
+        w.api("POST", "/control/set?drop=0")
+        w.api("POST", "/control/compact")
+        w.api("POST", "/control/break?how=expired")
+        s.until("hami_resource_quota_limit", None, quota_name="nvidia.com/gpumem")
+        s.place(pod("p", slice_of(mem=200)), ["a"])
+
+
 if __name__ == "__main__":
     kit.main()

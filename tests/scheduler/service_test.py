@@ -180,6 +180,24 @@ def _(build):
         assert answers and answers[0]["NodeNames"] == ["a"], answers
 
 
+@test("a lease that its holder no longer renews leads nobody, though it still bears our name")
+def _(build):
+    """scheduler.md 6.11: counted from when it was last seen to change."""
+    import time
+    short = lease("node1_1", "2026-01-01T00:00:00.000000Z")
+    short["spec"]["leaseDurationSeconds"] = 1
+    with world(build, node("a", cards=1), start=False) as w:
+        w.api("POST", LEASES, short)
+        s = w.start(*LEASE, "--identity", "node1", wait="event=pods-synced")
+        for word, renewed in (("no", None), ("yes", "2026-01-01T00:00:01.000000Z"), ("no", None)):
+            if renewed:
+                w.api("PATCH", LEASES + "/hami", {"spec": {"renewTime": renewed}}, "application/merge-patch+json")
+            until = time.monotonic() + kit.LIMIT_S
+            while f"leading: {word}" not in s.get("/readyz").text:
+                assert time.monotonic() < until, (word, s.get("/readyz").text)
+                time.sleep(0.02)
+
+
 @test("of two instances with a lease of their own one leads, and the other takes over when it stops")
 def _(build):
     with world(build, node("a", cards=1), start=False) as w:

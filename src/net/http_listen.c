@@ -15,6 +15,9 @@
 #define ACCEPTS 32   /* per turn of the main loop */
 #define PAUSE_MS 100 /* without descriptors */
 #define CONNECTION "http-connection"
+#define RECORD_HEAD 5
+#define RECORD_MAX 16384
+#define RECORD_HANDSHAKE 22
 
 struct http_listener {
     HttpServer *server;
@@ -209,6 +212,62 @@ static void begin_tls(struct http_connection *c, GSocketConnection *tcp)
     g_tls_connection_handshake_async(tls, G_PRIORITY_DEFAULT, NULL, on_handshake, h);
 }
 
+/* A connection whose client has not said hello yet. */
+struct hello {
+    struct http_connection *connection;
+    GSocketConnection *tcp;
+    int wanted; /* bytes */
+};
+
+static void hello_free(void *data)
+{
+    struct hello *h = data;
+    g_object_unref(h->tcp); /* perhaps the last one: it ends the connection */
+    g_free(h);
+}
+
+static void want(struct hello *h, int bytes)
+{
+    h->wanted = bytes;
+    g_socket_set_option(h->connection->socket, SOL_SOCKET, SO_RCVLOWAT, bytes, NULL);
+}
+
+/* Called when that many bytes are there, or never will be. A record: its kind,
+ * version, length (RFC 8446 section 5.1). */
+static gboolean on_hello(GSocket *socket, GIOCondition condition, void *data)
+{
+    struct hello *h = data;
+    struct http_connection *c = h->connection;
+    uint8_t record[RECORD_HEAD + RECORD_MAX];
+    ssize_t n = recv(g_socket_get_fd(socket), record, (size_t)h->wanted, MSG_PEEK | MSG_DONTWAIT);
+    (void)condition;
+    int len = n >= RECORD_HEAD ? RECORD_HEAD + (record[3] << 8 | record[4]) : 0;
+    if (n < h->wanted || record[0] != RECORD_HANDSHAKE || len > (int)sizeof record) {
+        c->server->counters.refused_handshakes++;
+        http_connection_cut(c);
+        return G_SOURCE_REMOVE;
+    }
+    if (n < len) {
+        want(h, len);
+        return G_SOURCE_CONTINUE;
+    }
+    want(h, 1);
+    begin_tls(c, h->tcp);
+    return G_SOURCE_REMOVE;
+}
+
+/* Who says nothing must not take a thread, as a handshake does. */
+static void await_hello(struct http_connection *c, GSocketConnection *tcp)
+{
+    struct hello *h = g_new0(struct hello, 1);
+    h->connection = c;
+    h->tcp = g_object_ref(tcp);
+    want(h, RECORD_HEAD);
+    g_autoptr(GSource) source = g_socket_create_source(c->socket, G_IO_IN, NULL);
+    g_source_set_callback(source, G_SOURCE_FUNC(on_hello), h, hello_free);
+    g_source_attach(source, c->server->context);
+}
+
 /* Room for one more: whoever keeps us waiting longest makes it. */
 static bool make_room(HttpServer *server)
 {
@@ -232,7 +291,7 @@ static void take(HttpServer *server, GSocket *socket)
     g_autoptr(GSocketConnection) tcp = g_socket_connection_factory_create_connection(socket);
     struct http_connection *c = connection_new(server, socket, tcp);
     if (server->certificate)
-        begin_tls(c, tcp);
+        await_hello(c, tcp);
     else
         hand_over(c, G_IO_STREAM(tcp));
 }
@@ -268,6 +327,9 @@ static gboolean on_connections(GSocket *socket, GIOCondition condition, void *da
         } else {
             /* No descriptors, or a connection that failed while it waited:
              * the listener goes on, without spinning. */
+            struct http_connection *longest = g_queue_peek_head(&l->server->waiting);
+            if (longest && g_error_matches(error, G_IO_ERROR, G_IO_ERROR_TOO_MANY_OPEN_FILES))
+                http_connection_cut(longest);
             g_source_unref(l->source);
             l->source = http_server_timer(l->server, PAUSE_MS, on_pause_over, l);
             return G_SOURCE_REMOVE;

@@ -296,6 +296,47 @@ def _(build):
         assert s.review(pod("p", slice_of(mem=1)))["allowed"]
 
 
+def hello():
+    """The first thing that a TLS client says."""
+    out = ssl.MemoryBIO()
+    try:
+        ssl._create_unverified_context().wrap_bio(ssl.MemoryBIO(), out).do_handshake()
+    except ssl.SSLWantReadError:
+        return out.read()
+
+
+@test("handshakes that are begun and left hold nobody up")
+def _(build):
+    with world(build, node("a"), flags=["--webhook-bind", "127.0.0.1:0"]) as (w, s):
+        for said in (b"", b"\x16\x03\x01", hello()[:-1]):
+            idle = [socket.create_connection(("127.0.0.1", s.webhook_port)) for _ in range(200)]
+            for c in idle:
+                c.sendall(said)
+            start = time.monotonic()
+            assert s.review(pod("p", slice_of(mem=1)))["allowed"]
+            assert time.monotonic() - start < 8, f"{len(said)} bytes said: {time.monotonic() - start} s"
+            for c in idle:
+                c.close()
+
+
+@test("clients that say nothing do not take all descriptors")
+def _(build):
+    with contextlib.closing(kit.World(build, [node("a")])) as w:
+        hami = os.path.join(w.dir, "hami")
+        with open(hami, "w") as f:
+            f.write(f"#!/bin/sh\nulimit -n 64\nexec {build}/hami \"$@\"\n")
+        os.chmod(hami, 0o755)
+        os.makedirs(os.path.join(w.dir, "bench"))
+        w.build = w.dir
+        s = w.start()
+        idle = [socket.create_connection(("127.0.0.1", s.port)) for _ in range(100)]
+        start = time.monotonic()
+        assert s.get("/readyz").status == 200
+        assert time.monotonic() - start < 9, time.monotonic() - start
+        for c in idle:
+            c.close()
+
+
 @test("from another address /filter is refused without keeping its body")
 def _(build):
     own = subprocess.run(["hostname", "-I"], capture_output=True, text=True).stdout.split()

@@ -15,6 +15,8 @@
 #define ACCEPTS 32   /* per turn of the main loop */
 #define PAUSE_MS 100 /* without descriptors */
 #define CONNECTION "http-connection"
+#define HANDSHAKES 8 /* at once: GIO begins with ten threads */
+#define STALLED_MS 500
 #define RECORD_HEAD 5
 #define RECORD_MAX 16384
 #define RECORD_HANDSHAKE 22
@@ -24,6 +26,8 @@ struct http_listener {
     GSocket *socket;
     GSource *source;
 };
+
+static void give_up_hello(struct http_connection *c);
 
 static void drop_source(GSource **source)
 {
@@ -82,6 +86,7 @@ void http_connection_idle(struct http_connection *c, bool idle)
 void http_connection_cut(struct http_connection *c)
 {
     http_connection_ours(c);
+    give_up_hello(c);
     g_socket_shutdown(c->socket, TRUE, TRUE, NULL);
 }
 
@@ -167,14 +172,20 @@ static gboolean on_client_certificate(GTlsConnection *tls, GTlsCertificate *cert
 struct handshake {
     struct http_connection *connection;
     bool mutual;
+    gint64 begun_us;
+    GList link; /* in server->handshakes */
 };
+
+static void begin_next(HttpServer *server);
 
 static void on_handshake(GObject *object, GAsyncResult *result, void *data)
 {
     struct handshake *h = data;
     struct http_connection *c = h->connection;
     GTlsConnection *tls = G_TLS_CONNECTION(object);
+    HttpServer *server = http_server_ref(c->server);
     bool ok = g_tls_connection_handshake_finish(tls, result, NULL);
+    g_queue_unlink(&server->handshakes, &h->link);
     if (ok && h->mutual)
         c->peer = tls_common_name(g_tls_connection_get_peer_certificate(tls));
     g_free(h);
@@ -185,6 +196,8 @@ static void on_handshake(GObject *object, GAsyncResult *result, void *data)
         http_connection_cut(c);
     }
     g_object_unref(tls); /* the last one ends the connection */
+    begin_next(server);
+    http_server_unref(server);
 }
 
 /* The database is said at birth, also that there is none: else GIO reads and
@@ -208,6 +221,9 @@ static void begin_tls(struct http_connection *c, GSocketConnection *tcp)
     struct handshake *h = g_new0(struct handshake, 1);
     h->connection = c;
     h->mutual = server->anchors != NULL;
+    h->begun_us = g_get_monotonic_time();
+    h->link.data = h;
+    g_queue_push_tail_link(&server->handshakes, &h->link);
     g_signal_connect(tls, "accept-certificate", G_CALLBACK(on_client_certificate), NULL);
     g_tls_connection_handshake_async(tls, G_PRIORITY_DEFAULT, NULL, on_handshake, h);
 }
@@ -217,6 +233,7 @@ struct hello {
     struct http_connection *connection;
     GSocketConnection *tcp;
     int wanted; /* bytes */
+    GList link; /* in server->hellos */
 };
 
 static void hello_free(void *data)
@@ -224,6 +241,51 @@ static void hello_free(void *data)
     struct hello *h = data;
     g_object_unref(h->tcp); /* perhaps the last one: it ends the connection */
     g_free(h);
+}
+
+static gboolean on_stalled(void *data)
+{
+    HttpServer *server = data;
+    const struct handshake *oldest = g_queue_peek_head(&server->handshakes);
+    drop_source(&server->stalled);
+    if (oldest && server->hellos.length &&
+        g_get_monotonic_time() - oldest->begun_us >= STALLED_MS * G_USEC_PER_SEC / 1000)
+        http_connection_cut(oldest->connection);
+    begin_next(server);
+    return G_SOURCE_REMOVE;
+}
+
+/* The last to come first: who floods us waits behind who comes after. While
+ * some wait, a handshake whose client does not answer makes room. */
+static void begin_next(HttpServer *server)
+{
+    while (server->hellos.length && server->handshakes.length < HANDSHAKES) {
+        struct hello *h = g_queue_pop_tail_link(&server->hellos)->data;
+        struct http_connection *c = h->connection;
+        c->hello = NULL;
+        begin_tls(c, h->tcp);
+        hello_free(h);
+    }
+    if (server->hellos.length && !server->stalled)
+        server->stalled = http_server_timer(server, STALLED_MS / 5, on_stalled, server);
+}
+
+/* Cut while it waited for its handshake. */
+static gboolean on_given_up(void *data)
+{
+    hello_free(data);
+    return G_SOURCE_REMOVE;
+}
+
+static void give_up_hello(struct http_connection *c)
+{
+    struct hello *h = c->hello;
+    if (!h)
+        return;
+    c->hello = NULL;
+    g_queue_unlink(&c->server->hellos, &h->link);
+    c->server->counters.refused_handshakes++;
+    g_source_unref(http_server_timer(c->server, 0, on_given_up, h));
 }
 
 static void want(struct hello *h, int bytes)
@@ -242,7 +304,7 @@ static gboolean on_hello(GSocket *socket, GIOCondition condition, void *data)
     ssize_t n = recv(g_socket_get_fd(socket), record, (size_t)h->wanted, MSG_PEEK | MSG_DONTWAIT);
     (void)condition;
     int len = n >= RECORD_HEAD ? RECORD_HEAD + (record[3] << 8 | record[4]) : 0;
-    if (n < h->wanted || record[0] != RECORD_HANDSHAKE || len > (int)sizeof record) {
+    if (c->server->freed || n < h->wanted || record[0] != RECORD_HANDSHAKE || len > (int)sizeof record) {
         c->server->counters.refused_handshakes++;
         http_connection_cut(c);
         return G_SOURCE_REMOVE;
@@ -252,7 +314,12 @@ static gboolean on_hello(GSocket *socket, GIOCondition condition, void *data)
         return G_SOURCE_CONTINUE;
     }
     want(h, 1);
-    begin_tls(c, h->tcp);
+    struct hello *waits = g_memdup2(h, sizeof *h);
+    g_object_ref(waits->tcp);
+    waits->link = (GList){.data = waits};
+    c->hello = waits;
+    g_queue_push_tail_link(&c->server->hellos, &waits->link);
+    begin_next(c->server);
     return G_SOURCE_REMOVE;
 }
 

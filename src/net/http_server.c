@@ -79,6 +79,9 @@ void http_server_free(HttpServer *server)
         return;
     server->freed = true;
     g_ptr_array_unref(server->listeners);
+    if (server->stalled)
+        g_source_destroy(server->stalled);
+    g_clear_pointer(&server->stalled, g_source_unref);
     while (server->waiting.head)
         http_connection_cut(server->waiting.head->data);
     soup_server_disconnect(server->soup);

@@ -25,6 +25,9 @@ struct http_server {
     GTlsDatabase *anchors;
     GPtrArray *listeners; /* struct http_listener */
     GQueue waiting;       /* connections whose client is due, the longest first */
+    GQueue handshakes;    /* struct handshake, the oldest first, */
+    GQueue hellos;        /* and struct hello that wait for theirs */
+    GSource *stalled;
     uint16_t port;
     size_t bodies; /* bytes of bodies that are under way */
     struct http_server_counters counters;
@@ -44,7 +47,8 @@ struct http_connection {
     GSource *deadline;
     GList link; /* in `waiting` */
     bool waiting, used;
-    char *peer; /* common name of the client's certificate */
+    void *hello; /* struct hello that waits for its handshake */
+    char *peer;  /* common name of the client's certificate */
     bool local;
 };
 

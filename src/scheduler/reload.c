@@ -49,34 +49,36 @@ static void give_items(struct scheduler *s, GBytes *answer)
 
 static void list(struct reload *r);
 
-static gboolean list_again(gpointer data)
+/* A second after a list: another, or no more of it. */
+static gboolean rested(gpointer data)
 {
     struct reload *r = data;
+    struct scheduler *s = r->s;
     r->timer = 0;
-    list(r);
+    if (r->again) {
+        list(r);
+        return G_SOURCE_REMOVE;
+    }
+    g_hash_table_remove(s->reloads, r->node);
+    if (g_hash_table_size(s->reloads) == 0)
+        g_hash_table_remove_all(s->ended);
     return G_SOURCE_REMOVE;
 }
 
 static void listed(GObject *source, GAsyncResult *result, gpointer data)
 {
     struct reload *r = data;
-    struct scheduler *s = r->s;
     g_autoptr(GError) error = NULL;
     g_autoptr(GBytes) answer = kube_request_finish(result, NULL, &error);
     (void)source;
     if (answer)
-        give_items(s, answer);
+        give_items(r->s, answer);
     else
         log_line(LOG_WARN, "reload-node", "node", r->node, "why", error->message, NULL);
-    if (!answer || r->again) {
-        r->timer = g_timeout_add(AGAIN_MS, list_again, r);
-        return;
-    }
-    g_autofree char *node = g_strdup(r->node);
-    g_hash_table_remove(s->reloads, node);
-    if (g_hash_table_size(s->reloads) == 0)
-        g_hash_table_remove_all(s->ended);
-    nodes_counted(s, node);
+    r->again |= !answer;
+    r->timer = g_timeout_add(AGAIN_MS, rested, r);
+    if (!r->again)
+        nodes_counted(r->s, r->node);
 }
 
 /* The newest there is: what a cache of the server remembers may be older than what we have seen. */

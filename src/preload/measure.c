@@ -78,15 +78,20 @@ static void learn(const struct batch *batch, uint64_t used_ns)
     port_unlock(&prices_lock);
 }
 
+void measure_count(struct card *card, uint32_t launches)
+{
+    atomic_fetch_add_explicit(&card->account->launches, launches, memory_order_relaxed);
+    if (card->own)
+        atomic_fetch_add_explicit(&card->own->launches, launches, memory_order_relaxed);
+}
+
 static void charge(struct card *card, const struct batch *batch, uint64_t used_ns)
 {
     bucket_charge(card->account, used_ns);
     atomic_fetch_add_explicit(&card->account->busy_ns, used_ns, memory_order_relaxed);
-    atomic_fetch_add_explicit(&card->account->launches, batch->launches, memory_order_relaxed);
-    if (card->own) {
+    if (card->own)
         atomic_fetch_add_explicit(&card->own->busy_ns, used_ns, memory_order_relaxed);
-        atomic_fetch_add_explicit(&card->own->launches, batch->launches, memory_order_relaxed);
-    }
+    measure_count(card, batch->launches);
 }
 
 /* When the device became free for the turn this batch ran in. */

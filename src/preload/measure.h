@@ -13,6 +13,9 @@
 /* Measures and charges the batches that are complete. */
 void measure_finished(struct card *card);
 
+/* Launches for the account's figures, those of measured batches apart. */
+void measure_count(struct card *card, uint32_t launches);
+
 /* When to look again for the next one to complete; UINT64_MAX = none waits. */
 uint64_t measure_next(struct card *card, uint64_t now);
 

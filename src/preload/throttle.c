@@ -106,8 +106,10 @@ static void close_one(struct lane *lane, struct card *card, struct batch *batch,
         batch->state = BATCH_FREE;
         atomic_fetch_sub(&card->inflight_ns, batch->estimate_ns);
         port_unlock(&card->lock);
-        if (batch->launches)
+        if (batch->launches) {
             bucket_charge(card->account, (uint64_t)batch->estimate_ns);
+            measure_count(card, batch->launches);
+        }
         return;
     }
     uint64_t from = batch->first_ns > busy_until ? batch->first_ns : busy_until;
@@ -293,6 +295,7 @@ static void charge_unmeasured(struct lane *lane, int64_t price)
     lane->credit_ns -= price;
     atomic_fetch_sub(&lane->card->inflight_ns, price);
     bucket_charge(lane->card->account, (uint64_t)price);
+    measure_count(lane->card, 1);
 }
 
 static bool has_room(const struct lane *lane, int64_t price, const void *function, uint32_t size,

@@ -126,11 +126,11 @@ static bool is_named(const struct ledger_slice *s, const char *word)
 static bool no_slice(GArray *slices, const char *word, GError **error)
 {
     g_autoptr(GPtrArray) names = g_ptr_array_new();
-    for (guint i = 0; i < slices->len; i++) {
-        struct ledger_slice *s = &g_array_index(slices, struct ledger_slice, i);
-        g_ptr_array_add(names, s->id);
-        if (s->name[0])
-            g_ptr_array_add(names, s->name);
+    struct ledger_slice *all = (struct ledger_slice *)(void *)slices->data;
+    for (guint i = 0; all && i < slices->len; i++) {
+        g_ptr_array_add(names, all[i].id);
+        if (all[i].name[0])
+            g_ptr_array_add(names, all[i].name);
     }
     g_ptr_array_add(names, NULL);
     const char *near = words_nearest(word, (const char *const *)names->pdata);

@@ -84,7 +84,7 @@ enum sched_reason cluster_fit(const Cluster *c, const struct pod_request *r, Clu
 /* The same with the reason of every card, or as if the given pods had ended (preemption). */
 enum sched_reason cluster_fit_report(const Cluster *c, const struct pod_request *r, ClusterNode n,
                                      struct cluster_answer *ret, struct fit_report *ret_report);
-enum sched_reason cluster_fit_without(const Cluster *c, const struct pod_request *r, ClusterNode n,
+enum sched_reason cluster_fit_without(const Cluster *c, const struct pod_request *r, ClusterNode at,
                                       const char *const *uids, unsigned n_uids, struct cluster_answer *ret);
 
 /* The same on a node that is not part of the cluster, as if it were empty (autoscaler). */

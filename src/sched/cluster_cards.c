@@ -193,7 +193,8 @@ void cards_copy(Cluster *c, ClusterNode n, const struct node_spec *spec)
         place(&at, spec->pair_score, (size_t)spec->n_cards * spec->n_cards * sizeof *spec->pair_score);
     if (spec->n_cards)
         c->hot[n].cards = hot_new(c, spec->n_cards, &node->hot_room);
-    copy_cards(c, n, at);
+    if (spec->n_cards)
+        copy_cards(c, n, at);
 }
 
 void cards_detach(Cluster *c, ClusterNode n, struct detached_cards *ret)

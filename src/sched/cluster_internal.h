@@ -165,9 +165,9 @@ struct Cluster {
 
 /* nodes: cluster.c */
 uint32_t cluster_node_slot(Cluster *c, const char *name); /* finds or makes */
-void cluster_node_drop_if_unused(Cluster *c, ClusterNode n);
-void node_refresh(Cluster *c, ClusterNode n, bool forced); /* forced: may exceed what there is */
-void node_recount(Cluster *c, ClusterNode n);
+void cluster_node_drop_if_unused(Cluster *c, ClusterNode at);
+void node_refresh(Cluster *c, ClusterNode at, bool forced); /* forced: may exceed what there is */
+void node_recount(Cluster *c, ClusterNode at);
 /* Of a card, or of one that went away. */
 static inline const struct family *node_family(const Cluster *c, const struct node *n, uint16_t card)
 {
@@ -212,10 +212,10 @@ int64_t pod_quota(const Cluster *c, const struct pod_record *p, uint16_t resourc
 /* Takes the pod off its node; the node goes with it if nothing else keeps it, unless keep_node. */
 void pod_drop(Cluster *c, uint32_t pod, bool keep_node);
 /* Rewrites the card numbers of the node's pods: to(card, data). */
-void pods_renumber(Cluster *c, ClusterNode n, uint16_t (*to)(uint16_t card, const void *data),
+void pods_renumber(Cluster *c, ClusterNode at, uint16_t (*to)(uint16_t card, const void *data),
                    const void *data);
 /* What the node's pods but those few take of its cards. */
-void node_use_without(const Cluster *c, ClusterNode n, const uint32_t *pods, uint32_t n_pods,
+void node_use_without(const Cluster *c, ClusterNode at, const uint32_t *pods, uint32_t n_pods,
                       struct card_use *ret);
 void deadline_push(Cluster *c, int64_t at, uint32_t pod);
 

@@ -367,7 +367,7 @@ static uint16_t keep_sane(const Cluster *c, const struct node *n, const struct p
                           struct card_grant *ret)
 {
     uint16_t kept = 0;
-    for (uint16_t i = 0; i < MIN(g->n, POD_GRANTS_MAX); i++) {
+    for (uint32_t i = 0; i < MIN(g->n, POD_GRANTS_MAX); i++) {
         struct card_grant grant = g->grants[i];
         if (grant.card >= n->spec.n_cards || grant.slot >= n_slots)
             continue;

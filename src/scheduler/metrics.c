@@ -122,7 +122,8 @@ static double normalised(const struct family *f, const struct card *c, uint32_t 
 {
     if (f->cores_kind != FAMILY_CORES_OF_TOTAL || c->cores == 0)
         return cores;
-    return (double)(((uint64_t)cores * 100 + c->cores - 1) / c->cores);
+    uint64_t percent = ((uint64_t)cores * 100 + c->cores - 1) / c->cores;
+    return (double)percent;
 }
 
 static bool card_value(const struct scrape *w, const struct card *c, const struct card_use *u, double *ret)

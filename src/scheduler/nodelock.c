@@ -92,7 +92,8 @@ static int64_t held_for(const struct nodelock *l, const char *text, const struct
     g_autoptr(GTimeZone) utc = g_time_zone_new_utc();
     g_autoptr(GDateTime) since = n ? g_date_time_new_from_iso8601(parts[0], utc) : NULL;
     g_autofree char *us = g_strdup_printf("%s,%s", t->namespace_, t->pod);
-    *ret_holder = n == 3 ? strchr(text, ',') + 1 : NULL;
+    const char *comma = text ? strchr(text, ',') : NULL;
+    *ret_holder = n == 3 && comma ? comma + 1 : NULL;
     if (!since || (n != 1 && n != 3))
         return 0;
     if (*ret_holder ? strcmp(*ret_holder, us) == 0

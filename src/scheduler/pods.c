@@ -168,13 +168,13 @@ static void apply(struct scheduler *s, enum kube_event event, const char *json, 
         return;
     }
     const char *marker = s->marker ? pod_object_annotation(&p, annotation_leading) : NULL;
-    if (event == KUBE_DELETED || p.phase == POD_SUCCEEDED || p.phase == POD_FAILED)
+    bool is_bound = p.node && *p.node;
+    if (event == KUBE_DELETED || p.phase == POD_SUCCEEDED || p.phase == POD_FAILED ||
+        (p.deleting && !is_bound)) {
         forget(s, &p);
-    else if (p.node && *p.node)
+    } else if (is_bound) {
         count_bound(s, &p);
-    else if (p.deleting)
-        forget(s, &p);
-    else {
+    } else {
         cluster_touch(s->cluster, p.uid);
         waiting_seen(s, p.uid);
     }

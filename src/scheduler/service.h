@@ -139,7 +139,7 @@ void extender_preempt(const struct http_request *request, struct http_responder 
 void extender_answer_held(struct scheduler *s);
 
 /* review.c */
-void review_admit(const struct http_request *request, struct http_responder *responder, void *data);
+void review_admit(const struct http_request *http, struct http_responder *responder, void *data);
 
 /* certs.c */
 bool certs_start(struct scheduler *s, GError **error);

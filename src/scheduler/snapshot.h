@@ -27,7 +27,7 @@ struct snapshot_source {
 };
 
 /* Caller frees with g_string_free(). */
-GString *snapshot_format(const struct snapshot_source *source);
+GString *snapshot_format(const struct snapshot_source *from);
 
 typedef struct Snapshot {
     FamilySet *families;
@@ -36,7 +36,7 @@ typedef struct Snapshot {
 } Snapshot;
 
 /* NULL and error (STATUS_USAGE) naming what cannot be read. Caller frees. */
-Snapshot *snapshot_parse(const char *text, size_t len, GError **error);
+Snapshot *snapshot_parse(const char *json, size_t len, GError **error);
 void snapshot_free(Snapshot *s);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Snapshot, snapshot_free)
 

@@ -35,9 +35,7 @@ static void scan_quantity(const struct pod_scan *p, struct json_text *ret)
     } else if (kind == JSON_IS_NUMBER) {
         if (json_scan_raw(p->s, &text.at, &text.len))
             *ret = text;
-    } else if (kind == JSON_IS_NULL) {
-        json_scan_skip(p->s);
-    } else if (p->lenient) {
+    } else if (kind == JSON_IS_NULL || p->lenient) {
         json_scan_skip(p->s);
     } else {
         json_scan_fail(p->s, "a quantity that is neither a text nor a number");

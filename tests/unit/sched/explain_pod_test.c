@@ -6,8 +6,8 @@
 
 #include <string.h>
 
-#include "world.h"
 #include "../seed.h"
+#include "world.h"
 
 static const struct explain_hint *find(const Explanation *e, enum explain_change change)
 {

@@ -6,8 +6,8 @@
  */
 #include <string.h>
 
-#include "world.h"
 #include "../seed.h"
+#include "world.h"
 
 static unsigned n_placed, n_refused;
 

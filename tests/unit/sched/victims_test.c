@@ -5,9 +5,9 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "../seed.h"
 #include "sched/explain_pod.h"
 #include "world.h"
-#include "../seed.h"
 
 static char *uid_of(uint32_t n)
 {

@@ -5,11 +5,11 @@
  */
 #include <string.h>
 
+#include "../seed.h"
 #include "model/reason.h"
 #include "scene.h"
 #include "vendor/mig.h"
 #include "vendor/near.h"
-#include "../seed.h"
 
 static void check(struct scene *s, bool (*pick)(struct choice *), const char *name, const char *want)
 {

@@ -62,6 +62,14 @@ void scheduler_watch_failed(struct scheduler *s, const char *what, const GError 
     g_main_loop_quit(s->loop);
 }
 
+/* The pages of lists went through the heap; once they are gone, what is left is the ledger. */
+static gboolean trim(gpointer data)
+{
+    ((struct scheduler *)data)->trim_timer = 0;
+    malloc_trim(0);
+    return G_SOURCE_REMOVE;
+}
+
 void scheduler_became_ready(struct scheduler *s)
 {
     if (s->collecting && scheduler_is_synced(s)) {
@@ -71,7 +79,8 @@ void scheduler_became_ready(struct scheduler *s)
     if (!scheduler_may_decide(s))
         return;
     log_line(LOG_INFO, "ready", NULL, NULL);
-    malloc_trim(0); /* the pages of lists went through the heap; what is left is the ledger */
+    if (!s->trim_timer)
+        s->trim_timer = g_timeout_add(200, trim, s);
     extender_answer_held(s);
     waiting_capacity_changed(s);
 }
@@ -133,6 +142,7 @@ static void clear(struct scheduler *s)
     pods_stop(s);
     quotas_stop(s);
     g_clear_handle_id(&s->expire_timer, g_source_remove);
+    g_clear_handle_id(&s->trim_timer, g_source_remove);
     g_clear_pointer(&s->lease, kube_lease_free);
     g_clear_pointer(&s->events, kube_events_free);
     g_clear_pointer(&s->client, kube_client_unref);

@@ -57,7 +57,7 @@ struct scheduler {
     GHashTable *reloads; /* node -> struct reload (reload.c) */
     GHashTable *ended;   /* UIDs of pods that ended while a list of a node's pods was under way */
     GQueue held;         /* filter calls that came before we were ready (extender.c) */
-    guint expire_timer, handshake_timer, wake_timer;
+    guint expire_timer, trim_timer, handshake_timer, wake_timer;
     uint64_t freed_seen;
 
     KubeLease *lease;      /* our own */

@@ -103,7 +103,7 @@ static void set_cards(struct scheduler *s, struct node_state *state, const char 
     s->node_generation += state->registered != was;
     if (state->registered) {
         ClusterNode n = cluster_node_set(s->cluster, &cards.spec);
-        state->uncounted |= !was && s->pods_synced;
+        state->uncounted |= !was && reload_is_owed(s, name);
         cordon(s, state, n);
         s->count.node_parses++;
     } else if (was) {
@@ -111,7 +111,7 @@ static void set_cards(struct scheduler *s, struct node_state *state, const char 
         log_line(LOG_INFO, "node-unregistered", "node", name, NULL);
     }
     node_cards_clear(&cards);
-    if (state->registered && !was && s->pods_synced && s->reloads)
+    if (state->registered && !was && state->uncounted)
         reload_node(s, name);
 }
 

@@ -119,12 +119,13 @@ static void count_bound(struct scheduler *s, struct pod_object *p)
         }
         return;
     }
-    if (n == CLUSTER_NO_NODE) /* read again when the node registers */
-        return;
-    const struct node_spec *node = cluster_node_spec(s->cluster, n);
+    const struct node_spec *node = n == CLUSTER_NO_NODE ? NULL : cluster_node_spec(s->cluster, n);
     vendor_request_of_bound(s->families, p, &s->defaults, &wanted);
     bool asks = !pod_request_is_empty(&wanted);
-    if (!has_assignment(s, p)) {
+    if (!node || !node->n_cards) {
+        if (asks || has_assignment(s, p))
+            reload_owe(s, p->node);
+    } else if (!has_assignment(s, p)) {
         s->count.foreign_pods += asks;
         if (asks)
             log_line(LOG_WARN, "unassigned-pod", "namespace", p->namespace_, "pod", p->name, "node", p->node,

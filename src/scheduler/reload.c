@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * A node registers whose pods were seen before its cards were known: its pods are listed once more. Until
- * that is done nothing is granted on it (nodes.c keeps it cordoned), else cards that are in use would be
- * given again.
+ * A node registers after pods with cards on it were seen: they could not be counted then, so its pods are
+ * listed once more. Until that is done nothing is granted on it (nodes.c keeps it cordoned), else cards that
+ * are in use would be given again. A node on which no such pod was seen costs no list and is open at once.
  *
  * A node may register and leave as often as it likes: one list of its pods is under way at most, and between
  * two of them lies a second. A pod that ended meanwhile is not believed from a list that is older than its
@@ -11,6 +11,8 @@
 #include "scheduler/service.h"
 
 #define AGAIN_MS 1000
+/* Anyone may bind pods to names that no node has. Beyond as many every late node is listed. */
+#define NODES_OWED_MAX 65536
 
 struct reload {
     struct scheduler *s;
@@ -75,6 +77,8 @@ static void listed(GObject *source, GAsyncResult *result, gpointer data)
         give_items(r->s, answer);
     else
         log_line(LOG_WARN, "reload-node", "node", r->node, "why", error->message, NULL);
+    if (!answer)
+        reload_owe(r->s, r->node);
     r->again |= !answer;
     r->timer = g_timeout_add(AGAIN_MS, rested, r);
     if (!r->again)
@@ -88,6 +92,7 @@ static void list(struct reload *r)
     g_autofree char *query = kube_query("fieldSelector", field, NULL);
     struct kube_request request = {.method = "GET", .path = "/api/v1/pods", .query = query};
     r->again = false;
+    g_hash_table_remove(r->s->owed, r->node);
     kube_request_async(r->s->client, &request, NULL, listed, r);
 }
 
@@ -105,6 +110,18 @@ void reload_node(struct scheduler *s, const char *node)
     list(r);
 }
 
+void reload_owe(struct scheduler *s, const char *node)
+{
+    if (g_hash_table_size(s->owed) < NODES_OWED_MAX)
+        g_hash_table_add(s->owed, g_strdup(node));
+}
+
+bool reload_is_owed(const struct scheduler *s, const char *node)
+{
+    return s->owed && (g_hash_table_contains(s->owed, node) || g_hash_table_lookup(s->reloads, node) ||
+                       g_hash_table_size(s->owed) >= NODES_OWED_MAX);
+}
+
 void reload_saw_end(struct scheduler *s, const char *uid)
 {
     if (s->reloads && g_hash_table_size(s->reloads))
@@ -115,10 +132,12 @@ void reload_start(struct scheduler *s)
 {
     s->reloads = g_hash_table_new_full(g_str_hash, g_str_equal, NULL, reload_free);
     s->ended = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
+    s->owed = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
 }
 
 void reload_stop(struct scheduler *s)
 {
     g_clear_pointer(&s->reloads, g_hash_table_unref);
     g_clear_pointer(&s->ended, g_hash_table_unref);
+    g_clear_pointer(&s->owed, g_hash_table_unref);
 }

@@ -55,6 +55,7 @@ struct scheduler {
     bool wake_unfinished;
     uint32_t waking;     /* writes under way */
     GHashTable *reloads; /* node -> struct reload (reload.c) */
+    GHashTable *owed;    /* nodes without cards on which pods with cards were seen (reload.c) */
     GHashTable *ended;   /* UIDs of pods that ended while a list of a node's pods was under way */
     GQueue held;         /* filter calls that came before we were ready (extender.c) */
     guint expire_timer, trim_timer, handshake_timer, wake_timer;
@@ -117,6 +118,9 @@ void pods_listed_again(struct scheduler *s, const char *json, size_t len);
 void reload_start(struct scheduler *s);
 void reload_stop(struct scheduler *s);
 void reload_node(struct scheduler *s, const char *node);
+/* A pod with cards was seen on a node that has none yet: the node's pods must be listed when it registers. */
+void reload_owe(struct scheduler *s, const char *node);
+bool reload_is_owed(const struct scheduler *s, const char *node);
 void reload_saw_end(struct scheduler *s, const char *uid);
 
 /* quotas.c */

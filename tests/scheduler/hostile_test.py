@@ -138,6 +138,20 @@ def _(build):
         assert s.filter(late, ["a"])["NodeNames"] == ["a"], "the node stays closed"
 
 
+@test("a node on which no pod with cards was seen is open as soon as it registers, and costs no list")
+def _(build):
+    with world(build, node("z", cards=1)) as (w, s):
+        plain = pod("plain", {})
+        plain["spec"]["nodeName"] = "new"
+        w.create(plain)
+        w.api("POST", "/control/set?latency_ms=300")
+        asked = s.metric("hami_scheduler_api_requests_total")
+        w.create(node("new", cards=1))
+        s.until("hami_scheduler_nodes", 2)
+        assert s.filter(pod("p", slice_of(mem=1000), uid="p"), ["new"])["NodeNames"] == ["new"]
+        assert s.metric("hami_scheduler_api_requests_total") == asked
+
+
 @test("a node that registers and leaves all the time costs a list of its pods a second at most")
 def _(build):
     with world(build, node("a", cards=1), node("z", cards=1)) as (w, s):

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "preload/card.h"
+#include "preload/measure.h"
 
 enum { GONE_TRIES = 1000 };
 #define GONE_STEP_NS 100000
@@ -252,8 +253,9 @@ static void meter_drop(struct card *card, struct meter *meter, struct leftovers 
         leave(left, &b->start);
         leave(left, &b->end);
         if (b->state == BATCH_CLOSED) {
-            batch_forget(card, b);
             bucket_charge(card->account, (uint64_t)b->estimate_ns);
+            measure_count(card, b->launches);
+            batch_forget(card, b);
         }
     }
     leave(left, &meter->base);

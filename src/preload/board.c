@@ -202,6 +202,7 @@ static bool try_once(struct board_seat *seat, uint64_t now, bool holder_is_dead,
  * is a new wait: the process was stopped, or had nothing to launch. */
 static bool is_starved(struct board_seat *seat, uint64_t now)
 {
+    now = now < seat->tried_ns ? seat->tried_ns : now; /* another thread was here with a later one */
     bool was_away = now - seat->tried_ns > BOARD_STARVE_NS / 2;
     if (seat->wait_since_ns == 0 || was_away)
         seat->wait_since_ns = now;
@@ -225,7 +226,7 @@ bool board_try(struct board_seat *seat, uint64_t now, bool holder_is_dead, uint6
     bool taken = try_once(seat, now, holder_is_dead, ret_due), starved = is_starved(seat, now);
     if (!taken && !starved)
         return false;
-    seat->hunger_ns = taken ? seat->hunger_ns + (now - seat->wait_since_ns) : 0;
+    seat->hunger_ns = taken ? seat->hunger_ns + (seat->tried_ns - seat->wait_since_ns) : 0;
     seat->wait_since_ns = 0;
     if (!taken) {
         seat->shun_until_ns = now + BOARD_SHUN_NS;

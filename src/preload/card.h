@@ -24,7 +24,8 @@ struct card {
     ino_t board_ino;
     struct region_compute *account;
     struct region_member_compute *own; /* this process's line in the region */
-    struct board_seat seat;
+    struct port_lock turn_lock; /* the seat's; taken before `lock`, never the other way round */
+    struct board_seat seat;     /* the process has one, however many of its threads launch */
     int n_meters; /* none behind these was ever used; changed under the lock */
     struct meter meters[METERS];
     struct busy busy;

@@ -7,7 +7,8 @@
  *      where it cannot.
  *   2. A stretch of time is charged once, whatever ran side by side in it, and
  *      never from before the previous tenant's work had drained.
- *   3. A batch that takes far longer than expected stops counting as in flight
+ *   3. A batch is read until it is forgotten and no more: another thread may open it at once.
+ *   4. A batch that takes far longer than expected stops counting as in flight
  *      (others must not wait for it for ever) and is still charged in the end.
  */
 #include "preload/measure.h"
@@ -173,13 +174,16 @@ static void settle(struct card *card, struct batch *batch, const struct measure 
     uint64_t fresh = busy_add(&card->busy, from, m->to_ns);
     if (m->to_ns > card->last_end_ns)
         card->last_end_ns = m->to_ns;
-    batch_forget(card, batch);
-    bool drained = card->last_sequence && batch->sequence == card->last_sequence;
     port_unlock(&card->lock);
     fresh = doubtful && fresh > most ? most : fresh;
     charge(card, batch, fresh + owed);
+    uint64_t sequence = batch->sequence;
+    port_lock(&card->lock);
+    bool drained = card->last_sequence && sequence == card->last_sequence;
+    batch_forget(card, batch);
+    port_unlock(&card->lock);
     if (drained && card->seat.board)
-        board_drained(card->seat.board, batch->sequence, m->to_ns);
+        board_drained(card->seat.board, sequence, m->to_ns);
 }
 
 static void write_off_if_stuck(struct card *card, struct batch *batch, uint64_t now)
@@ -208,17 +212,16 @@ void measure_finished(struct card *card)
             continue;
         }
         port_lock(&card->lock);
-        if (result != CUDA_ERROR_NOT_READY || batch->orphan) {
-            batch_forget(card, batch);
-        } else {
+        bool waits = result == CUDA_ERROR_NOT_READY && !batch->orphan;
+        if (waits) {
             batch->state = BATCH_CLOSED;
             batch->polled_ns = port.now();
             write_off_if_stuck(card, batch, batch->polled_ns);
-        }
-        bool waits = batch->state == BATCH_CLOSED;
-        port_unlock(&card->lock);
-        if (!waits)
+        } else {
             charge(card, batch, (uint64_t)batch->estimate_ns);
+            batch_forget(card, batch);
+        }
+        port_unlock(&card->lock);
     }
 }
 

@@ -103,13 +103,13 @@ static void close_one(struct lane *lane, struct card *card, struct batch *batch,
     adapt_chunk(lane, batch);
     port_lock(&card->lock);
     if (!recorded || batch->launches == 0) {
-        batch->state = BATCH_FREE;
-        atomic_fetch_sub(&card->inflight_ns, batch->estimate_ns);
-        port_unlock(&card->lock);
         if (batch->launches) {
             bucket_charge(card->account, (uint64_t)batch->estimate_ns);
             measure_count(card, batch->launches);
         }
+        atomic_fetch_sub(&card->inflight_ns, batch->estimate_ns);
+        batch->state = BATCH_FREE;
+        port_unlock(&card->lock);
         return;
     }
     uint64_t from = batch->first_ns > busy_until ? batch->first_ns : busy_until;

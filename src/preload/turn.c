@@ -9,6 +9,8 @@
  *      lasted TURN_NS, and when nothing is in flight at a synchronisation or
  *      for IDLE_NS.
  *   3. A process without a seat, or without a board, runs on tokens alone.
+ *   4. The seat changes under the card's turn_lock; a thread may come to it with a time that another one's
+ *      has passed.
  */
 #include "preload/turn.h"
 
@@ -241,7 +243,9 @@ static void ring(struct card *card)
 static void give_back(struct card *card, uint64_t now, uint64_t drained)
 {
     turn_check_board(card);
+    port_lock(&card->lock);
     card->last_sequence = card->seat.sequence;
+    port_unlock(&card->lock);
     board_release(&card->seat, now, drained > now ? drained : now);
     ring(card);
 }
@@ -265,7 +269,7 @@ static bool end_turn(struct card *card, uint64_t now, uint64_t *ret_due)
     return false;
 }
 
-void turn_renew(struct card *card)
+static void renew(struct card *card)
 {
     uint64_t now = port.now(), until = measure_busy_until(card);
     turn_check_board(card);
@@ -275,6 +279,13 @@ void turn_renew(struct card *card)
     board_renew(&card->seat, now, now + ahead + (card->probes ? PROBE_LEASE_NS : LEASE_MIN_NS));
 }
 
+void turn_renew(struct card *card)
+{
+    port_lock(&card->turn_lock);
+    renew(card);
+    port_unlock(&card->turn_lock);
+}
+
 static bool may_use(struct card *card, uint64_t now, uint64_t *ret_due)
 {
     if (card->seat.foreign_ns > now + START_NS) {
@@ -282,19 +293,17 @@ static bool may_use(struct card *card, uint64_t now, uint64_t *ret_due)
         return false;
     }
     board_busy(&card->seat);
-    turn_renew(card);
+    renew(card);
     uint64_t before = atomic_exchange_explicit(&card->active_ns, now, memory_order_relaxed);
     if (now - before > TURN_AWAY_NS)
         atomic_store_explicit(&card->returned_ns, now, memory_order_relaxed);
     return true;
 }
 
-bool turn_have(struct card *card, const struct turn_limit *limit, uint64_t now, uint64_t *ret_due,
-               uint32_t *ret_bell)
+static bool have(struct card *card, uint64_t now, uint64_t *ret_due, uint32_t *ret_bell)
 {
-    if (!limit->turns || !card->seat.board)
-        return true;
     turn_check_board(card); /* what was considered before may have asked the driver */
+    now = now < card->seat.held_ns ? card->seat.held_ns : now;
     *ret_bell = atomic_load(&card->seat.board->bell);
     if (board_is_shunned(&card->seat, now) || !board_sit(&card->seat, now))
         return true;
@@ -323,15 +332,24 @@ bool turn_have(struct card *card, const struct turn_limit *limit, uint64_t now, 
     return true;
 }
 
+bool turn_have(struct card *card, const struct turn_limit *limit, uint64_t now, uint64_t *ret_due,
+               uint32_t *ret_bell)
+{
+    if (!limit->turns || !card->seat.board)
+        return true;
+    port_lock(&card->turn_lock);
+    bool ours = have(card, now, ret_due, ret_bell);
+    port_unlock(&card->turn_lock);
+    return ours;
+}
+
 void turn_wait(struct card *card, uint64_t due, uint32_t bell)
 {
     port.wait(&card->seat.board->bell, bell, due, true);
 }
 
-void turn_offer(struct card *card, bool tokens_short, uint64_t now, uint64_t *due)
+static void offer(struct card *card, uint64_t now, uint64_t *due)
 {
-    if (!card->seat.board || card->seat.member < 0 || !tokens_short)
-        return;
     turn_check_board(card);
     board_unwant(&card->seat);
     if (!board_holds(&card->seat))
@@ -343,16 +361,24 @@ void turn_offer(struct card *card, bool tokens_short, uint64_t now, uint64_t *du
         *due = at;
 }
 
+void turn_offer(struct card *card, bool tokens_short, uint64_t now, uint64_t *due)
+{
+    if (!card->seat.board || !tokens_short)
+        return;
+    port_lock(&card->turn_lock);
+    if (card->seat.member >= 0)
+        offer(card, now, due);
+    port_unlock(&card->turn_lock);
+}
+
 bool turn_is_wanted(struct card *card, uint64_t now)
 {
     turn_check_board(card);
     return card->seat.board && card->seat.member >= 0 && board_wanted(&card->seat, now);
 }
 
-void turn_idle(struct card *card)
+static void idle(struct card *card)
 {
-    if (!card->seat.board || !card->seat.sequence || atomic_load(&card->closed))
-        return;
     uint64_t now = port.now(), due;
     turn_check_board(card);
     if (!board_holds(&card->seat))
@@ -369,10 +395,21 @@ void turn_idle(struct card *card)
     }
 }
 
-void turn_mark(const struct card *card, struct batch *batch)
+void turn_idle(struct card *card)
 {
+    if (!card->seat.board || !card->seat.sequence || atomic_load(&card->closed))
+        return;
+    port_lock(&card->turn_lock);
+    idle(card);
+    port_unlock(&card->turn_lock);
+}
+
+void turn_mark(struct card *card, struct batch *batch)
+{
+    port_lock(&card->turn_lock);
     batch->sequence = card->seat.sequence;
     batch->held_ns = card->seat.held_ns;
+    port_unlock(&card->turn_lock);
 }
 
 /* ---- for others -------------------------------------------------------- */
@@ -404,11 +441,13 @@ void compute_tick(uint64_t now)
         uint64_t active = atomic_load_explicit(&card->active_ns, memory_order_relaxed);
         if (!card->seat.board || !card->seat.sequence || now - active < IDLE_NS || atomic_load(&card->closed))
             continue;
+        port_lock(&card->turn_lock);
         turn_check_board(card);
         if (board_holds(&card->seat)) {
             atomic_fetch_add(&lane_stamp, 1);
             give_back(card, now, now);
         }
+        port_unlock(&card->turn_lock);
     }
     port.capture_mode(mode);
 }

@@ -55,7 +55,7 @@ void turn_idle(struct card *card);
 void turn_renew(struct card *card);
 
 /* The batch runs in the present turn. */
-void turn_mark(const struct card *card, struct batch *batch);
+void turn_mark(struct card *card, struct batch *batch);
 
 /* For the region's readers. */
 void turn_note_wait(struct card *card, uint64_t since_ns);

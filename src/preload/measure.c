@@ -44,20 +44,29 @@ bool measure_is_doubtful(const struct batch *batch)
     return issue_ns > (uint64_t)batch->estimate_ns * 9 / 10 + SLACK_NS;
 }
 
-static struct batch *claim_next(struct card *card, const struct batch *after)
+/* How far measure_finished() has come: which batch it looked at last. By value, for that one may be another's
+ * by now. */
+struct claimed {
+    const struct batch *batch;
+    uint64_t closed_ns;
+};
+
+static struct batch *claim_next(struct card *card, struct claimed *last)
 {
     struct batch *found = NULL;
     port_lock(&card->lock);
     for (int m = 0; m < card->n_meters; m++)
         for (int i = 0; i < METER_BATCHES; i++) {
             struct batch *b = &card->meters[m].batches[i];
-            bool later =
-                !after || b->closed_ns > after->closed_ns || (b->closed_ns == after->closed_ns && b > after);
+            bool later = !last->batch || b->closed_ns > last->closed_ns ||
+                         (b->closed_ns == last->closed_ns && b > last->batch);
             if (b->state == BATCH_CLOSED && later && (!found || b->closed_ns < found->closed_ns))
                 found = b;
         }
-    if (found)
+    if (found) {
         found->state = BATCH_CLAIMED;
+        *last = (struct claimed){found, found->closed_ns};
+    }
     port_unlock(&card->lock);
     return found;
 }
@@ -200,11 +209,12 @@ static void write_off_if_stuck(struct card *card, struct batch *batch, uint64_t 
 
 void measure_finished(struct card *card)
 {
-    struct batch *batch = NULL;
+    struct claimed last = {NULL, 0};
+    struct batch *batch;
     if (atomic_load_explicit(&card->closed, memory_order_relaxed) == 0)
         return;
     turn_check_board(card);
-    for (int i = 0; i < METERS * METER_BATCHES && (batch = claim_next(card, batch)) != NULL; i++) {
+    for (int i = 0; i < METERS * METER_BATCHES && (batch = claim_next(card, &last)) != NULL; i++) {
         struct measure m;
         CUresult result = batch_measure(batch, &m);
         if (result == CUDA_SUCCESS) {

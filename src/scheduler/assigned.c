@@ -40,6 +40,7 @@ void assigned_put(struct scheduler *s, const char *uid, const struct pod_request
         pod_codec_write(s->families, cluster_node_spec(s->cluster, answer->node), r, &answer->grant,
                         g_get_real_time() * 1000, put, a->annotations);
     g_hash_table_replace(s->assigned, g_strdup(uid), a);
+    scheduler_expire_by(s, a->deadline_ms);
 }
 
 struct assignment *assigned_get(struct scheduler *s, const char *uid)
@@ -52,13 +53,27 @@ void assigned_drop(struct scheduler *s, const char *uid)
     g_hash_table_remove(s->assigned, uid);
 }
 
+struct sweep {
+    int64_t now_ms, next_ms;
+};
+
 static gboolean is_over(gpointer key, gpointer value, gpointer data)
 {
+    const struct assignment *a = value;
+    struct sweep *sweep = data;
     (void)key;
-    return ((struct assignment *)value)->deadline_ms <= *(int64_t *)data;
+    if (a->deadline_ms <= sweep->now_ms)
+        return TRUE;
+    sweep->next_ms = MIN(sweep->next_ms, a->deadline_ms);
+    return FALSE;
 }
 
-void assigned_expire(struct scheduler *s, int64_t now_ms)
+int64_t assigned_expire(struct scheduler *s, int64_t now_ms)
 {
-    g_hash_table_foreach_remove(s->assigned, is_over, &now_ms);
+    struct sweep sweep = {now_ms, INT64_MAX};
+    guint n = g_hash_table_foreach_remove(s->assigned, is_over, &sweep);
+    g_autofree char *ended = g_strdup_printf("%u", n);
+    if (n)
+        log_line(LOG_DEBUG, "decisions-expired", "pods", ended, NULL);
+    return sweep.next_ms;
 }

@@ -18,13 +18,13 @@ struct assignment {
 };
 
 GHashTable *assigned_new(void);
-/* r and grant NULL: a pod without cards. */
+/* Until the reservation's deadline. r and grant NULL: a pod without cards. */
 void assigned_put(struct scheduler *s, const char *uid, const struct pod_request *r,
                   const struct cluster_answer *a);
 /* Borrowed until the next change; NULL when nothing was decided. */
 struct assignment *assigned_get(struct scheduler *s, const char *uid);
 void assigned_drop(struct scheduler *s, const char *uid);
-/* Drops what passed its deadline. */
-void assigned_expire(struct scheduler *s, int64_t now_ms);
+/* Drops what passed its deadline. The earliest deadline that is left; INT64_MAX = none. */
+int64_t assigned_expire(struct scheduler *s, int64_t now_ms);
 
 #endif

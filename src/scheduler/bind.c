@@ -145,12 +145,13 @@ static void posted(GObject *source, GAsyncResult *result, gpointer data)
         return;
     }
     struct assignment *a = assigned_get(s, b->uid);
-    cluster_unbind(s->cluster, b->uid, scheduler_now_ms() + UNKNOWN_FATE_MS);
+    int64_t until = scheduler_now_ms() + UNKNOWN_FATE_MS;
+    cluster_unbind(s->cluster, b->uid, until);
     if (a) {
         a->unknown = true;
-        a->deadline_ms = scheduler_now_ms() + UNKNOWN_FATE_MS;
+        a->deadline_ms = until;
     }
-    scheduler_arm_expiry(s);
+    scheduler_expire_by(s, until);
     answer(b, error->message);
 }
 

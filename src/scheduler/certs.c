@@ -8,11 +8,12 @@
  * after two thirds of their life (or on SIGHUP); the CA is added to the webhook configuration's
  * caBundle beside those of other instances, so that any of them may answer. Only the webhook of our name gets
  * it, or the only one there is: another's calls are not ours to vouch for. The configuration is looked at
- * every minute, for it may be made anew.
+ * every minute, for it may be made anew; while there is none more often at first, and said once.
  */
 #include <glib-unix.h>
 #include <string.h>
 
+#include "kube/backoff.h"
 #include "net/tls.h"
 #include "scheduler/service.h"
 
@@ -25,8 +26,9 @@ struct certs {
     struct scheduler *s;
     TlsFiles *files;
     struct tls_pem ca; /* self-made */
-    char *ca_before;   /* stays trusted until the next rotation */
-    guint rotate_timer, retry_timer, look_timer, hangup;
+    struct kube_backoff backoff; /* of looking at the configuration in vain */
+    char *told;                  /* why in vain; said once, NULL = it went well */
+    guint rotate_timer, look_timer, hangup;
 };
 
 static bool use(struct scheduler *s, const struct tls_pem *pem, const char *client_ca, GError **error)
@@ -66,27 +68,38 @@ static void files_failed(const GError *error, void *data)
 
 static void publish(struct certs *c);
 
-static gboolean publish_again(gpointer data)
+static gboolean look_again(gpointer data)
 {
     struct certs *c = data;
-    c->retry_timer = 0;
+    c->look_timer = 0;
     publish(c);
     return G_SOURCE_REMOVE;
 }
 
-static gboolean look_again(gpointer data)
+static void look_in(struct certs *c, uint32_t wait_ms)
 {
-    struct certs *c = data;
-    if (!c->retry_timer)
-        publish(c);
-    return G_SOURCE_CONTINUE;
+    g_clear_handle_id(&c->look_timer, g_source_remove);
+    c->look_timer = g_timeout_add(wait_ms, look_again, c);
 }
 
 static void retry(struct certs *c, const char *why)
 {
-    log_line(LOG_WARN, "webhook-configuration", "name", c->s->o.webhook_configuration, "why", why, NULL);
-    if (!c->retry_timer)
-        c->retry_timer = g_timeout_add(RETRY_MS, publish_again, c);
+    if (g_strcmp0(c->told, why) != 0) {
+        log_line(LOG_WARN, "webhook-configuration", "name", c->s->o.webhook_configuration, "why", why, NULL);
+        g_free(c->told);
+        c->told = g_strdup(why);
+    }
+    look_in(c, kube_backoff_next_ms(&c->backoff));
+}
+
+/* The configuration holds our authority. */
+static void is_good(struct certs *c)
+{
+    if (c->told)
+        log_line(LOG_INFO, "webhook-configuration-good", "name", c->s->o.webhook_configuration, NULL);
+    g_clear_pointer(&c->told, g_free);
+    kube_backoff_reset(&c->backoff);
+    look_in(c, LOOK_MS);
 }
 
 static void published(GObject *source, GAsyncResult *result, gpointer data)
@@ -95,10 +108,12 @@ static void published(GObject *source, GAsyncResult *result, gpointer data)
     g_autoptr(GError) error = NULL;
     g_autoptr(GBytes) done = kube_request_finish(result, NULL, &error);
     (void)source;
-    if (done)
+    if (done) {
         log_line(LOG_INFO, "ca-published", "name", c->s->o.webhook_configuration, NULL);
-    else if (!g_error_matches(error, G_IO_ERROR, G_IO_ERROR_CANCELLED))
+        is_good(c);
+    } else if (!g_error_matches(error, G_IO_ERROR, G_IO_ERROR_CANCELLED)) {
         retry(c, error->message);
+    }
 }
 
 /* The PEM blocks of a bundle that are certificates still in force and not one
@@ -185,6 +200,8 @@ static void configuration_read(GObject *source, GAsyncResult *result, gpointer d
                                        .body = body,
                                        .body_len = strlen(body)};
         kube_request_async(c->s->client, &request, NULL, published, c);
+    } else {
+        is_good(c);
     }
     json_decref(patch);
     json_decref(configuration);
@@ -256,7 +273,7 @@ bool certs_start(struct scheduler *s, GError **error)
     if (!s->webhook)
         return true;
     c->hangup = g_unix_signal_add(SIGHUP, hangup, c);
-    c->look_timer = g_timeout_add(LOOK_MS, look_again, c);
+    c->backoff = (struct kube_backoff){.first_ms = RETRY_MS, .cap_ms = LOOK_MS};
     return make(c, error);
 }
 
@@ -267,9 +284,9 @@ void certs_stop(struct scheduler *s)
         return;
     g_clear_pointer(&c->files, tls_files_free);
     g_clear_handle_id(&c->rotate_timer, g_source_remove);
-    g_clear_handle_id(&c->retry_timer, g_source_remove);
     g_clear_handle_id(&c->look_timer, g_source_remove);
     g_clear_handle_id(&c->hangup, g_source_remove);
     tls_pem_clear(&c->ca);
+    g_free(c->told);
     g_clear_pointer(&s->certs, g_free);
 }

@@ -299,7 +299,6 @@ static void decide(struct scheduler *s, struct args *a, struct http_responder *r
         s->count.filter_fits++;
         assigned_put(s, p->uid, &r, &answer);
         waiting_remove(s, p->uid);
-        scheduler_arm_expiry(s);
         g_autofree char *score = g_strdup_printf("%.2f", answer.score);
         log_line(LOG_INFO, "placed", "namespace", p->namespace_, "pod", p->name, "node", node, "score", score,
                  NULL);

@@ -10,6 +10,9 @@
 #include "scheduler/assigned.h"
 #include "scheduler/nodelock.h"
 
+#define EXPIRE_AGAIN_MS 100 /* a sweep looks at all: not once for each of many that end one after the other  \
+                             */
+
 bool scheduler_is_synced(const struct scheduler *s)
 {
     return s->nodes_synced && s->pods_synced && s->quotas_synced;
@@ -34,21 +37,23 @@ static gboolean expire(gpointer data)
 {
     struct scheduler *s = data;
     uint32_t before = cluster_pod_count(s->cluster);
+    int64_t now = scheduler_now_ms();
     s->expire_timer = 0;
-    cluster_expire(s->cluster, scheduler_now_ms());
-    assigned_expire(s, scheduler_now_ms());
+    int64_t reserved = cluster_expire(s->cluster, now), assigned = assigned_expire(s, now);
     s->count.reservations_expired += before - cluster_pod_count(s->cluster);
-    scheduler_arm_expiry(s);
+    if (MIN(reserved, assigned) != INT64_MAX)
+        scheduler_expire_by(s, MAX(MIN(reserved, assigned), now + EXPIRE_AGAIN_MS));
     waiting_capacity_changed(s);
     return G_SOURCE_REMOVE;
 }
 
-void scheduler_arm_expiry(struct scheduler *s)
+void scheduler_expire_by(struct scheduler *s, int64_t at_ms)
 {
-    int64_t now = scheduler_now_ms(), next = cluster_expire(s->cluster, now);
-    if (s->expire_timer || next == INT64_MAX)
+    if (s->expire_timer && s->expire_at_ms <= at_ms)
         return;
-    s->expire_timer = g_timeout_add((guint)CLAMP(next - now + 1, 1, G_MAXINT), expire, s);
+    g_clear_handle_id(&s->expire_timer, g_source_remove);
+    s->expire_at_ms = at_ms;
+    s->expire_timer = g_timeout_add((guint)CLAMP(at_ms - scheduler_now_ms() + 1, 1, G_MAXINT), expire, s);
 }
 
 void scheduler_watch_failed(struct scheduler *s, const char *what, const GError *error)

@@ -58,6 +58,7 @@ struct scheduler {
     GHashTable *owed;    /* nodes without cards on which pods with cards were seen (reload.c) */
     GHashTable *ended;   /* UIDs of pods that ended while a list of a node's pods was under way */
     GQueue held;         /* filter calls that came before we were ready (extender.c) */
+    int64_t expire_at_ms; /* when expire_timer fires */
     guint expire_timer, trim_timer, handshake_timer, wake_timer;
     uint64_t freed_seen;
 
@@ -89,8 +90,8 @@ bool scheduler_may_write(const struct scheduler *s);
 /* Synced, leads, and has seen all that a former leader wrote. */
 bool scheduler_may_decide(const struct scheduler *s);
 int64_t scheduler_now_ms(void); /* monotonic */
-/* Arms the timer that ends reservations at their deadline. */
-void scheduler_arm_expiry(struct scheduler *s);
+/* Something has a deadline: the timer that ends reservations and assignments fires then, or earlier. */
+void scheduler_expire_by(struct scheduler *s, int64_t at_ms);
 /* A watch is in trouble: logs, or ends the reading. */
 void scheduler_watch_failed(struct scheduler *s, const char *what, const GError *error);
 /* After anything that may have made the service ready: answers held calls. */

@@ -4,55 +4,12 @@
  * write goes out from is always the newest we know. Whatever decides (a timer,
  * an event, an answer) ends in consider().
  */
-#include "kube/lease.h"
+#include "kube/lease_private.h"
 
 #include <string.h>
 #include <time.h>
 
 #include "kube/client_private.h"
-#include "kube/lease_record.h"
-#include "kube/watch.h"
-
-#define STOP_MS 2000
-
-enum flight {
-    NOTHING,
-    LOOKING,
-    WRITING,
-    RELEASING,
-};
-
-struct kube_lease {
-    unsigned references;
-    bool freed;
-    KubeClient *client;
-    char *namespace, *name, *identity, *path, *collection;
-    uint32_t duration_ms, renew_deadline_ms, retry_ms;
-    struct kube_lease_vtable vtable;
-    void *data;
-
-    KubeWatch *watch;
-    GCancellable *cancellable;
-    GSource *timer, *fence, *stop_timer;
-    enum flight flight;
-    gint64 flight_us; /* when the request under way began */
-    bool missed;      /* an event came meanwhile that its answer may be older than */
-
-    json_t *object; /* newest known; NULL = there is none */
-    bool looked;    /* that is known */
-    struct kube_lease_record record;
-    gint64 observed_us; /* when the record last changed, by our clock */
-    gint64 asked_us;    /* when we last looked */
-    gint64 free_us;     /* until then a record that was deleted counts as held */
-    bool leading;
-    gint64 valid_until_us;
-    bool told; /* of this streak of failures */
-    bool stopping, stopped;
-    unsigned releases;
-    void (*done)(void *data);
-    void *done_data;
-    struct kube_lease_counters counters;
-};
 
 /* Goes on while the machine is suspended, as the others' clocks do. */
 static gint64 clock_us(void)
@@ -63,21 +20,19 @@ static gint64 clock_us(void)
 }
 
 static void consider(KubeLease *l);
-static void look(KubeLease *l);
-static void release(KubeLease *l);
 
-static void drop_source(GSource **source)
+void kube_lease_drop_source(GSource **source)
 {
     if (*source)
         g_source_destroy(*source);
     g_clear_pointer(source, g_source_unref);
 }
 
-static void unref(KubeLease *l)
+void kube_lease_unref(KubeLease *l)
 {
     if (--l->references)
         return;
-    json_decref(l->object);
+    kube_lease_term_clear(&l->term);
     kube_client_unref(l->client);
     g_object_unref(l->cancellable);
     g_free(l->namespace);
@@ -91,16 +46,16 @@ static void unref(KubeLease *l)
 static gboolean on_timer(void *data)
 {
     KubeLease *l = data;
-    drop_source(&l->timer);
+    kube_lease_drop_source(&l->timer);
     l->references++;
     consider(l);
-    unref(l);
+    kube_lease_unref(l);
     return G_SOURCE_REMOVE;
 }
 
 static void again_in(KubeLease *l, gint64 wait_us)
 {
-    drop_source(&l->timer);
+    kube_lease_drop_source(&l->timer);
     l->timer = kube_client_timer(l->client, wait_us, on_timer, l);
 }
 
@@ -112,22 +67,19 @@ static gint64 jittered_us(KubeLease *l)
     return ((gint64)l->retry_ms + more_ms) * 1000;
 }
 
-static bool is_me(KubeLease *l)
+bool kube_lease_is_mine(const KubeLease *l)
 {
-    return strcmp(l->record.holder, l->identity) == 0;
+    return kube_lease_term_is_of(&l->term, l->identity);
 }
 
-static gint64 expires_us(KubeLease *l)
+static gint64 free_from_us(KubeLease *l)
 {
-    gint64 duration_us = l->record.duration_s > 0 ? MIN(l->record.duration_s, 86400) * G_USEC_PER_SEC
-                                                  : (gint64)l->duration_ms * 1000;
-    return l->observed_us + duration_us;
+    return kube_lease_term_free_from_us(&l->term, (gint64)l->duration_ms * 1000);
 }
 
-/* Ends leadership. The caller holds a reference. */
-static void lose(KubeLease *l)
+void kube_lease_lose(KubeLease *l)
 {
-    drop_source(&l->fence);
+    kube_lease_drop_source(&l->fence);
     if (!l->leading)
         return;
     l->leading = false;
@@ -138,12 +90,12 @@ static void lose(KubeLease *l)
 static gboolean on_fence(void *data)
 {
     KubeLease *l = data;
-    drop_source(&l->fence);
+    kube_lease_drop_source(&l->fence);
     l->references++;
-    lose(l);
+    kube_lease_lose(l);
     if (!l->freed && l->flight == NOTHING)
         again_in(l, jittered_us(l));
-    unref(l);
+    kube_lease_unref(l);
     return G_SOURCE_REMOVE;
 }
 
@@ -151,7 +103,7 @@ static gboolean on_fence(void *data)
 static void renewed(KubeLease *l, gint64 begin_us)
 {
     l->valid_until_us = begin_us + (gint64)l->renew_deadline_ms * 1000;
-    drop_source(&l->fence);
+    kube_lease_drop_source(&l->fence);
     l->fence = kube_client_timer(l->client, l->valid_until_us - clock_us(), on_fence, l);
     l->counters.renewals++;
     if (!l->leading) {
@@ -161,30 +113,16 @@ static void renewed(KubeLease *l, gint64 begin_us)
     }
 }
 
-/* Takes the object. */
-static void observe(KubeLease *l, json_t *object, const struct kube_lease_record *record)
+void kube_lease_observe(KubeLease *l, json_t *object, const struct kube_lease_record *record)
 {
-    bool other = !l->looked || strcmp(record->holder, l->record.holder) != 0;
-    if (!l->looked || !l->object || !kube_lease_same(record, &l->record))
-        l->observed_us = clock_us();
-    json_decref(l->object);
-    l->object = object;
-    l->looked = true;
-    l->record = *record;
-    if (other && !is_me(l) && l->vtable.holder)
-        l->vtable.holder(l->data, l->record.holder);
+    bool other = kube_lease_term_observe(&l->term, object, record, clock_us());
+    if (other && !kube_lease_is_mine(l) && l->vtable.holder)
+        l->vtable.holder(l->data, l->term.record.holder);
 }
 
-/* Deleting the object does not end the term of who held it: it writes until it
- * has heard of it. */
 static void observe_none(KubeLease *l)
 {
-    if (l->looked && l->record.holder[0] && !is_me(l))
-        l->free_us = expires_us(l);
-    json_decref(l->object);
-    l->object = NULL;
-    l->looked = true;
-    l->record = (struct kube_lease_record){0};
+    kube_lease_term_observe_none(&l->term, l->identity, (gint64)l->duration_ms * 1000);
 }
 
 static void failed(KubeLease *l, const GError *error)
@@ -196,18 +134,7 @@ static void failed(KubeLease *l, const GError *error)
     l->vtable.error(l->data, error);
 }
 
-static void stop_done(KubeLease *l)
-{
-    void (*done)(void *data) = l->done;
-    drop_source(&l->stop_timer);
-    l->stopped = true;
-    l->done = NULL;
-    if (done)
-        done(l->done_data);
-}
-
-/* Somebody else wrote, or the object is gone. */
-static bool is_race(const GError *error)
+bool kube_lease_is_race(const GError *error)
 {
     return g_error_matches(error, KUBE_ERROR, KUBE_ERROR_CONFLICT) ||
            g_error_matches(error, KUBE_ERROR, KUBE_ERROR_ALREADY_EXISTS) ||
@@ -224,15 +151,15 @@ static void written(KubeLease *l, GBytes *body, const GError *error)
     json_t *object = body ? kube_lease_read(json, len, &record, &why) : NULL;
     if (object) {
         l->told = false;
-        observe(l, object, &record);
+        kube_lease_observe(l, object, &record);
         if (!l->freed)
             renewed(l, l->flight_us);
         if (!l->freed && !l->stopping)
             again_in(l, (gint64)l->retry_ms * 1000);
         return;
     }
-    if (is_race(error)) {
-        look(l);
+    if (kube_lease_is_race(error)) {
+        kube_lease_look(l);
         return;
     }
     failed(l, body ? why : error);
@@ -249,7 +176,7 @@ static void seen(KubeLease *l, GBytes *body, const GError *error)
     const char *json = body ? g_bytes_get_data(body, &len) : NULL;
     json_t *object = body ? kube_lease_read(json, len, &record, &why) : NULL;
     bool none = g_error_matches(error, KUBE_ERROR, KUBE_ERROR_NOT_FOUND);
-    bool first = !l->looked;
+    bool first = !l->term.looked;
     if (!object && !none) {
         failed(l, body ? why : error);
         if (!l->freed)
@@ -258,40 +185,20 @@ static void seen(KubeLease *l, GBytes *body, const GError *error)
     }
     l->told = false;
     if (object)
-        observe(l, object, &record);
+        kube_lease_observe(l, object, &record);
     else
         observe_none(l);
     if (l->freed)
         return;
-    if (l->leading && object && !is_me(l))
-        lose(l);
+    if (l->leading && object && !kube_lease_is_mine(l))
+        kube_lease_lose(l);
     if (l->freed)
         return;
     /* A look after a lost race does not lead to the next race at once. */
-    if (first || l->leading || (l->record.holder[0] && !is_me(l)))
+    if (first || l->leading || (l->term.record.holder[0] && !kube_lease_is_mine(l)))
         consider(l);
     else
         again_in(l, jittered_us(l));
-}
-
-/* The answer of whatever was under way when the lease was stopped, or of what
- * the release took; the caller holds a reference. */
-static void stop_answer(KubeLease *l, enum flight flight, GBytes *body, const GError *error)
-{
-    struct kube_lease_record record;
-    size_t len = 0;
-    const char *json = body ? g_bytes_get_data(body, &len) : NULL;
-    json_t *object = body && flight != RELEASING ? kube_lease_read(json, len, &record, NULL) : NULL;
-    if (l->stopped) {
-        json_decref(object);
-    } else if (object) {
-        observe(l, object, &record);
-        release(l);
-    } else if (flight != LOOKING && !body && is_race(error)) {
-        look(l);
-    } else {
-        stop_done(l);
-    }
 }
 
 static void on_answer(GObject *source, GAsyncResult *result, void *data)
@@ -303,31 +210,31 @@ static void on_answer(GObject *source, GAsyncResult *result, void *data)
     enum flight flight = l->flight;
     l->flight = NOTHING;
     if (l->freed) {
-        unref(l);
+        kube_lease_unref(l);
         return;
     }
     if (l->stopping)
-        stop_answer(l, flight, body, error);
+        kube_lease_stop_answer(l, flight, body, error);
     else if (flight == WRITING)
         written(l, body, error);
     else
         seen(l, body, error);
     if (l->missed && !l->freed && !l->stopping && l->flight == NOTHING) {
         l->missed = false;
-        look(l);
+        kube_lease_look(l);
     }
-    unref(l);
+    kube_lease_unref(l);
 }
 
 static void send_request(KubeLease *l, enum flight flight, const char *method, const char *path,
                          const char *body)
 {
     /* Half the deadline: one request that hangs leaves time for another. */
-    uint32_t timeout_ms = flight == RELEASING ? STOP_MS / 2 : MAX(l->renew_deadline_ms / 2, 1u);
+    uint32_t timeout_ms = flight == RELEASING ? KUBE_LEASE_STOP_MS / 2 : MAX(l->renew_deadline_ms / 2, 1u);
     l->flight = flight;
     l->flight_us = clock_us();
     l->references++;
-    drop_source(&l->timer);
+    kube_lease_drop_source(&l->timer);
     kube_request_async(l->client,
                        &(struct kube_request){.method = method,
                                               .path = path,
@@ -339,35 +246,19 @@ static void send_request(KubeLease *l, enum flight flight, const char *method, c
                        l->cancellable, on_answer, l);
 }
 
-static void look(KubeLease *l)
+void kube_lease_look(KubeLease *l)
 {
     l->asked_us = clock_us();
     send_request(l, LOOKING, "GET", l->path, NULL);
 }
 
-static void write_record(KubeLease *l, enum kube_lease_write what)
+void kube_lease_send(KubeLease *l, enum kube_lease_write what)
 {
-    char *body = kube_lease_write(l->object, what, l->namespace, l->name, l->identity, l->duration_ms / 1000,
-                                  g_get_real_time());
-    send_request(l, what == KUBE_LEASE_RELEASE ? RELEASING : WRITING, l->object ? "PUT" : "POST",
-                 l->object ? l->path : l->collection, body);
+    char *body = kube_lease_write(l->term.object, what, l->namespace, l->name, l->identity,
+                                  l->duration_ms / 1000, g_get_real_time());
+    send_request(l, what == KUBE_LEASE_RELEASE ? RELEASING : WRITING, l->term.object ? "PUT" : "POST",
+                 l->term.object ? l->path : l->collection, body);
     free(body);
-}
-
-static void release(KubeLease *l)
-{
-    if (l->object && is_me(l) && l->releases++ < 3)
-        write_record(l, KUBE_LEASE_RELEASE);
-    else
-        stop_done(l);
-}
-
-/* When another's term ends. */
-static gint64 free_from_us(KubeLease *l)
-{
-    if (!l->object)
-        return l->free_us;
-    return l->record.holder[0] ? expires_us(l) : 0;
 }
 
 /* What is to be done now. */
@@ -376,12 +267,12 @@ static void consider(KubeLease *l)
     gint64 now_us = clock_us();
     if (l->freed || l->stopping || l->flight != NOTHING)
         return;
-    if (!l->looked) {
-        look(l);
-    } else if (l->object && is_me(l)) {
-        write_record(l, KUBE_LEASE_RENEW); /* also what is left of a run before this one */
+    if (!l->term.looked) {
+        kube_lease_look(l);
+    } else if (l->term.object && kube_lease_is_mine(l)) {
+        kube_lease_send(l, KUBE_LEASE_RENEW); /* also what is left of a run before this one */
     } else if (l->leading || now_us >= free_from_us(l)) {
-        write_record(l, KUBE_LEASE_TAKE);
+        kube_lease_send(l, KUBE_LEASE_TAKE);
     } else {
         gint64 wait_us = free_from_us(l) - now_us;
         if (!kube_watch_counters(l->watch).watching)
@@ -389,7 +280,7 @@ static void consider(KubeLease *l)
         if (wait_us > 0)
             again_in(l, wait_us);
         else
-            look(l);
+            kube_lease_look(l);
     }
 }
 
@@ -413,17 +304,17 @@ static void on_object(void *data, enum kube_event event, const char *json, size_
         if (!mine && l->flight != NOTHING)
             l->missed = true;
         else if (!mine && !l->stopping)
-            look(l);
+            kube_lease_look(l);
     } else {
         if (event == KUBE_DELETED)
             json_decref(object);
         else
-            observe(l, object, &record);
+            kube_lease_observe(l, object, &record);
         if (event == KUBE_DELETED)
             observe_none(l);
         consider(l);
     }
-    unref(l);
+    kube_lease_unref(l);
 }
 
 static void on_synced(void *data)
@@ -488,32 +379,6 @@ void kube_lease_start(KubeLease *l)
     again_in(l, 0);
 }
 
-static gboolean on_stop_timer(void *data)
-{
-    KubeLease *l = data;
-    l->references++;
-    stop_done(l);
-    unref(l);
-    return G_SOURCE_REMOVE;
-}
-
-void kube_lease_stop(KubeLease *l, void (*done)(void *data), void *data)
-{
-    if (l->stopping)
-        return;
-    l->references++;
-    l->stopping = true;
-    l->done = done;
-    l->done_data = data;
-    drop_source(&l->timer);
-    g_clear_pointer(&l->watch, kube_watch_free);
-    l->stop_timer = kube_client_timer(l->client, (gint64)STOP_MS * 1000, on_stop_timer, l);
-    lose(l);
-    if (!l->freed && l->flight == NOTHING)
-        release(l);
-    unref(l);
-}
-
 void kube_lease_free(KubeLease *l)
 {
     if (!l || l->freed)
@@ -521,11 +386,11 @@ void kube_lease_free(KubeLease *l)
     l->freed = true;
     l->leading = false;
     g_clear_pointer(&l->watch, kube_watch_free);
-    drop_source(&l->timer);
-    drop_source(&l->fence);
-    drop_source(&l->stop_timer);
+    kube_lease_drop_source(&l->timer);
+    kube_lease_drop_source(&l->fence);
+    kube_lease_drop_source(&l->stop_timer);
     g_cancellable_cancel(l->cancellable);
-    unref(l);
+    kube_lease_unref(l);
 }
 
 bool kube_lease_is_valid(const KubeLease *l)
@@ -535,7 +400,7 @@ bool kube_lease_is_valid(const KubeLease *l)
 
 const char *kube_lease_holder(const KubeLease *l)
 {
-    return l->record.holder;
+    return l->term.record.holder;
 }
 
 struct kube_lease_counters kube_lease_counters(const KubeLease *l)

@@ -4,8 +4,8 @@
 The cache folder is named after what the binary is made of, so that another
 version never takes the place of this one, and a build that was interrupted
 leaves nothing behind. The first build takes minutes (2600 packages) and prints
-how far it is; a machine without Go or without the modules is told why it has
-no control plane.
+how far it is; a machine whose Go is too old gets a newer one (toolchain.py);
+a machine without Go or without the modules is told why it has no control plane.
 """
 import fcntl
 import hashlib
@@ -16,11 +16,12 @@ import subprocess
 import tempfile
 import time
 
+import toolchain
+
 SOURCE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "kube")
 PROGRAMS = ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "kubectl", "extender")
 LIST_LIMIT_S, BUILD_LIMIT_S, REPORT_S = 600, 1800, 30
 NEEDED_DISK = 7 << 30
-TOOLCHAINS_SINCE = (1, 21)  # from then on Go fetches the Go that a module asks for
 
 
 class Absent(Exception):
@@ -51,26 +52,13 @@ def find(say=print):
     return folder
 
 
-def version_of(text):
-    m = re.search(r"\bgo ?(\d+)\.(\d+)", text)
-    return (int(m[1]), int(m[2])) if m else (0, 0)
-
-
 def go_environment(say):
-    if not shutil.which("go"):
-        raise Absent("the control plane is built with Go, and there is no `go` in PATH: apt-get install golang-go, or https://go.dev/dl")
     with open(os.path.join(SOURCE, "go.mod")) as f:
-        needed = version_of(re.search(r"^go .*$", f.read(), re.M)[0])
-    # Outside a module, so that an old Go does not stumble over the newer go.mod.
-    have = version_of(subprocess.run(["go", "version"], capture_output=True, text=True, cwd="/").stdout)
-    env = {**os.environ, "CGO_ENABLED": "0", "GOWORK": "off"}
-    if have >= needed:
-        return env
-    if have < TOOLCHAINS_SINCE:
-        raise Absent(f"Go {have[0]}.{have[1]} is too old for the control plane, which needs Go {needed[0]}.{needed[1]} "
-                     f"(or {TOOLCHAINS_SINCE[0]}.{TOOLCHAINS_SINCE[1]}, which fetches a newer one by itself): https://go.dev/dl, or golang-go of bookworm-backports")
-    say(f"kube: Go {have[0]}.{have[1]} fetches Go {needed[0]}.{needed[1]}")
-    return {**env, "GOTOOLCHAIN": "auto"}
+        needed = toolchain.version_of(re.search(r"^go .*$", f.read(), re.M)[0])
+    try:
+        return toolchain.environment(needed, os.path.dirname(cache_folder()), lambda text: say("kube: " + text))
+    except toolchain.Absent as why:
+        raise Absent(f"the control plane is built with Go: {why}") from None
 
 
 def packages(env):
@@ -128,5 +116,7 @@ def compile_into(folder, env, total, say):
             if time.monotonic() - said > REPORT_S:
                 said = time.monotonic()
                 say(f"kube: {done} of {total} packages")
+    if p.returncode == 124:
+        raise Absent(f"the control plane was not built within {BUILD_LIMIT_S} s ({done} of {total} packages); the next run goes on from there")
     if p.returncode != 0:
         raise subprocess.CalledProcessError(p.returncode, command, stderr="".join(other[-20:]))

@@ -136,6 +136,7 @@ bool cluster_release(Cluster *c, const char *uid); /* true when it held somethin
  * may be changed from within f. */
 bool cluster_pod_get(const Cluster *c, const char *uid, struct cluster_pod *ret);
 void cluster_pod_each(const Cluster *c, bool (*f)(const struct cluster_pod *p, void *data), void *data);
+/* The node's; uid is NULL: who walks them all for every scrape does not want it written out. */
 void cluster_node_pods(const Cluster *c, ClusterNode n, bool (*f)(const struct cluster_pod *p, void *data),
                        void *data);
 uint32_t cluster_pod_count(const Cluster *c);

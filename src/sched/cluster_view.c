@@ -49,15 +49,13 @@ void cluster_sweep_end(Cluster *c)
 
 /* ---- looking ------------------------------------------------------------------------ */
 
-static void view(const Cluster *c, uint32_t pod, struct cluster_pod *ret)
+static void view_without_uid(const Cluster *c, uint32_t pod, struct cluster_pod *ret)
 {
     const struct pod_record *p = pod_store_at(c->pods, pod);
     const struct node *n = &c->nodes[p->node];
     const struct namespace_ *space = g_ptr_array_index(c->namespaces, p->namespace_);
-    pod_record_uid(p, c->scratch->uid);
     pod_record_grants(p, c->scratch->grants);
-    *ret = (struct cluster_pod){.uid = c->scratch->uid,
-                                .namespace_ = space->name,
+    *ret = (struct cluster_pod){.namespace_ = space->name,
                                 .name = pod_record_name(p),
                                 .node = n->present ? p->node : CLUSTER_NO_NODE,
                                 .node_name = n->name,
@@ -68,6 +66,13 @@ static void view(const Cluster *c, uint32_t pod, struct cluster_pod *ret)
                                 .slot_kind = pod_record_slots(p),
                                 .n_grants = p->n_grants,
                                 .grants = c->scratch->grants};
+}
+
+static void view(const Cluster *c, uint32_t pod, struct cluster_pod *ret)
+{
+    view_without_uid(c, pod, ret);
+    pod_record_uid(pod_store_at(c->pods, pod), c->scratch->uid);
+    ret->uid = c->scratch->uid;
 }
 
 bool cluster_pod_get(const Cluster *c, const char *uid, struct cluster_pod *ret)
@@ -93,8 +98,11 @@ void cluster_node_pods(const Cluster *c, ClusterNode n, bool (*f)(const struct c
                        void *data)
 {
     struct cluster_pod p;
-    for (uint32_t pod = n < c->n_slots ? c->nodes[n].pods : 0; pod; pod = pod_store_at(c->pods, pod)->next) {
-        view(c, pod, &p);
+    for (uint32_t pod = n < c->n_slots ? c->nodes[n].pods : 0, next; pod; pod = next) {
+        next = pod_store_at(c->pods, pod)->next;
+        if (next)
+            __builtin_prefetch(pod_store_at(c->pods, next)); /* they lie anywhere */
+        view_without_uid(c, pod, &p);
         if (!f(&p, data))
             return;
     }

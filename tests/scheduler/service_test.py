@@ -5,6 +5,7 @@ import base64
 import contextlib
 import json
 import os
+import re
 import signal
 import ssl
 import subprocess
@@ -113,6 +114,12 @@ def _(build):
 # ---- metrics
 
 
+def parsed(line):
+    """Name, labels and value: the order of labels means nothing."""
+    name, labels, value = re.match(r'([\w#]+)(?:\{(.*)\})? (.*)$', line).groups()
+    return name, dict(re.findall(r'(\w+)="((?:[^"\\]|\\.)*)"', labels or "")), value
+
+
 @test("every metric of the contract is there, and the old names on demand")
 def _(build):
     names = []
@@ -138,9 +145,9 @@ def _(build):
             'GPUDeviceSharedNum{nodeid="a",deviceuuid="GPU-a-0",deviceidx="0",devicetype="NVIDIA A100-SXM4-40GB",zone="vGPU"} 1',
             'nodeGPUMemoryPercentage{nodeid="a",deviceuuid="GPU-a-0",deviceidx="0",zone="vGPU"} 0.5',
         ]
-        lines = text.splitlines()
+        found = [parsed(line) for line in text.splitlines()]
         for sample in wanted:
-            assert sample in lines, (sample, [x for x in lines if x.startswith(sample.split("{")[0])])
+            assert parsed(sample) in found, (sample, [x for x in text.splitlines() if x.startswith(sample.split("{")[0])])
 
 
 @test("a hostile product name cannot forge a sample")

@@ -12,6 +12,9 @@
 #define NEVER_BY_AMOUNT                                                                                      \
     (EXPLAIN_BIT(SCHED_UNHEALTHY) | EXPLAIN_BIT(SCHED_CORDONED) | EXPLAIN_BIT(SCHED_TYPE) |                  \
      EXPLAIN_BIT(SCHED_UUID) | EXPLAIN_BIT(SCHED_QOS) | EXPLAIN_BIT(SCHED_CLASS))
+#define HELPED_BY_NUMBER                                                                                     \
+    (EXPLAIN_BIT(SCHED_FITS) | EXPLAIN_BIT(SCHED_QUOTA) | EXPLAIN_BIT(SCHED_SLICES) |                        \
+     EXPLAIN_BIT(SCHED_MODE) | EXPLAIN_BIT(SCHED_CUSTOM))
 #define STEPS_MAX 256
 
 /* A figure that is lowered: from below `limit` in whole units, or one of the
@@ -354,22 +357,21 @@ static bool count_allowed(const struct family *f, uint64_t n)
 }
 
 /* Fewer cards need fewer of a kind, so the plausibility by number does not
- * hold: every node with one usable card is looked at. */
-static bool has_usable(const struct explain_view *v, uint32_t i)
+ * hold: every node with one usable card is looked at. A smaller size takes less
+ * of everything. */
+static bool has_usable(const struct explain_view *v, uint32_t i, const struct figure *f)
 {
     const struct explain_node *node = &v->e->nodes[i];
     if (v->pod->n_requests > 1 || node->reason == SCHED_NO_CARDS)
         return true;
-    return explain_has_reason(v, i,
-                              EXPLAIN_BIT(SCHED_FITS) | EXPLAIN_BIT(SCHED_QUOTA) | EXPLAIN_BIT(SCHED_SLICES) |
-                                  EXPLAIN_BIT(SCHED_MODE) | EXPLAIN_BIT(SCHED_CUSTOM));
+    return explain_has_reason(v, i, f->helps);
 }
 
 static uint64_t highest_count(struct explain_view *v, const struct figure *f)
 {
     uint64_t best = 0;
     for (uint32_t i = 0; i < v->e->n_nodes; i++)
-        if (v->e->nodes[i].request == f->request && has_usable(v, i))
+        if (v->e->nodes[i].request == f->request && has_usable(v, i, f))
             best = highest_step(v, i, f, best);
     return best;
 }
@@ -378,7 +380,9 @@ static void try_count(struct explain_view *v, int request)
 {
     const struct card_request *asked = &v->pod->requests[request];
     const struct family *family = family_of(v, request);
-    struct figure f = {.request = request, .put = asked->size ? put_size : put_count};
+    struct figure f = {.request = request,
+                       .put = asked->size ? put_size : put_count,
+                       .helps = asked->size ? ~NEVER_BY_AMOUNT : HELPED_BY_NUMBER};
     uint64_t from = asked->size ? asked->size : asked->n_cards;
     f.limit = from ? from - 1 : 0;
     for (uint64_t n = MIN(f.limit, CARD_PER_NODE); n > 0; n--)
@@ -395,7 +399,7 @@ static void try_count(struct explain_view *v, int request)
         return;
     f.put(family_of(v, request), r, best);
     for (uint32_t i = 0; i < v->e->n_nodes; i++)
-        if (has_usable(v, i) && explain_try(v, i) && hint.n_nodes++ == 0)
+        if (has_usable(v, i, &f) && explain_try(v, i) && hint.n_nodes++ == 0)
             hint.example = v->e->nodes[i].node;
     g_array_append_val(v->hints, hint);
 }

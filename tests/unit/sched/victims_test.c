@@ -147,11 +147,9 @@ static const struct holder *holder_of(GPtrArray *holders, const char *uid)
     g_assert_not_reached();
 }
 
-/* The size of the smallest set by trying all; UINT32_MAX when none is enough, or not even all together:
- * the choice of cards is greedy, so a few may make room where all do not, and such a node is given up. */
+/* The size of the smallest set by trying all; UINT32_MAX when none is enough. */
 static uint32_t smallest(struct world *w, const struct pod_request *r, GPtrArray *holders)
 {
-    bool all = false;
     const struct holder *lower[10];
     uint32_t n = 0, best = UINT32_MAX;
     for (uint32_t i = 0; i < holders->len && n < 10; i++)
@@ -161,15 +159,13 @@ static uint32_t smallest(struct world *w, const struct pod_request *r, GPtrArray
         for (uint32_t i = 0; i < n; i++)
             if (set & 1U << i)
                 cluster_release(w->cluster, lower[i]->uid);
-        if (fits(w, r)) {
+        if (fits(w, r))
             best = MIN(best, (uint32_t)__builtin_popcount(set));
-            all |= set == (1U << n) - 1;
-        }
         for (uint32_t i = 0; i < n; i++)
             if (set & 1U << i)
                 put_back(w, lower[i]);
     }
-    return best == 0 || all ? best : UINT32_MAX;
+    return best;
 }
 
 static unsigned n_sets, n_none;

@@ -135,6 +135,20 @@ static struct pod_request ask(uint64_t mib, uint32_t cores)
                                 .name = "one-more"};
 }
 
+/* Each of two containers fits on any node, both on none: every choice of the first one's cards is tried, as
+ * long as steps are left (fit_pod.h). */
+static struct pod_request in_the_way(void)
+{
+    struct pod_request r = ask(8192, 2);
+    r.n_slots = r.n_requests = 2;
+    r.slot_kind[1] = SLOT_APP;
+    r.requests[0].n_cards = CARDS / 2;
+    r.requests[1] = r.requests[0];
+    r.requests[1].slot = 1;
+    r.requests[1].n_cards++;
+    return r;
+}
+
 static ClusterNode *some_nodes(unsigned n_nodes, unsigned n)
 {
     ClusterNode *nodes = g_new(ClusterNode, n_nodes);
@@ -246,6 +260,7 @@ int main(int argc, char **argv)
     both(c, n_nodes, "type lists", listed, true, 25, 600);
     both(c, n_nodes, "nothing fits, nearly full", too_large, false, 3000, 3000);
     both(c, n_nodes, "no whole card is left", whole, false, 3000, 3000);
+    both(c, n_nodes, "containers in each other's way", in_the_way(), false, 10000, 60000);
     listed.selections[0].use_types = "H100";
     both(c, n_nodes, "no such type", listed, false, 3000, 3000);
     listed.selections[0] = (struct pod_selection){.use_uuids = {"GPU-none", NULL}};

@@ -187,6 +187,7 @@ struct family {
     bool policy_neutral;
     /* What data cannot say; NULL = the generic way. See model/choice.h. */
     bool (*pick)(struct choice *c);
+    bool pick_ranks; /* pick prefers some sets of cards and, but for numa-bind, refuses none */
     int (*admits)(const struct choice *c, uint32_t card); /* 0 or an enum sched_reason */
     /* How good a pod's cards of this family are on this node, from 0 (worst) to
      * 1, beside how full the node is: the policy's sign does not turn it

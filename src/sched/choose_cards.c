@@ -217,18 +217,21 @@ static int64_t taken_of(const struct fit_quota *q, const struct choice *c, const
     return taken;
 }
 
-static bool exceeds(const struct fit_quota *q, const struct choice *c, const struct card_use *charge,
-                    const struct fit_limit *limit)
+int64_t choose_limit(const struct fit_quota *q, const struct family *f, const struct fit_limit *limit)
 {
-    const struct family *f = c->family;
     int64_t most = limit->limit > 0 ? limit->limit : 0,
             factor = f->quota_mem_factor > 1 ? f->quota_mem_factor : 1;
     if (limit->resource == q->mem_resource[f->id])
-        return limit->used + taken_of(q, c, charge, limit, true) >
-               (most > INT64_MAX / factor ? INT64_MAX : most * factor);
-    if (limit->resource == q->cores_resource[f->id])
-        return limit->used + taken_of(q, c, charge, limit, false) > most;
-    return false;
+        return most > INT64_MAX / factor ? INT64_MAX : most * factor;
+    return limit->resource == q->cores_resource[f->id] ? most : -1;
+}
+
+static bool exceeds(const struct fit_quota *q, const struct choice *c, const struct card_use *charge,
+                    const struct fit_limit *limit)
+{
+    int64_t most = choose_limit(q, c->family, limit);
+    bool memory = limit->resource == q->mem_resource[c->family->id];
+    return most >= 0 && limit->used + taken_of(q, c, charge, limit, memory) > most;
 }
 
 /* With n picks and perhaps one more amount beside what earlier containers got. */
@@ -251,6 +254,11 @@ static bool over_quota(const struct fit_quota *q, const struct choice *c, uint32
         if (exceeds(q, c, charge, &q->limits[i]))
             return true;
     return false;
+}
+
+bool choose_over_quota(const struct fit_quota *q, const struct choice *c)
+{
+    return over_quota(q, c, c->n_picked, NULL);
 }
 
 static bool quota_exceeded(const struct trial *t)
@@ -369,6 +377,12 @@ static const struct pod_selection *selection_of(const struct pod_request *pod, u
     return NULL;
 }
 
+/* Places on a card in MIG mode are left out where they are looked for (vendor/mig.h). */
+static bool is_avoided(const struct choice *c, uint32_t card)
+{
+    return c->avoid && c->avoid[card] && c->cards[card].mode != CARD_MIG;
+}
+
 static void try_cards(struct choice *c, const struct fit_quota *quota, bool need_all,
                       struct choose_report *ret)
 {
@@ -384,7 +398,7 @@ static void try_cards(struct choice *c, const struct fit_quota *quota, bool need
         t.card = &c->cards[t.index];
         t.use = &c->use[t.index];
         t.n_before = MIN(c->n_picked, c->request->n_cards - 1);
-        enum sched_reason reason = try_card(&t);
+        enum sched_reason reason = is_avoided(c, t.index) ? SCHED_CUSTOM : try_card(&t);
         ret->reasons[t.index - ret->first] = (uint8_t)reason;
         if (reason != SCHED_FITS)
             continue;
@@ -437,7 +451,7 @@ enum sched_reason choose_cards(struct choice *c, const struct fit_quota *quota, 
     ret->tried = ret->reason == SCHED_FITS;
     if (!ret->tried)
         return ret->reason;
-    try_cards(c, quota, by_set, ret);
+    try_cards(c, quota, by_set || c->avoid, ret);
     c->reason = SCHED_COUNT;
     bool picked = c->n_candidates > 0;
     if (picked && f->pick)
@@ -446,7 +460,7 @@ enum sched_reason choose_cards(struct choice *c, const struct fit_quota *quota, 
         picked = pick_by_table(c, ret);
     else
         picked = c->n_picked >= c->request->n_cards;
-    if (picked && by_set && over_quota(quota, c, c->n_picked, NULL)) {
+    if (picked && by_set && choose_over_quota(quota, c)) {
         picked = false;
         c->reason = SCHED_QUOTA;
     }

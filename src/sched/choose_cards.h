@@ -41,6 +41,12 @@ struct choose_report {
 /* Fills c->candidates and c->picked. quota may be NULL. */
 enum sched_reason choose_cards(struct choice *c, const struct fit_quota *quota, struct choose_report *ret);
 
+/* Do the picks, with what earlier containers have, take more than is left? */
+bool choose_over_quota(const struct fit_quota *q, const struct choice *c);
+
+/* What the limit allows of the family's resource, in MiB or cores; -1 = it is not of this family. */
+int64_t choose_limit(const struct fit_quota *q, const struct family *f, const struct fit_limit *limit);
+
 /* All of a compute share that may be granted of a card. */
 uint32_t choose_cores_total(const struct family *f, const struct card *card);
 

@@ -19,7 +19,10 @@
 #include "sched/grade.h"
 #include "sched/need.h"
 
-enum { REASONS_SAMPLED = 64 };
+enum {
+    REASONS_SAMPLED = 64,
+    STEPS_MAX = 32 * FIT_STEPS /* of searching, in one decision: some 20 ms */
+};
 
 /* ---- placing ---------------------------------------------------------------------- */
 
@@ -29,11 +32,12 @@ struct placing {
     uint32_t own; /* the pod's record, 0 = none */
     ClusterNode own_node;
     double sign;
+    unsigned steps; /* left */
     struct fit_quota quota;
     struct grades grades;
 };
 
-static enum sched_reason fit_node(const struct placing *p, ClusterNode at, struct pod_grant *grant,
+static enum sched_reason fit_node(struct placing *p, ClusterNode at, struct pod_grant *grant,
                                   double *ret_score, struct fit_report *report)
 {
     const struct node *n = &p->c->nodes[at];
@@ -45,7 +49,8 @@ static enum sched_reason fit_node(const struct placing *p, ClusterNode at, struc
         use = mine;
         base = node_score(p->c, &n->spec, use);
     }
-    enum sched_reason reason = fit_pod(p->c->families, &n->spec, use, &p->quota, p->r, grant, report);
+    enum sched_reason reason =
+        fit_pod(p->c->families, &n->spec, use, &p->quota, p->r, &p->steps, grant, report);
     if (reason == SCHED_FITS)
         *ret_score = p->sign * base + grade_sum(&p->grades, &n->spec, use, p->r, grant);
     return reason;
@@ -57,6 +62,7 @@ static void begin(const Cluster *c, const struct pod_request *r, struct placing 
     ret->r = r;
     ret->own = r->uid ? pod_store_find(c->pods, r->uid) : 0;
     ret->own_node = ret->own ? pod_store_at(c->pods, ret->own)->node : CLUSTER_NO_NODE;
+    ret->steps = STEPS_MAX;
     ret->sign = r->node_policy == NODE_SPREAD ? -1 : 1;
     quota_view(c, r->namespace_, ret->own, &ret->quota);
     grade_find(c->families, r, &ret->grades);
@@ -136,7 +142,7 @@ static uint32_t next_best(const Cluster *c, struct candidate *list, uint32_t n, 
     return n;
 }
 
-static void search(const struct placing *p, uint32_t n, struct cluster_answer *ret)
+static void search(struct placing *p, uint32_t n, struct cluster_answer *ret)
 {
     const Cluster *c = p->c;
     struct candidate *list = c->scratch->candidates, best = {.node = CLUSTER_NO_NODE};
@@ -167,7 +173,7 @@ static void search(const struct placing *p, uint32_t n, struct cluster_answer *r
     ret->score = best.bound;
 }
 
-static enum sched_reason fit_one(const struct placing *p, ClusterNode at, struct cluster_answer *ret,
+static enum sched_reason fit_one(struct placing *p, ClusterNode at, struct cluster_answer *ret,
                                  struct fit_report *report)
 {
     ret->node = at;
@@ -202,7 +208,7 @@ static enum sched_reason commonest(const uint32_t counts[SCHED_REASONS])
 }
 
 /* Of some candidates, evenly spaced. */
-static enum sched_reason why_none(const struct placing *p, const ClusterNode *candidates, uint32_t n,
+static enum sched_reason why_none(struct placing *p, const ClusterNode *candidates, uint32_t n,
                                   struct cluster_answer *scratch)
 {
     uint32_t counts[SCHED_REASONS] = {0}, asked = MIN(n, REASONS_SAMPLED);
@@ -284,7 +290,7 @@ enum sched_reason cluster_fit_without(const Cluster *c, const struct pod_request
     for (uint32_t i = 0; i < p.quota.n; i++)
         for (unsigned k = 0; k < n_uids; k++)
             p.quota.limits[i].used -= held_in(c, pods[k], r->namespace_, p.quota.limits[i].resource);
-    return ret->reason = fit_pod(c->families, &c->nodes[at].spec, use, &p.quota, r, &ret->grant, NULL);
+    return ret->reason = fit_pod(c->families, &c->nodes[at].spec, use, &p.quota, r, NULL, &ret->grant, NULL);
 }
 
 enum sched_reason cluster_fit_spec(const Cluster *c, const struct pod_request *r,
@@ -300,7 +306,7 @@ enum sched_reason cluster_fit_spec(const Cluster *c, const struct pod_request *r
     report.request = 0;
     report.cards = (struct choose_report){.reason = SCHED_UNREGISTERED};
     if (spec->n_cards && spec->n_cards <= CARD_PER_NODE)
-        report.cards.reason = fit_pod(c->families, spec, idle, &p.quota, r, &ret->grant, &report);
+        report.cards.reason = fit_pod(c->families, spec, idle, &p.quota, r, NULL, &ret->grant, &report);
     if (report.cards.reason == SCHED_FITS)
         ret->score = grade_sum(&p.grades, spec, idle, r, &ret->grant);
     else if (why)

@@ -41,7 +41,7 @@ static void look_at(struct explain_view *v, ClusterNode n, GArray *nodes, GArray
     const struct card_use *use = explain_use(v, n);
     struct explain_node node = {.node = n, .request = -1};
     struct fit_report report;
-    node.reason = fit_pod(v->families, spec, use, &v->quota, v->pod, &v->grant, &report);
+    node.reason = fit_pod(v->families, spec, use, &v->quota, v->pod, &v->steps, &v->grant, &report);
     if (node.reason != SCHED_FITS) {
         node.request = report.request;
         for (uint32_t i = 0; report.cards.tried && i < report.cards.n_cards; i++)
@@ -180,6 +180,7 @@ Explanation *sched_explain_pod(Cluster *c, const struct pod_request *r, const Cl
     v->families = c->families;
     v->pod = r;
     v->e = e;
+    v->steps = EXPLAIN_STEPS_MAX;
     v->own = r->uid ? pod_store_find(c->pods, r->uid) : 0;
     quota_view(c, r->namespace_, v->own, &v->quota);
     look(v, candidates, n);
@@ -276,7 +277,7 @@ bool explain_try(struct explain_view *v, uint32_t i)
 {
     ClusterNode n = v->e->nodes[i].node;
     return fit_pod(v->families, cluster_node_spec(v->cluster, n), explain_use(v, n), &v->quota, &v->changed,
-                   &v->grant, NULL) == SCHED_FITS;
+                   &v->steps, &v->grant, NULL) == SCHED_FITS;
 }
 
 bool explain_add(struct explain_view *v, struct explain_hint hint, uint64_t mask)

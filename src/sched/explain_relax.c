@@ -123,8 +123,8 @@ static struct node_spec copy_node(const struct explain_view *v, uint32_t i, stru
 
 static bool fits_on(struct explain_view *v, uint32_t i, const struct node_spec *spec)
 {
-    return fit_pod(v->families, spec, explain_use(v, v->e->nodes[i].node), &v->quota, v->pod, &v->grant,
-                   NULL) == SCHED_FITS;
+    return fit_pod(v->families, spec, explain_use(v, v->e->nodes[i].node), &v->quota, v->pod, &v->steps,
+                   &v->grant, NULL) == SCHED_FITS;
 }
 
 static void count(const struct explain_view *v, struct explain_hint *hint, uint32_t i)
@@ -190,8 +190,8 @@ static void raise_split_count(struct explain_view *v)
 static bool fits_with(struct explain_view *v, uint32_t i, const struct fit_quota *quota)
 {
     ClusterNode n = v->e->nodes[i].node;
-    return fit_pod(v->families, cluster_node_spec(v->cluster, n), explain_use(v, n), quota, v->pod, &v->grant,
-                   NULL) == SCHED_FITS;
+    return fit_pod(v->families, cluster_node_spec(v->cluster, n), explain_use(v, n), quota, v->pod, &v->steps,
+                   &v->grant, NULL) == SCHED_FITS;
 }
 
 /* What the last try takes of a resource, in MiB or cores; the family that has it. */
@@ -288,7 +288,7 @@ static void wait_for_others(struct explain_view *v)
                          EXPLAIN_BIT(SCHED_TYPE) | EXPLAIN_BIT(SCHED_UUID);
         if (explain_is_plausible(v, i, ~stays) &&
             fit_pod(v->families, cluster_node_spec(v->cluster, v->e->nodes[i].node), nothing, quota, v->pod,
-                    &v->grant, NULL) == SCHED_FITS)
+                    &v->steps, &v->grant, NULL) == SCHED_FITS)
             count(v, &hint, i);
     }
     if (hint.n_nodes)

@@ -13,6 +13,7 @@
 #include "sched/explain_pod.h"
 #include "sched/fit_pod.h"
 
+#define EXPLAIN_STEPS_MAX (256 * FIT_STEPS) /* some 200 ms */
 #define EXPLAIN_BIT(reason) (UINT64_C(1) << (reason))
 _Static_assert(SCHED_REASONS <= 64, "a set of reasons is a mask");
 
@@ -23,6 +24,7 @@ struct explain_view {
     struct fit_quota quota;
     uint32_t own; /* the pod's own record, 0 = none: what it holds already does not count against it */
     struct card_use use[CARD_PER_NODE];
+    unsigned steps; /* of searching, that are left */
     Explanation *e;
     GArray *hints;              /* of struct explain_hint */
     struct pod_grant grant;     /* of the last try */

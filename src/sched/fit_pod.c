@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "sched/search_pod.h"
 #include "sched/take.h"
 
 struct situation {
@@ -42,6 +43,7 @@ static enum sched_reason fit_request(struct situation *s, const struct fit_quota
     c.request = request;
     c.earlier = s->grant->grants;
     c.n_earlier = s->grant->n;
+    c.avoid = NULL;
     c.n_candidates = c.n_picked = 0;
     enum sched_reason reason = choose_cards(&c, quota, report);
     if (reason != SCHED_FITS)
@@ -52,9 +54,23 @@ static enum sched_reason fit_request(struct situation *s, const struct fit_quota
     return SCHED_FITS;
 }
 
+static bool search(const struct family_set *families, const struct node_spec *node,
+                   const struct card_use *use, const struct fit_quota *quota, const struct pod_request *r,
+                   const struct fit_report *report, unsigned *steps, struct pod_grant *ret)
+{
+    unsigned mine = steps ? MIN(*steps, FIT_STEPS) : FIT_STEPS, left = mine;
+    if (!search_may_help(&report->cards, (uint8_t)report->request))
+        return false;
+    bool found = search_pod(families, node, use, quota, r, (uint8_t)report->request, &left, ret);
+    if (steps)
+        *steps -= mine - left;
+    return found;
+}
+
 enum sched_reason fit_pod(const struct family_set *families, const struct node_spec *node,
                           const struct card_use *use, const struct fit_quota *quota,
-                          const struct pod_request *r, struct pod_grant *ret, struct fit_report *ret_report)
+                          const struct pod_request *r, unsigned *steps, struct pod_grant *ret,
+                          struct fit_report *ret_report)
 {
     struct situation s = {.families = families, .node = node, .grant = ret};
     struct fit_report ignored, *report = ret_report ? ret_report : &ignored;
@@ -64,7 +80,7 @@ enum sched_reason fit_pod(const struct family_set *families, const struct node_s
         report->request = i;
         enum sched_reason reason = fit_request(&s, quota, r, &r->requests[i], &report->cards);
         if (reason != SCHED_FITS)
-            return reason;
+            return search(families, node, use, quota, r, report, steps, ret) ? SCHED_FITS : reason;
     }
     return SCHED_FITS;
 }

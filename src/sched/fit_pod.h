@@ -18,10 +18,15 @@ struct fit_report {
     struct choose_report cards;
 };
 
-/* `use` has a row per card: what others take. quota and ret_report may be NULL. */
+/* Each request takes what it likes best; where that leaves too little for another one, any assignment that
+ * keeps the rules will do (sched/search_pod.h). `use` has a row per card: what others take. steps: of a
+ * search, counted down over several calls, FIT_STEPS at most in one; NULL = FIT_STEPS. quota and ret_report
+ * may be NULL; a report tells why the first choice failed. */
+#define FIT_STEPS 1024
 enum sched_reason fit_pod(const struct family_set *families, const struct node_spec *node,
                           const struct card_use *use, const struct fit_quota *quota,
-                          const struct pod_request *r, struct pod_grant *ret, struct fit_report *ret_report);
+                          const struct pod_request *r, unsigned *steps, struct pod_grant *ret,
+                          struct fit_report *ret_report);
 
 /* "1/4 CardInsufficientMemory, 3/4 CardTypeMismatch", or the one word of a
  * reason that concerns the node. Appended. */

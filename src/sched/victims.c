@@ -7,8 +7,7 @@
  * there are too many sets to try, all pods of lower priority are thought away
  * and as many as possible brought back, the most important first: no set is
  * returned of which one member could stay. A node on which not even the end of
- * all of them makes room is given up (rarely a few would do where all do not,
- * because cards are chosen greedily).
+ * all of them makes room is given up: more room never hurts (search_pod.h).
  */
 #include <string.h>
 
@@ -16,8 +15,9 @@
 #include "sched/explain_pod.h"
 #include "sched/fit_pod.h"
 
-#define TRIES_MAX 4096 /* at about ten microseconds each */
-#define AT_ONCE_MAX 8  /* pods in a set that is searched for by size */
+#define TRIES_MAX 4096              /* at about ten microseconds each */
+#define STEPS_MAX (128 * FIT_STEPS) /* of searching in all tries: some 100 ms */
+#define AT_ONCE_MAX 8               /* pods in a set that is searched for by size */
 
 struct victim {
     uint32_t pod; /* handle */
@@ -33,7 +33,7 @@ struct search {
     uint32_t own; /* the pod's own record, 0 = none */
     struct victim *victims;
     uint32_t n;
-    unsigned tries;
+    unsigned tries, steps;
     uint32_t *removed; /* handles of one try */
     struct card_use use[CARD_PER_NODE];
     struct fit_quota quota, less;
@@ -84,7 +84,7 @@ static bool fits_without(struct search *s, uint32_t n)
     for (uint32_t i = 0; i < n; i++)
         free_quota(s, pod_store_at(s->c->pods, s->removed[i]));
     s->tries++;
-    return fit_pod(s->c->families, spec, s->use, &s->less, s->r, &s->grant, NULL) == SCHED_FITS;
+    return fit_pod(s->c->families, spec, s->use, &s->less, s->r, &s->steps, &s->grant, NULL) == SCHED_FITS;
 }
 
 /* ---- search ------------------------------------------------------------------- */
@@ -222,6 +222,7 @@ GPtrArray *sched_victims(Cluster *c, const struct pod_request *r, ClusterNode no
     s->c = c;
     s->r = r;
     s->node = node;
+    s->steps = STEPS_MAX;
     s->own = r->uid ? pod_store_find(c->pods, r->uid) : 0;
     quota_view(c, r->namespace_, s->own, &s->quota);
     find_candidates(s, allowed);

@@ -61,6 +61,7 @@ const struct family family_rows[] = {
                    {"hami.io/vgpu-mig-allocations", FAMILY_WRITE_MIG, NULL}},
         .lock = FAMILY_LOCK_NODE,
         .pick = pick_nvidia,
+        .pick_ranks = true,
         .admits = admits_nvidia,
     },
     {
@@ -211,6 +212,7 @@ const struct family family_rows[] = {
                    {"metax-tech.com/predicate-time", FAMILY_WRITE_NANOSECONDS, NULL}},
         .lock = FAMILY_LOCK_NODE,
         .pick = pick_metax_sgpu,
+        .pick_ranks = true,
         .admits = admits_metax_sgpu,
         .node_score = score_metax_sgpu,
     },

@@ -30,14 +30,15 @@ static bool fills_from_top(const char *name)
     return strncmp(name, "1g.", 3) == 0 || strncmp(name, "3g.", 3) == 0;
 }
 
-static bool find_place(const struct card_shape *s, uint16_t taken, struct mig_place *ret)
+static bool find_place(const struct card_shape *s, uint16_t taken, uint16_t avoid, struct mig_place *ret)
 {
     bool down = fills_from_top(s->name), found = false;
     unsigned n = s->n_placements < CARD_PLACEMENTS_MAX ? s->n_placements : CARD_PLACEMENTS_MAX;
     for (unsigned i = 0; i < n; i++) {
         unsigned start = s->placements[i].start;
         uint16_t mask = mig_slices(start, s->placements[i].size);
-        if (mask == 0 || mask & taken || (found && (down ? start <= ret->start : start >= ret->start)))
+        if (mask == 0 || mask & taken || avoid & 1U << start ||
+            (found && (down ? start <= ret->start : start >= ret->start)))
             continue;
         ret->start = (uint8_t)start;
         ret->size = s->placements[i].size;
@@ -51,13 +52,14 @@ static bool is_smaller(const struct card_shape *a, const struct card_shape *b)
     return a->mem_bytes != b->mem_bytes ? a->mem_bytes < b->mem_bytes : a->slices < b->slices;
 }
 
-bool mig_place(const struct card_shapes *shapes, uint16_t taken, uint64_t bytes, struct mig_place *ret)
+bool mig_place(const struct card_shapes *shapes, uint16_t taken, uint16_t avoid, uint64_t bytes,
+               struct mig_place *ret)
 {
     const struct card_shape *best = NULL;
     for (uint32_t i = 0; shapes && i < shapes->n && i < 255; i++) {
         const struct card_shape *s = &shapes->shapes[i];
         struct mig_place place = {.shape = (uint8_t)i};
-        if (s->mem_bytes < bytes || (best && !is_smaller(s, best)) || !find_place(s, taken, &place))
+        if (s->mem_bytes < bytes || (best && !is_smaller(s, best)) || !find_place(s, taken, avoid, &place))
             continue;
         best = s;
         *ret = place;

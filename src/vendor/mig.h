@@ -16,10 +16,12 @@ struct mig_place {
 };
 
 /* The profile with the least memory (then the fewest slices) that is at least
- * `bytes` and finds a place beside the memory slices in `taken`. Profiles named
+ * `bytes` and finds a place beside the memory slices in `taken`; none starts at
+ * a slice of `avoid`. Profiles named
  * 1g.* and 3g.* fill from the top, the others from the bottom, so that an empty
  * A100 takes 3g@4, 2g@0, 1g@3, 1g@2. */
-bool mig_place(const struct card_shapes *shapes, uint16_t taken, uint64_t bytes, struct mig_place *ret);
+bool mig_place(const struct card_shapes *shapes, uint16_t taken, uint16_t avoid, uint64_t bytes,
+               struct mig_place *ret);
 
 /* Memory slices as a mask; 0 when they lie outside of it. */
 uint16_t mig_slices(unsigned start, unsigned size);

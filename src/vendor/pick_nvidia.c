@@ -25,6 +25,11 @@ static uint64_t instance_bytes(const struct choice *c, uint32_t card, const stru
     return relative && amount->mem_bytes > largest ? largest : amount->mem_bytes;
 }
 
+static uint16_t avoided(const struct choice *c, uint32_t card)
+{
+    return c->avoid ? c->avoid[card] : 0;
+}
+
 int admits_nvidia(const struct choice *c, uint32_t card)
 {
     struct card_grant amount;
@@ -32,7 +37,8 @@ int admits_nvidia(const struct choice *c, uint32_t card)
     if (c->cards[card].mode != CARD_MIG)
         return 0;
     if (!choice_amount(c, card, &amount, NULL) ||
-        !mig_place(c->cards[card].shapes, c->use[card].mig_mask, instance_bytes(c, card, &amount), &ignored))
+        !mig_place(c->cards[card].shapes, c->use[card].mig_mask, avoided(c, card),
+                   instance_bytes(c, card, &amount), &ignored))
         return SCHED_MIG;
     return 0;
 }
@@ -56,7 +62,7 @@ static void take_instances(struct choice *c, uint32_t card, const struct card_gr
     uint32_t slots = c->cards[card].slots;
     struct mig_place place;
     for (uint32_t used = c->use[card].slots; wanted && used < slots; used++, wanted--) {
-        if (!mig_place(shapes, taken, bytes, &place))
+        if (!mig_place(shapes, taken, avoided(c, card), bytes, &place))
             return;
         taken |= mig_slices(place.start, place.size);
         c->picked[c->n_picked] = *amount;
@@ -75,7 +81,8 @@ static void take(struct choice *c, uint32_t card)
         c->picked[c->n_picked++] = amount;
 }
 
-/* Links are between cards; an instance has none to speak of. */
+/* Links are between cards; an instance has none to speak of. In a search for whatever fits they are not
+ * looked at: finding the nearest set takes long, and it is asked for many. */
 static bool has_instances(const struct choice *c, const uint16_t *cards, uint32_t n)
 {
     for (uint32_t i = 0; i < n; i++)
@@ -89,7 +96,7 @@ static bool pick_among(struct choice *c, const uint16_t *cards, uint32_t n)
     uint32_t wanted = c->request->n_cards;
     uint16_t near[CARD_PER_NODE];
     c->n_picked = 0;
-    if (c->pod->topology_aware && n > wanted && !has_instances(c, cards, n)) {
+    if (c->pod->topology_aware && !c->avoid && n > wanted && !has_instances(c, cards, n)) {
         if (wanted == 1)
             near[0] = near_loneliest(c->node, cards, n);
         else

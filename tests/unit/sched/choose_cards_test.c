@@ -34,7 +34,7 @@ static char *result(const struct bench *b, const struct pod_request *r)
     struct pod_grant g;
     struct fit_report report;
     GString *text = g_string_new(NULL);
-    enum sched_reason reason = fit_pod(families(), &b->node, b->use, NULL, r, &g, &report);
+    enum sched_reason reason = fit_pod(families(), &b->node, b->use, NULL, r, NULL, &g, &report);
     if (reason == SCHED_FITS)
         for (uint16_t i = 0; i < g.n; i++)
             g_string_append_printf(text, "%s%s", i ? " " : "", b->cards[g.grants[i].card].uuid);

@@ -213,14 +213,14 @@ static void mig_packs_an_a100(void)
     for (size_t i = 0; i < G_N_ELEMENTS(steps); i++) {
         struct mig_place p;
         g_test_message("6.4: expected sequence, step %zu", i);
-        g_assert_true(mig_place(shapes, taken, MIB(steps[i].mib), &p));
+        g_assert_true(mig_place(shapes, taken, 0, MIB(steps[i].mib), &p));
         g_assert_cmpstr(shapes->shapes[p.shape].name, ==, steps[i].want);
         g_assert_cmpuint(p.start, ==, steps[i].start);
         taken |= mig_slices(p.start, p.size);
     }
     struct mig_place none;
     g_assert_cmphex(taken, ==, 0xff);
-    g_assert_false(mig_place(shapes, taken, 1, &none));
+    g_assert_false(mig_place(shapes, taken, 0, 1, &none));
 }
 
 struct mig_row {

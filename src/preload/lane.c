@@ -14,7 +14,8 @@
 
 enum { LANES_MAX = 4096 };
 
-__thread struct lane_tls lane_tls;
+struct lane lane_none; /* its stamp is 0, which lane_stamp never is */
+__thread struct lane_tls lane_tls = {.lane = &lane_none};
 _Atomic uint32_t lane_stamp = 1; /* always below LANE_SWITCHED */
 
 static struct lane *lanes[LANES_MAX];
@@ -41,7 +42,8 @@ static struct lane *lane_new(void)
     if (memory == MAP_FAILED)
         return NULL;
     struct lane *lane = memory;
-    lane->batch = 1;
+    for (int i = 0; i < LANE_ENTRIES; i++)
+        lane->entries[i].price_ns = LANE_CLOSED_NS;
     lane->chunk_ns = LANE_CHUNK_NS;
     lane->budget = 1;
     lanes[n_lanes++] = lane;
@@ -50,7 +52,7 @@ static struct lane *lane_new(void)
 
 struct lane *lane_get(void)
 {
-    if (likely(lane_tls.lane != NULL))
+    if (likely(lane_here() != NULL))
         return lane_tls.lane;
     int tid = (int)syscall(SYS_gettid);
     port_lock(&lock);
@@ -60,15 +62,16 @@ struct lane *lane_get(void)
     if (lane)
         lane->tid = tid;
     port_unlock(&lock);
-    if (lane)
-        lane->stamp = 0; /* what its last thread left open is closed first */
+    if (!lane)
+        return NULL;
+    lane->stamp = 0; /* what its last thread left open is closed first */
     lane_tls.lane = lane;
     return lane;
 }
 
 void lane_after_fork(void)
 {
-    lane_tls = (struct lane_tls){0};
+    lane_tls = (struct lane_tls){.lane = &lane_none};
     n_lanes = 0;
     lock = (struct port_lock){0};
 }

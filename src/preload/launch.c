@@ -7,13 +7,13 @@
  * Invariants:
  *   1. The way of a launch that need not ask has no stack frame: both it and
  *      the way of one that must ask end in a jump with the caller's arguments
- *      in place.
+ *      in place. Where a compiler cannot do that, launch.S does.
  *   2. Arguments are only read where the driver would read them too: a NULL
  *      configuration is left to the driver to refuse.
  *   3. A stream argument of a per-thread entry that means "default" is named by
  *      the handle that means the thread's own stream everywhere.
- *   4. The product of grid dimensions is computed in 64 bits; whatever it is,
- *      only its logarithm is used.
+ *   4. The product of grid dimensions may overflow: whatever it is, only its
+ *      logarithm is used, and only to tell kinds of launches apart.
  */
 #include "preload/graph.h"
 #include "preload/hook.h"
@@ -23,6 +23,7 @@
 #include "preload/slice.h"
 #include "preload/throttle.h"
 #include "region/extension.h"
+#include "region/layout.h"
 
 // NOLINTNEXTLINE(performance-no-int-to-ptr): the driver's own constant
 #define PER_THREAD ((CUstream)2)
@@ -31,13 +32,15 @@
 static inline bool gate_is_open(void)
 {
     const struct region_base *base = slice.region.base;
+    const char *ext = (const char *)base + REGION_EXT_OFFSET; /* known without another load */
     return likely(base) && likely(__atomic_load_n(&base->recent_kernel, __ATOMIC_RELAXED) >= 0) &&
-           likely(atomic_load_explicit(&slice.region.ext->suspended, memory_order_relaxed) == 0);
+           likely(atomic_load_explicit(&((const struct region_ext *)(const void *)ext)->suspended,
+                                       memory_order_relaxed) == 0);
 }
 
 static inline uint32_t grid_size(unsigned x, unsigned y, unsigned z)
 {
-    return lane_size((uint64_t)x * y * z);
+    return lane_size(x * y * z);
 }
 
 static inline CUstream own_stream(CUstream stream)
@@ -45,36 +48,54 @@ static inline CUstream own_stream(CUstream stream)
     return stream ? stream : PER_THREAD;
 }
 
-/* LAUNCH(entry, (parameters), (arguments), function, size, stream): the hook
- * and, apart from it, the slower way with the gate. */
-#define LAUNCH(entry, parameters, arguments, function, size, stream)                                         \
-    __attribute__((noinline)) static CUresult asking_##entry parameters                                      \
+/* The slower way, with the gate, and the hook. LAUNCH(entry, (parameters),
+ * (arguments), function, size, stream). */
+#define ASKING(entry, parameters, arguments, function, size, stream)                                         \
+    CUresult asking_##entry parameters;                                                                      \
+    __attribute__((noinline)) CUresult asking_##entry parameters                                             \
     {                                                                                                        \
         slice_gate();                                                                                        \
         struct throttle_ticket ticket = throttle_begin((function), (size), (stream));                        \
         CUresult result = real.entry arguments;                                                              \
         throttle_end(&ticket);                                                                               \
         return result;                                                                                       \
-    }                                                                                                        \
+    }
+#define LAUNCH(entry, parameters, arguments, function, size, stream)                                         \
+    ASKING(entry, parameters, arguments, function, size, stream)                                             \
     HOOK CUresult entry parameters                                                                           \
     {                                                                                                        \
-        if (likely(gate_is_open() && lane_pass((function), (size), (stream))))                               \
+        if (likely(gate_is_open() && (lane_is_free() || lane_pays((function), (size), (stream)))))           \
             return real.entry arguments;                                                                     \
         return asking_##entry arguments;                                                                     \
     }
+
+/* The hook is in launch.S where there is one. */
+#if defined(__x86_64__)
+#define LAUNCH_OFTEN ASKING
+_Static_assert(offsetof(struct slice, region.base) == GATE_BASE_AT &&
+                   offsetof(struct region_base, recent_kernel) == GATE_RECENT_KERNEL_AT &&
+                   REGION_EXT_OFFSET + offsetof(struct region_ext, suspended) == GATE_SUSPENDED_AT,
+               "launch.S goes by these");
+_Static_assert(offsetof(CUlaunchConfig, gridDimX) == CONFIG_GRID_AT &&
+                   offsetof(CUlaunchConfig, gridDimZ) == CONFIG_GRID_AT + 8 &&
+                   offsetof(CUlaunchConfig, hStream) == CONFIG_STREAM_AT,
+               "launch.S goes by these");
+#else
+#define LAUNCH_OFTEN LAUNCH
+#endif
 
 #define GRID_PARAMETERS                                                                                      \
     CUfunction f, unsigned gx, unsigned gy, unsigned gz, unsigned bx, unsigned by, unsigned bz,              \
         unsigned shared, CUstream stream, void **params
 #define GRID_ARGUMENTS f, gx, gy, gz, bx, by, bz, shared, stream, params
 
-LAUNCH(cuLaunchKernel, (GRID_PARAMETERS, void **extra), (GRID_ARGUMENTS, extra), f, grid_size(gx, gy, gz),
-       stream)
-LAUNCH(cuLaunchKernel_ptsz, (GRID_PARAMETERS, void **extra), (GRID_ARGUMENTS, extra), f,
-       grid_size(gx, gy, gz), own_stream(stream))
-LAUNCH(cuLaunchCooperativeKernel, (GRID_PARAMETERS), (GRID_ARGUMENTS), f, grid_size(gx, gy, gz), stream)
-LAUNCH(cuLaunchCooperativeKernel_ptsz, (GRID_PARAMETERS), (GRID_ARGUMENTS), f, grid_size(gx, gy, gz),
-       own_stream(stream))
+LAUNCH_OFTEN(cuLaunchKernel, (GRID_PARAMETERS, void **extra), (GRID_ARGUMENTS, extra), f,
+             grid_size(gx, gy, gz), stream)
+LAUNCH_OFTEN(cuLaunchKernel_ptsz, (GRID_PARAMETERS, void **extra), (GRID_ARGUMENTS, extra), f,
+             grid_size(gx, gy, gz), own_stream(stream))
+LAUNCH_OFTEN(cuLaunchCooperativeKernel, (GRID_PARAMETERS), (GRID_ARGUMENTS), f, grid_size(gx, gy, gz), stream)
+LAUNCH_OFTEN(cuLaunchCooperativeKernel_ptsz, (GRID_PARAMETERS), (GRID_ARGUMENTS), f, grid_size(gx, gy, gz),
+             own_stream(stream))
 LAUNCH(cuLaunch, (CUfunction f), (f), f, 0, NULL)
 LAUNCH(cuLaunchGrid, (CUfunction f, int width, int height), (f, width, height), f,
        grid_size((unsigned)width, (unsigned)height, 1), NULL)
@@ -93,10 +114,10 @@ static inline CUstream config_stream(const CUlaunchConfig *config)
 }
 
 #define CONFIG_PARAMETERS const CUlaunchConfig *config, CUfunction f, void **params, void **extra
-LAUNCH(cuLaunchKernelEx, (CONFIG_PARAMETERS), (config, f, params, extra), f, config_size(config),
-       config_stream(config))
-LAUNCH(cuLaunchKernelEx_ptsz, (CONFIG_PARAMETERS), (config, f, params, extra), f, config_size(config),
-       own_stream(config_stream(config)))
+LAUNCH_OFTEN(cuLaunchKernelEx, (CONFIG_PARAMETERS), (config, f, params, extra), f, config_size(config),
+             config_stream(config))
+LAUNCH_OFTEN(cuLaunchKernelEx_ptsz, (CONFIG_PARAMETERS), (config, f, params, extra), f, config_size(config),
+             own_stream(config_stream(config)))
 
 /* One call for several devices: it starts together, so it is gated once, as a
  * launch of its first part. */

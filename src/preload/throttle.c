@@ -132,8 +132,10 @@ static void lane_close(struct lane *lane)
         return;
     for (uint32_t i = 0; i < lane->n_open; i++)
         close_one(lane, card, lane->open[i], measure_busy_until(card));
-    for (uint32_t i = 0; i < lane->n_touched; i++)
+    for (uint32_t i = 0; i < lane->n_touched; i++) {
         lane->entries[lane->touched[i]].count = 0;
+        lane->entries[lane->touched[i]].price_ns = LANE_CLOSED_NS;
+    }
     if (lane->credit_ns > 0)
         atomic_fetch_sub(&card->inflight_ns, lane->credit_ns);
     if (lane->n_open)
@@ -141,7 +143,6 @@ static void lane_close(struct lane *lane)
     lane->credit_ns = 0;
     lane->n_open = 0;
     lane->n_touched = 0;
-    lane->batch++;
 }
 
 /* ---- asking ------------------------------------------------------------ */
@@ -276,13 +277,11 @@ static int64_t price_now(const void *function, uint32_t size)
 /* Spends credit on the launch and lets the next ones of its kind pass. */
 static void spend(struct lane *lane, const void *function, uint32_t size, CUstream stream, int64_t price)
 {
-    struct lane_entry *e = lane_entry_of(lane, function, size, stream);
-    if (e->batch == lane->batch && e->count &&
-        (e->function != function || e->stream != stream || e->size != size))
-        lane_close(lane); /* two kinds in one place: the other's count would be lost */
-    if (e->batch != lane->batch || e->function != function || e->stream != stream || e->size != size) {
+    uint64_t tag = lane_tag(function, size, stream);
+    struct lane_entry *e = lane_entry_of(lane, tag);
+    if (e->price_ns == LANE_CLOSED_NS || e->tag != tag) {
         *e = (struct lane_entry){
-            .function = function, .stream = stream, .size = size, .batch = lane->batch, .price_ns = price};
+            .tag = tag, .price_ns = price, .size = size, .function = function, .stream = stream};
         lane->touched[lane->n_touched++] = (uint8_t)(e - lane->entries);
     }
     e->count++;
@@ -298,15 +297,18 @@ static void charge_unmeasured(struct lane *lane, int64_t price)
     measure_count(lane->card, 1);
 }
 
-static bool has_room(const struct lane *lane, int64_t price, const void *function, uint32_t size,
-                     CUstream stream)
+/* Two kinds of launches in one place: the other's count would be lost. */
+static bool is_taken(struct lane *lane, uint64_t tag)
 {
-    struct lane *l = lane_tls.lane;
-    const struct lane_entry *e = lane_entry_of(l, function, size, stream);
-    bool clash = e->batch == lane->batch && e->count &&
-                 (e->function != function || e->stream != stream || e->size != size);
+    const struct lane_entry *e = lane_entry_of(lane, tag);
+    return e->price_ns != LANE_CLOSED_NS && e->tag != tag;
+}
+
+static bool has_room(struct lane *lane, int64_t price, const void *function, uint32_t size, CUstream stream)
+{
     return lane->stamp == atomic_load_explicit(&lane_stamp, memory_order_relaxed) && price > 0 &&
-           lane->credit_ns >= price && lane->n_touched < LANE_TOUCHED && !clash &&
+           lane->credit_ns >= price && lane->n_touched < LANE_TOUCHED &&
+           !is_taken(lane, lane_tag(function, size, stream)) &&
            (batch_on(lane, stream) || lane->n_open < LANE_STREAMS);
 }
 
@@ -406,7 +408,8 @@ void throttle_end(const struct throttle_ticket *ticket)
 
 void throttle_before_sync(void)
 {
-    if (lane_tls.lane && lane_tls.lane->card && (lane_tls.lane->n_open || lane_tls.lane->credit_ns > 0))
+    const struct lane *lane = lane_tls.lane;
+    if (lane->card && (lane->n_open || lane->credit_ns > 0))
         close_current();
 }
 

@@ -454,7 +454,7 @@ void compute_tick(uint64_t now)
 
 void compute_context_switched(void)
 {
-    if (lane_tls.lane)
+    if (lane_here())
         lane_tls.lane->stamp |= LANE_SWITCHED;
 }
 

@@ -417,3 +417,15 @@ char *json_text_dup(struct json_text text)
     g_free(buf);
     return NULL;
 }
+
+/* An escape makes a text longer by at most six bytes for one. */
+bool json_text_reads(struct json_text text, const char *string)
+{
+    size_t len = strlen(string);
+    if (!text.escaped)
+        return text.len == len && memcmp(text.at, string, len) == 0;
+    if (text.len > 6 * len)
+        return false;
+    g_autofree char *plain = json_text_dup(text);
+    return plain && strcmp(plain, string) == 0;
+}

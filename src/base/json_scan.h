@@ -58,6 +58,7 @@ struct json_scan {
     const char *fault; /* NULL while all is well; a static sentence */
     unsigned depth;
     bool first; /* no element of the innermost container was read yet */
+    bool once;  /* for readers: a member of theirs that comes twice is a fault; the caller sets it */
 };
 
 void json_scan_init(struct json_scan *s, const char *text, size_t len);
@@ -99,6 +100,9 @@ bool json_scan_end(struct json_scan *s);
 
 /* Equality with a NUL-terminated string; the same rule. */
 bool json_text_equal(struct json_text text, const char *string);
+
+/* Equality of what the text stands for, escapes resolved, with a NUL-terminated string. */
+bool json_text_reads(struct json_text text, const char *string);
 
 /* Unescapes into buf with a NUL. Length, or -1 when it does not fit, holds an
  * escaped NUL or a broken escape, or is not UTF-8. */

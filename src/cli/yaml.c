@@ -48,7 +48,10 @@ static void check_pod(json_t *pod, const char *where, const char *in_namespace, 
     struct admit_result result = {0};
     struct admit_policy policy = {
         .scheduler_name = "hami-scheduler", .force_overwrite = true, .defaults = {"binpack", "spread"}};
-    vendor_admit(c->families, &policy, pod, in_namespace, &result);
+    char *text = json_dumps(pod, JSON_COMPACT);
+    vendor_admit_text(c->families, NULL, &policy, text ? text : "", text ? strlen(text) : 0, in_namespace,
+                      &result);
+    free(text);
     if (!result.allowed) {
         add_finding(c, "error", where, result.message);
         c->refused++;

@@ -11,6 +11,7 @@
  * every minute, for it may be made anew; while there is none more often at first, and said once.
  */
 #include <glib-unix.h>
+#include <jansson.h>
 #include <string.h>
 
 #include "kube/backoff.h"

@@ -3,12 +3,17 @@
  * POST /webhook: an AdmissionReview in, one out (scheduler.md sections 2.2, 2.3).
  * What is changed and refused is vendor_admit()'s; this is the envelope.
  * Stays useful on a standby: it reads the ledger, and writes nothing.
+ *
+ * What cannot be read, or reads in two ways, is answered with allowed: false,
+ * under the review's uid wherever that was seen: an answer without it would be
+ * no answer, and the API server may be told to let pods pass without one.
  */
 #include <string.h>
 
+#include "base/json_write.h"
+#include "scheduler/review_body.h"
 #include "scheduler/service.h"
 
-#define VALUES_MAX 200000
 #define LOOK_US 50000 /* for a node that could hold a pod; anyone may ask for the impossible all day */
 
 static const char *quota_exceeded(const struct pod_request *r, const char *namespace_, void *data)
@@ -80,7 +85,6 @@ static struct admit_policy policy_of(struct scheduler *s, const char *user)
         .force_overwrite = s->o.force_overwrite,
         .trusted = s->o.trusted_user && *s->o.trusted_user && strcmp(user, s->o.trusted_user) == 0,
         .defaults = s->defaults,
-        .reader = s->reader,
         .quota = quota_exceeded,
         .impossible = impossible,
         .data = s,
@@ -89,102 +93,102 @@ static struct admit_policy policy_of(struct scheduler *s, const char *user)
     return p;
 }
 
-/* result is consumed. */
-static void set_result(json_t *response, struct admit_result *result)
-{
-    json_object_set_new(response, "allowed", json_boolean(result->allowed));
-    json_t *status = json_pack("{s:i}", "code", result->allowed ? 200 : 403);
-    if (!result->allowed)
-        json_object_set_new(status, "reason", json_string("Forbidden"));
-    if (result->message)
-        json_object_set_new(status, "message", json_string(result->message));
-    json_object_set_new(response, "status", status);
-    if (result->warnings && result->warnings->len) {
-        json_t *list = json_array();
-        for (guint i = 0; i < result->warnings->len; i++)
-            json_array_append_new(list, json_string(result->warnings->pdata[i]));
-        json_object_set_new(response, "warnings", list);
-    }
-    if (result->allowed && result->patch && json_array_size(result->patch)) {
-        g_autofree char *text = json_dumps(result->patch, JSON_COMPACT);
-        g_autofree char *coded = g_base64_encode((const guchar *)text, strlen(text));
-        json_object_set_new(response, "patchType", json_string("JSONPatch"));
-        json_object_set_new(response, "patch", json_string(coded));
-    }
-}
+/* ---- the answer ---- */
 
-static void set_error(json_t *response, int code, const char *why)
+static const char *text_of(const char *text)
 {
-    json_object_set_new(response, "allowed", json_false());
-    json_object_set_new(response, "status", json_pack("{s:i,s:s}", "code", code, "message", why));
-}
-
-static const char *text_of(json_t *object, const char *key)
-{
-    const char *text = json_string_value(json_object_get(object, key));
     return text ? text : "";
 }
 
-static void admit(struct scheduler *s, json_t *request, json_t *response)
+static void begin(GString *out, const struct review_body *r)
 {
-    json_t *pod = json_object_get(request, "object");
-    struct admit_result result = {0};
-    struct admit_policy policy = policy_of(s, text_of(json_object_get(request, "userInfo"), "username"));
-    if (!json_is_object(pod)) {
-        set_error(response, 400, "request.object is no pod");
-        return;
+    g_string_append(out, "{\"apiVersion\":");
+    json_write_string(out, r->version && *r->version ? r->version : "admission.k8s.io/v1");
+    g_string_append(out, ",\"kind\":\"AdmissionReview\",\"response\":{\"uid\":");
+    json_write_string(out, text_of(r->uid));
+}
+
+static void write_status(GString *out, bool allowed, int code, const char *reason, const char *message)
+{
+    g_string_append_printf(out, ",\"allowed\":%s,\"status\":{\"code\":%d", allowed ? "true" : "false", code);
+    if (reason) {
+        g_string_append(out, ",\"reason\":");
+        json_write_string(out, reason);
     }
-    vendor_admit(s->families, &policy, pod, text_of(request, "namespace"), &result);
+    if (message) {
+        g_string_append(out, ",\"message\":");
+        json_write_string(out, message);
+    }
+    g_string_append_c(out, '}');
+}
+
+static void write_error(GString *out, int code, const char *why)
+{
+    write_status(out, false, code, NULL, why);
+}
+
+static void write_result(GString *out, const struct admit_result *result)
+{
+    write_status(out, result->allowed, result->allowed ? 200 : 403, result->allowed ? NULL : "Forbidden",
+                 result->message);
+    for (guint i = 0; result->warnings && i < result->warnings->len; i++) {
+        g_string_append(out, i ? "," : ",\"warnings\":[");
+        json_write_string(out, result->warnings->pdata[i]);
+    }
+    if (result->warnings && result->warnings->len)
+        g_string_append_c(out, ']');
+    if (result->allowed && result->patch) {
+        g_autofree char *coded = g_base64_encode((const guchar *)result->patch, strlen(result->patch));
+        g_string_append_printf(out, ",\"patchType\":\"JSONPatch\",\"patch\":\"%s\"", coded);
+    }
+}
+
+static void admit(struct scheduler *s, struct review_body *r, GString *out)
+{
+    struct admit_policy policy = policy_of(s, text_of(r->user));
+    struct admit_result result;
+    vendor_admit(s->families, &policy, &r->pod, text_of(r->namespace_), &result);
     s->count.admitted += result.allowed;
     s->count.refused += !result.allowed;
-    if (!result.allowed) {
-        json_t *metadata = json_object_get(pod, "metadata");
-        const char *name = text_of(metadata, "name");
-        log_line(LOG_INFO, "refused", "namespace", text_of(request, "namespace"), "pod",
-                 *name ? name : text_of(metadata, "generateName"), "why", result.message, NULL);
-    }
-    set_result(response, &result);
+    if (!result.allowed)
+        log_line(LOG_INFO, "refused", "namespace", text_of(r->namespace_), "pod",
+                 *r->pod.name ? r->pod.name : r->pod.generate_name, "why", result.message, NULL);
+    write_result(out, &result);
     admit_result_clear(&result);
 }
 
-/* A tree takes some 250 bytes for each value of three bytes, and anyone may write them. */
-static bool has_too_many_values(const char *text, size_t len)
+/* Reads the body and writes what there is to say of it; the envelope's end is the caller's. */
+static void answer(struct scheduler *s, const struct http_request *http, GString *out)
 {
-    size_t n = 0;
-    bool quoted = false;
-    for (size_t i = 0; i < len && n <= VALUES_MAX; i++) {
-        if (quoted && text[i] == '\\')
-            i++;
-        else if (text[i] == '"')
-            quoted = !quoted;
-        else if (!quoted)
-            n += text[i] == ',' || text[i] == '[' || text[i] == '{';
-    }
-    return n > VALUES_MAX;
+    struct review_body r;
+    const char *fault = review_body_read(s->reader, http->body, http->body_len, &r);
+    begin(out, &r);
+    if (!http->content_type || !g_str_has_prefix(http->content_type, "application/json"))
+        write_error(out, 400, "the content type must be application/json");
+    else if (r.large)
+        write_error(out, 413, "the review holds more values than any pod needs");
+    else if (fault) {
+        g_autofree char *why = g_strdup_printf("the review cannot be read: %s", fault);
+        log_line(LOG_INFO, "refused", "namespace", text_of(r.namespace_), "why", why, NULL);
+        write_error(out, 400, why);
+    } else if (r.request != JSON_IS_OBJECT)
+        write_error(out, 400, "the body is no AdmissionReview with a request");
+    else if (r.object != JSON_IS_OBJECT)
+        write_error(out, 400, "request.object is no pod");
+    else
+        admit(s, &r, out);
+    review_body_clear(&r);
 }
 
 void review_admit(const struct http_request *http, struct http_responder *responder, void *data)
 {
     struct scheduler *s = data;
     int64_t start = g_get_monotonic_time();
-    bool large = has_too_many_values(http->body, http->body_len);
-    json_t *review = large ? NULL : json_loadb(http->body, http->body_len, 0, NULL);
-    json_t *request = json_object_get(review, "request");
-    json_t *response = json_pack("{s:s}", "uid", text_of(request, "uid"));
-    const char *version = text_of(review, "apiVersion");
-    if (!http->content_type || !g_str_has_prefix(http->content_type, "application/json"))
-        set_error(response, 400, "the content type must be application/json");
-    else if (large)
-        set_error(response, 413, "the review holds more values than any pod needs");
-    else if (!json_is_object(request))
-        set_error(response, 400, "the body is no AdmissionReview with a request");
-    else
-        admit(s, request, response);
-    json_t *out = json_pack("{s:s,s:s,s:o}", "apiVersion", *version ? version : "admission.k8s.io/v1", "kind",
-                            "AdmissionReview", "response", response);
-    g_autofree char *text = json_dumps(out, JSON_COMPACT);
-    http_respond(responder, 200, "application/json", text, strlen(text));
-    json_decref(out);
-    json_decref(review);
+    GString *out = g_string_sized_new(4096);
+    answer(s, http, out);
+    g_string_append(out, "}}");
+    GBytes *bytes = g_string_free_to_bytes(out);
+    http_respond_bytes(responder, 200, "application/json", bytes);
+    g_bytes_unref(bytes);
     histogram_add(&s->webhook_ns, (g_get_monotonic_time() - start) * 1000);
 }

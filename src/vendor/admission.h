@@ -10,30 +10,35 @@
 #include "vendor/fault.h"
 #include "vendor/patch.h"
 
+#define ADMISSION_VARIABLES_MAX 8 /* that are written into one container */
+
 struct admission {
     const struct family_set *set;
     const struct admit_policy *policy;
+    struct pod_object *pod; /* as it is after the patch */
     struct patch patch;
     GPtrArray *faults;
     bool ours;   /* a container asks for cards */
     bool nvidia; /* of NVIDIA's family */
 
-    /* the container at hand, within patch.document */
+    /* the container at hand */
     const char *list; /* "containers" or "initContainers" */
-    char index[12];
-    json_t *container;
-    const char *name;
+    char index[12];   /* in it */
+    struct pod_container *container;
+    const char *written[ADMISSION_VARIABLES_MAX]; /* variables, by us */
+    unsigned n_written;
 };
 
 /* ---- reading the container at hand (admission_container.c) ---- */
 
-/* An amount of "limits" or "requests", or of the first of both that has it; NULL when absent. */
-json_t *admission_amount(const struct admission *a, const char *section, const char *resource);
-json_t *admission_given(const struct admission *a, const char *resource);
+/* An amount of the limits, or of the limits or else the requests; NULL when absent. */
+const struct json_text *admission_limit(const struct admission *a, const char *resource);
+const struct json_text *admission_given(const struct admission *a, const char *resource);
 /* Present where the family's hook looks for it. */
-json_t *admission_asked(const struct admission *a, const struct family *f, enum family_resource which);
+const struct json_text *admission_asked(const struct admission *a, const struct family *f,
+                                        enum family_resource which);
 /* False when it is absent or no integer: what is wrong with it is said when the request is read. */
-bool admission_integer(const json_t *amount, int64_t *ret);
+bool admission_integer(const struct json_text *amount, int64_t *ret);
 
 /* ---- changing it ---- */
 
@@ -43,9 +48,17 @@ void admission_set_amount(struct admission *a, const char *resource, uint64_t va
                           enum admission_sections sections);
 /* An environment variable, once: one of that name is overwritten, or kept when `keep` is set. */
 void admission_set_env(struct admission *a, const char *name, const char *value, bool keep);
+
+/* ---- the pod (admission_pod.c) ---- */
+
+/* Makes the object or array on the way to what is to be written where nothing is: its kind (a field of the
+ * pod's), and the first n keys that lead to it. False where something else is. */
+bool admission_need(struct admission *a, uint8_t *kind, enum json_kind wanted, const char *const *keys,
+                    unsigned n);
 void admission_set_annotation(struct admission *a, const char *key, const char *value);
 const char *admission_annotation(const struct admission *a, const char *key); /* NULL = absent */
 void admission_set_runtime_class(struct admission *a, const char *name);
+void admission_set_scheduler(struct admission *a, const char *name);
 
 /* ---- the rules ---- */
 
@@ -53,10 +66,10 @@ void admission_set_runtime_class(struct admission *a, const char *name);
 bool admit_nvidia(struct admission *a, const struct family *f);
 bool admit_family(struct admission *a, const struct family *f);
 /* What hooks do to a container when all of them have seen it. */
-void admit_bystander(struct admission *a, const bool *asked);
+void admit_bystander(struct admission *a, uint64_t asked);
 
-/* Faults of the pod as a whole (admit_checks.c). `original` is before any change. */
-void admit_check_forged(struct admission *a, const json_t *original);
+/* Faults of the pod as a whole (admit_checks.c). */
+void admit_check_forged(struct admission *a);
 void admit_check_isolation(struct admission *a);
 void admit_check_contradictions(struct admission *a, const struct pod_request *r);
 

@@ -11,16 +11,12 @@
 #include "vendor/families.h"
 #include "vendor/request.h"
 
-static const char *spec_text(const struct admission *a, const char *key)
-{
-    const char *text = json_string_value(json_object_get(json_object_get(a->patch.document, "spec"), key));
-    return text ? text : "";
-}
+#define SAID_MAX 32 /* faults in one message; nobody reads more, and anyone can make thousands */
 
 /* The API server fills in default-scheduler before admission. */
 static bool is_others(const struct admission *a)
 {
-    const char *its = spec_text(a, "schedulerName"), *own = a->policy->scheduler_name;
+    const char *its = a->pod->scheduler, *own = a->policy->scheduler_name;
     if (!*its || (strcmp(its, "default-scheduler") == 0 && a->policy->force_overwrite))
         return false;
     return !own || !*own || strcmp(its, own) != 0;
@@ -30,26 +26,24 @@ static bool is_others(const struct admission *a)
 
 static void change_container(struct admission *a)
 {
-    bool asked[FAMILIES_MAX] = {0};
-    for (uint32_t i = 0; i < a->set->n; i++) {
-        const struct family *f = a->set->rows[i];
-        if (!f->enabled)
-            continue;
-        asked[i] = strcmp(f->word, WORD_NVIDIA) == 0 ? admit_nvidia(a, f) : admit_family(a, f);
-        a->ours |= asked[i];
+    uint64_t asked = 0;
+    for (uint64_t left = a->container->families; left; left &= left - 1) {
+        int row = __builtin_ctzll(left);
+        const struct family *f = a->set->rows[row];
+        if (f->enabled && (strcmp(f->word, WORD_NVIDIA) == 0 ? admit_nvidia(a, f) : admit_family(a, f)))
+            asked |= UINT64_C(1) << row;
     }
+    a->ours |= asked != 0;
     admit_bystander(a, asked);
 }
 
-static void change_containers(struct admission *a, const char *list)
+static void change_containers(struct admission *a, const char *list, uint32_t first, uint32_t end)
 {
-    json_t *containers = json_object_get(json_object_get(a->patch.document, "spec"), list);
-    for (size_t i = 0; i < json_array_size(containers); i++) {
-        a->list = list;
-        g_snprintf(a->index, sizeof a->index, "%zu", i);
-        a->container = patch_hold(&a->patch, (const char *const[]){"spec", list, a->index, NULL});
-        const char *name = json_string_value(json_object_get(a->container, "name"));
-        a->name = name ? name : "";
+    a->list = list;
+    for (uint32_t i = first; i < end; i++) {
+        a->container = &a->pod->containers[i];
+        a->n_written = 0;
+        g_snprintf(a->index, sizeof a->index, "%u", i - first);
         change_container(a);
     }
 }
@@ -59,12 +53,12 @@ static void take_over(struct admission *a)
     const char *own = a->policy->scheduler_name;
     if (!own || !*own)
         return;
-    patch_set(&a->patch, json_string(own), (const char *const[]){"spec", "schedulerName", NULL});
-    if (*spec_text(a, "nodeName"))
+    admission_set_scheduler(a, own);
+    if (*a->pod->node)
         vendor_fault_add(a->faults, ADMIT_RULE,
                          "pod has node assigned: spec.nodeName is \"%.253s\", which passes the scheduler by; "
                          "remove it, or select the node by spec.nodeSelector",
-                         spec_text(a, "nodeName"));
+                         a->pod->node);
 }
 
 /* ---- the request ---- */
@@ -98,10 +92,10 @@ static bool is_readable(const GPtrArray *faults)
     return true;
 }
 
-static void check_request(struct admission *a, const struct pod_object *pod, const char *namespace_)
+static void check_request(struct admission *a, const char *namespace_)
 {
     struct pod_request r;
-    vendor_request_read(a->set, pod, &a->policy->defaults, &r, a->faults);
+    vendor_request_read(a->set, a->pod, &a->policy->defaults, &r, a->faults);
     r.namespace_ = namespace_; /* the API server's word for it, which the pod may leave out */
     admit_check_contradictions(a, &r);
     if (is_readable(a->faults) && !pod_request_is_empty(&r)) {
@@ -111,59 +105,28 @@ static void check_request(struct admission *a, const struct pod_object *pod, con
     pod_request_clear(&r);
 }
 
-/* The named members of an object, shared. */
-static json_t *members_of(const json_t *object, const char *const *keys)
+/* Why the scheduler would not take the changed pod; NULL = it would. */
+static const char *unreadable(const struct admission *a)
 {
-    json_t *some = json_object(), *value;
-    for (; *keys; keys++)
-        if ((value = json_object_get(object, *keys)))
-            json_object_set(some, *keys, value);
-    return some;
-}
-
-static json_t *containers_of(const json_t *spec, const char *list)
-{
-    json_t *some = json_array(), *container;
-    size_t i;
-    json_array_foreach(json_object_get(spec, list), i, container)
-    {
-        json_array_append_new(
-            some, members_of(container, (const char *const[]){"name", "resources", "restartPolicy", NULL}));
-    }
-    return some;
-}
-
-/* The changed pod as text, with what the request is read from: a pod carries
- * ten times as much. */
-static char *essence_of(const json_t *pod)
-{
-    json_t *spec = json_object_get(pod, "spec"), *metadata = json_object_get(pod, "metadata");
-    json_t *essence = json_pack(
-        "{s:o, s:{s:o, s:o}}", "metadata",
-        members_of(metadata, (const char *const[]){"name", "namespace", "uid", "annotations", NULL}), "spec",
-        "initContainers", containers_of(spec, "initContainers"), "containers",
-        containers_of(spec, "containers"));
-    char *text = json_dumps(essence, JSON_COMPACT);
-    json_decref(essence);
-    return text;
+    const struct pod_object *pod = a->pod;
+    if (a->patch.broken)
+        return "a member has another type than a pod's";
+    if (pod->n_containers > POD_CONTAINERS_MAX)
+        return "more containers than a pod can have";
+    for (uint32_t i = 0; i < pod->n_containers; i++)
+        if (pod->containers[i].n_resources > POD_RESOURCES_MAX)
+            return "more accelerator resources in a container than there can be";
+    return NULL;
 }
 
 /* Reads the changed pod the way the scheduler will. */
 static void read_back(struct admission *a, const char *request_namespace)
 {
-    char *text = essence_of(a->patch.document);
-    g_autoptr(PodReader) made = a->policy->reader ? NULL : pod_reader_new(a->set);
-    const struct pod_reader *reader = made ? made : a->policy->reader;
-    struct pod_object pod;
-    const char *why = "it cannot be written down";
-    if (text && !a->patch.broken && pod_object_parse(reader, text, strlen(text), &pod, &why)) {
-        check_request(a, &pod, request_namespace && *request_namespace ? request_namespace : pod.namespace_);
-        pod_object_clear(&pod);
-    } else {
-        vendor_fault_add(a->faults, ADMIT_RULE, "the pod cannot be read: %s",
-                         a->patch.broken ? "a member has another type than a pod's" : why);
-    }
-    free(text);
+    const char *why = unreadable(a);
+    if (why)
+        vendor_fault_add(a->faults, ADMIT_RULE, "the pod cannot be read: %s", why);
+    else
+        check_request(a, request_namespace && *request_namespace ? request_namespace : a->pod->namespace_);
 }
 
 /* ---- the answer ---- */
@@ -173,32 +136,40 @@ static enum admit_level level_of(const struct admit_policy *policy, const struct
     return f->check == ADMIT_RULE ? ADMIT_DENY : policy->level[f->check];
 }
 
+static void warn(struct admit_result *ret, const char *text)
+{
+    if (!ret->warnings)
+        ret->warnings = g_ptr_array_new_with_free_func(g_free);
+    if (ret->warnings->len < SAID_MAX)
+        g_ptr_array_add(ret->warnings, g_strdup(text));
+}
+
 static void answer(struct admission *a, struct admit_result *ret)
 {
     g_autoptr(GString) message = g_string_new(NULL);
+    unsigned denied = 0;
     for (unsigned i = 0; i < a->faults->len; i++) {
         const struct vendor_fault *f = a->faults->pdata[i];
         enum admit_level level = level_of(a->policy, f);
-        if (level == ADMIT_DENY)
+        if (level == ADMIT_WARN)
+            warn(ret, f->text);
+        else if (level == ADMIT_DENY && denied++ < SAID_MAX)
             g_string_append_printf(message, "%s%s", message->len ? "; " : "", f->text);
-        if (level != ADMIT_WARN)
-            continue;
-        if (!ret->warnings)
-            ret->warnings = g_ptr_array_new_with_free_func(g_free);
-        g_ptr_array_add(ret->warnings, g_strdup(f->text));
     }
-    ret->allowed = message->len == 0;
+    if (denied > SAID_MAX)
+        g_string_append_printf(message, "; and %u more", denied - SAID_MAX);
+    ret->allowed = denied == 0;
     ret->ours = a->ours;
     if (!ret->allowed)
         ret->message = g_string_free(g_steal_pointer(&message), FALSE);
-    else if (json_array_size(a->patch.operations))
-        ret->patch = json_incref(a->patch.operations);
+    else
+        ret->patch = patch_steal(&a->patch);
 }
 
 static void decide(struct admission *a, const char *request_namespace)
 {
-    change_containers(a, "initContainers");
-    change_containers(a, "containers");
+    change_containers(a, "initContainers", 0, a->pod->n_init);
+    change_containers(a, "containers", a->pod->n_init, a->pod->n_containers);
     if (!a->ours)
         return;
     admit_check_isolation(a);
@@ -206,19 +177,18 @@ static void decide(struct admission *a, const char *request_namespace)
     read_back(a, request_namespace);
 }
 
-void vendor_admit(const struct family_set *set, const struct admit_policy *policy, json_t *pod,
+void vendor_admit(const struct family_set *set, const struct admit_policy *policy, struct pod_object *pod,
                   const char *request_namespace, struct admit_result *ret)
 {
-    struct admission a = {.set = set, .policy = policy};
+    struct admission a = {.set = set, .policy = policy, .pod = pod};
     *ret = (struct admit_result){0};
-    if (!json_array_size(json_object_get(json_object_get(pod, "spec"), "containers"))) {
+    if (pod->n_containers == pod->n_init) {
         ret->message =
             g_strdup("pod has no containers: spec.containers is missing or empty; write at least one");
         return;
     }
-    patch_init(&a.patch, pod);
     a.faults = vendor_faults_new();
-    admit_check_forged(&a, pod);
+    admit_check_forged(&a);
     bool others = is_others(&a);
     if (!others)
         decide(&a, request_namespace);
@@ -229,9 +199,26 @@ void vendor_admit(const struct family_set *set, const struct admit_policy *polic
     patch_clear(&a.patch);
 }
 
+void vendor_admit_text(const struct family_set *set, const struct pod_reader *reader,
+                       const struct admit_policy *policy, const char *text, size_t len,
+                       const char *request_namespace, struct admit_result *ret)
+{
+    g_autoptr(PodReader) made = reader ? NULL : pod_reader_new(set);
+    struct json_scan s;
+    struct pod_object pod;
+    json_scan_init(&s, text, len);
+    if (pod_object_scan_new(made ? made : reader, &s, &pod)) {
+        if (json_scan_end(&s))
+            vendor_admit(set, policy, &pod, request_namespace, ret);
+        pod_object_clear(&pod);
+    }
+    if (s.fault)
+        *ret = (struct admit_result){.message = g_strdup_printf("the pod cannot be read: %s", s.fault)};
+}
+
 void admit_result_clear(struct admit_result *r)
 {
-    json_decref(r->patch);
+    g_free(r->patch);
     g_free(r->message);
     if (r->warnings)
         g_ptr_array_unref(r->warnings);

@@ -8,114 +8,45 @@
 
 /* ---- forged assignments ---- */
 
-/* Annotations of pods that neither users nor the webhook write. */
-static bool is_written_by_us(const char *key)
+static void refuse_keys(struct admission *a, const struct pod_key *key, const char *what)
 {
-    static const struct {
-        const char *key, *where, *writers;
-    } rows[] = {
-#define ANNOTATION(symbol, key, where, writers, readers, content) {key, where, writers},
-#include "annotations.def"
-#undef ANNOTATION
-    };
-    for (size_t i = 0; i < G_N_ELEMENTS(rows); i++)
-        if (strcmp(key, rows[i].key) == 0)
-            return g_str_has_prefix(rows[i].where, "pod") && !strstr(rows[i].writers, "users") &&
-                   !strstr(rows[i].writers, "webhook");
-    return g_str_has_prefix(key, "hami.io/vgpu-");
+    for (; key; key = key->next)
+        vendor_fault_add(a->faults, ADMIT_FORGED,
+                         "%s %.200s: only the scheduler writes it; remove it from the pod and from what the "
+                         "pod is made of",
+                         what, key->text);
 }
 
-static bool is_assignment(const struct family_set *set, const char *key)
+void admit_check_forged(struct admission *a)
 {
-    if (is_written_by_us(key))
-        return true;
-    for (uint32_t i = 0; i < set->n; i++) {
-        const struct family *f = set->rows[i];
-        if (g_strcmp0(key, f->to_allocate_key) == 0 || g_strcmp0(key, f->allocated_key) == 0)
-            return true;
-        for (const struct family_write *w = f->writes; w < f->writes + FAMILY_WRITES_MAX && w->key; w++)
-            if (strcmp(key, w->key) == 0)
-                return true;
-    }
-    return false;
-}
-
-static void check_keys(struct admission *a, json_t *map, const char *what)
-{
-    const char *key;
-    json_t *value;
-    json_object_foreach(map, key, value)
-    {
-        if (is_assignment(a->set, key))
-            vendor_fault_add(
-                a->faults, ADMIT_FORGED,
-                "%s %.200s: only the scheduler writes it; remove it from the pod and from what the "
-                "pod is made of",
-                what, key);
-    }
-}
-
-void admit_check_forged(struct admission *a, const json_t *original)
-{
-    json_t *metadata = json_object_get(original, "metadata");
     if (a->policy->trusted)
         return;
-    check_keys(a, json_object_get(metadata, "annotations"), "annotation");
-    check_keys(a, json_object_get(metadata, "labels"), "label");
+    refuse_keys(a, a->pod->assigned_annotations, "annotation");
+    refuse_keys(a, a->pod->assigned_labels, "label");
 }
 
 /* ---- isolation ---- */
 
-static bool is_privileged(const json_t *container)
+static void check_container(struct admission *a, const struct pod_container *c)
 {
-    return json_is_true(json_object_get(json_object_get(container, "securityContext"), "privileged"));
-}
-
-/* Of several variables of the name the last counts. */
-static bool sees_all(const json_t *container)
-{
-    json_t *variable;
-    size_t i;
-    bool all = false;
-    json_array_foreach(json_object_get(container, "env"), i, variable)
-    {
-        const char *name = json_string_value(json_object_get(variable, "name"));
-        const char *value = json_string_value(json_object_get(variable, "value"));
-        if (name && strcmp(name, "NVIDIA_VISIBLE_DEVICES") == 0)
-            all = value && strcmp(value, "all") == 0;
-    }
-    return all;
-}
-
-static void check_container(struct admission *a, const json_t *container)
-{
-    const char *name = json_string_value(json_object_get(container, "name"));
-    name = name ? name : "";
-    if (is_privileged(container))
+    if (c->privileged)
         vendor_fault_add(a->faults, ADMIT_PRIVILEGED,
                          "container " FAULT_NAME
                          " is privileged: it would see every device of the node; remove "
                          "securityContext.privileged, or run it in a pod that asks for no cards",
-                         name);
-    if (a->nvidia && sees_all(container))
+                         c->name);
+    if (a->nvidia && c->visible_all)
         vendor_fault_add(
             a->faults, ADMIT_VISIBLE_ALL,
             "container " FAULT_NAME ": env NVIDIA_VISIBLE_DEVICES is \"all\", which shows it every "
             "card of the node; remove the variable, the cards that are asked for appear by themselves",
-            name);
+            c->name);
 }
 
 void admit_check_isolation(struct admission *a)
 {
-    static const char *const lists[] = {"initContainers", "containers"};
-    json_t *spec = json_object_get(a->patch.document, "spec"), *container;
-    for (size_t l = 0; l < G_N_ELEMENTS(lists); l++) {
-        size_t i;
-        json_array_foreach(json_object_get(spec, lists[l]), i, container)
-        {
-            check_container(a, container);
-        }
-    }
+    for (uint32_t i = 0; i < a->pod->n_containers; i++)
+        check_container(a, &a->pod->containers[i]);
 }
 
 /* ---- contradictions ---- */

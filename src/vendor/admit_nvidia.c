@@ -14,13 +14,13 @@ static void check_percent(struct admission *a, const struct family *f)
         vendor_fault_add(a->faults, ADMIT_RULE,
                          "container " FAULT_NAME ": resources.limits[%s] is %" G_GINT64_FORMAT
                          ", which is not a share of a card; write a whole number from 0 to 100",
-                         a->name, resource, percent);
+                         a->container->name, resource, percent);
 }
 
 static void set_priority(struct admission *a, const struct family *f)
 {
     const char *resource = f->resource[FAMILY_PRIORITY];
-    json_t *limit = admission_amount(a, "limits", resource);
+    const struct json_text *limit = admission_limit(a, resource);
     int64_t priority;
     char text[24];
     if (!limit)
@@ -29,7 +29,7 @@ static void set_priority(struct admission *a, const struct family *f)
         vendor_fault_add(a->faults, ADMIT_QUANTITY,
                          "container " FAULT_NAME
                          ": resources.limits[%s] is not a whole number; write 0 (high) or 1 (low)",
-                         a->name, resource);
+                         a->container->name, resource);
         return;
     }
     g_snprintf(text, sizeof text, "%" G_GINT64_FORMAT, priority);
@@ -39,11 +39,11 @@ static void set_priority(struct admission *a, const struct family *f)
 /* A part of a card claims the default number of cards. */
 static bool claim(struct admission *a, const struct family *f)
 {
-    if (admission_amount(a, "limits", f->resource[FAMILY_COUNT]))
+    if (admission_limit(a, f->resource[FAMILY_COUNT]))
         return true;
-    if (f->default_count == 0 || !(admission_amount(a, "limits", f->resource[FAMILY_CORES]) ||
-                                   admission_amount(a, "limits", f->resource[FAMILY_MEM]) ||
-                                   admission_amount(a, "limits", f->resource[FAMILY_MEM_PERCENT])))
+    if (f->default_count == 0 ||
+        !(admission_limit(a, f->resource[FAMILY_CORES]) || admission_limit(a, f->resource[FAMILY_MEM]) ||
+          admission_limit(a, f->resource[FAMILY_MEM_PERCENT])))
         return false;
     admission_set_amount(a, f->resource[FAMILY_COUNT], f->default_count, ADMISSION_LIMITS);
     return true;
@@ -52,7 +52,7 @@ static bool claim(struct admission *a, const struct family *f)
 /* A card alone, or all of its memory, is alone on the card. */
 static void make_exclusive(struct admission *a, const struct family *f)
 {
-    json_t *percent = admission_given(a, f->resource[FAMILY_MEM_PERCENT]);
+    const struct json_text *percent = admission_given(a, f->resource[FAMILY_MEM_PERCENT]);
     const char *cores = f->resource[FAMILY_CORES];
     int64_t value = 0;
     if (!cores || !*cores || admission_given(a, cores))

@@ -39,7 +39,7 @@ static bool asks(struct admission *a, const struct family *f)
         vendor_fault_add(a->faults, ADMIT_RULE,
                          "container " FAULT_NAME ": it asks for a part of a card but for no card; add "
                          "resources.limits[%s]: 1",
-                         a->name, f->resource[FAMILY_COUNT]);
+                         a->container->name, f->resource[FAMILY_COUNT]);
     return false;
 }
 
@@ -53,7 +53,7 @@ static void check_zero(struct admission *a, const struct family *f)
         vendor_fault_add(a->faults, ADMIT_RULE,
                          "container " FAULT_NAME
                          ": resources.limits[%s] is 0; write at least 1, or leave it out",
-                         a->name, f->resource[FAMILY_COUNT]);
+                         a->container->name, f->resource[FAMILY_COUNT]);
 }
 
 /* What is on one side is copied to the other. */
@@ -106,7 +106,8 @@ static void write_rounded(struct admission *a, const struct family *f)
 {
     const char *resource = f->resource[FAMILY_MEM];
     uint64_t unit = f->mem_unit_bytes, bytes;
-    json_t *amount = admission_given(a, resource); /* W37: where the request is read from, too */
+    const struct json_text *amount =
+        admission_given(a, resource); /* W37: where the request is read from, too */
     int64_t value = 0;
     if (f->mem_round != FAMILY_ROUND_SHAPES && f->mem_round != FAMILY_ROUND_LADDER)
         return;
@@ -156,15 +157,15 @@ bool admit_family(struct admission *a, const struct family *f)
         write_card_number(a, n);
     if (f->inventory == FAMILY_INV_METAX)
         write_qos(a);
-    if (strcmp(f->config_key, "iluvatars") == 0 && *a->name)
-        admission_set_env(a, ENV_ILUVATAR_CONTAINER, a->name, true);
+    if (strcmp(f->config_key, "iluvatars") == 0 && *a->container->name)
+        admission_set_env(a, ENV_ILUVATAR_CONTAINER, a->container->name, true);
     admission_set_runtime_class(a, f->runtime_class);
     return true;
 }
 
 /* A container that asks for no card of a vendor sees none, where the
  * configuration wants that; once per vendor, however many chips it has (W6). */
-void admit_bystander(struct admission *a, const bool *asked)
+void admit_bystander(struct admission *a, uint64_t asked)
 {
     static const struct {
         const char *config_key, *variable, *value;
@@ -176,7 +177,7 @@ void admit_bystander(struct admission *a, const bool *asked)
             if (!f->enabled || strcmp(f->config_key, rows[r].config_key) != 0)
                 continue;
             hide |= f->overwrite_env;
-            has |= asked[i];
+            has |= asked >> i & 1;
         }
         if (hide && !has)
             admission_set_env(a, rows[r].variable, rows[r].value, false);

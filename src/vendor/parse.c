@@ -12,8 +12,8 @@ static void add_requests(const struct family_set *set, const struct pod_object *
                          struct pod_request *ret, GPtrArray *faults)
 {
     const struct pod_container *c = &pod->containers[slot];
-    for (uint32_t i = 0; i < set->n && c->n_resources; i++) {
-        const struct family *f = set->rows[i];
+    for (uint64_t left = c->families; left; left &= left - 1) {
+        const struct family *f = set->rows[__builtin_ctzll(left)];
         struct card_request request;
         if (!f->enabled || !container_request(f, c, settings_soft(f, pod), faults, &request))
             continue;

@@ -24,35 +24,48 @@ enum pod_phase { POD_PENDING, POD_RUNNING, POD_SUCCEEDED, POD_FAILED, POD_UNKNOW
 struct pod_resource {
     const char *name;                /* the family's own copy of it */
     struct json_text limit, request; /* quantities as written; at NULL = absent */
+    bool has_limit, has_request;     /* null included */
 };
 
+/* The kinds (JSON_IS_NONE = absent) are for who changes the pod. */
 struct pod_container {
     const char *name;
+    struct pod_resource *resources;
+    uint64_t families;    /* that it names a resource of, by their rows */
+    struct json_text env; /* the array's text; at NULL = none */
     bool sidecar, init, privileged;
     bool visible_all; /* env NVIDIA_VISIBLE_DEVICES=all */
     uint8_t n_resources;
-    const struct pod_resource *resources;
+    uint8_t kind, resources_kind, limits_kind, requests_kind, env_kind; /* enum json_kind */
 };
 
 struct pod_annotation {
-    const char *key; /* the reader's own copy of it */
-    const char *value;
+    const char *key;   /* the reader's own copy of it */
+    const char *value; /* NULL = no text */
+};
+
+struct pod_key {
+    const struct pod_key *next;
+    const char *text;
 };
 
 /* Texts are borrowed from the pod's text, from the reader, or from `arena`
  * where a copy was needed; both must outlive the object. Absent ones are "". */
 struct pod_object {
-    const char *uid, *name, *namespace_, *node, *scheduler, *resource_version, *pod_group;
+    const char *uid, *name, *generate_name, *namespace_, *node, *scheduler, *resource_version, *pod_group;
     const char *runtime_class;
     enum pod_phase phase;
     bool deleting, gated;
     bool inits_done; /* every init container that is not a sidecar ended with 0 */
     int32_t priority;
-    uint16_t n_containers; /* init containers first */
-    uint16_t n_init;
-    const struct pod_container *containers;
-    uint16_t n_annotations; /* of ours, each key once; others are not kept */
-    const struct pod_annotation *annotations;
+    uint32_t n_containers; /* init containers first */
+    uint32_t n_init;
+    struct pod_container *containers;
+    uint32_t n_annotations; /* of ours, each key once; others are not kept */
+    struct pod_annotation *annotations;
+    uint8_t metadata_kind, annotations_kind, scheduler_kind, runtime_class_kind; /* enum json_kind */
+    /* Of pods that do not exist yet: keys that only the scheduler and agents write, at most 16 of each. */
+    const struct pod_key *assigned_annotations, *assigned_labels;
     void *arena;
 };
 
@@ -74,6 +87,9 @@ bool pod_object_parse_leniently(const struct pod_reader *r, const char *text, si
                                 struct pod_object *ret, const char **ret_why);
 /* pod_object_parse() of a value inside a document; on a fault the scanner says why, and ret holds nothing. */
 bool pod_object_scan(const struct pod_reader *r, struct json_scan *s, struct pod_object *ret);
+/* The same of a pod that is about to be created, for admission: its status is not read, what has two readings
+ * (a member twice) is a fault, and any number of containers is taken: who reads its request limits them. */
+bool pod_object_scan_new(const struct pod_reader *r, struct json_scan *s, struct pod_object *ret);
 void pod_object_clear(struct pod_object *p);
 const char *pod_object_annotation(const struct pod_object *p, const char *key); /* NULL = absent */
 

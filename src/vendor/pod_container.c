@@ -1,10 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * One container of a pod: its name, what it asks for of our resources, and
- * what concerns isolation.
+ * One container of a pod: its name, what it asks for of our resources, what
+ * concerns isolation, and where admission may write.
  */
 #include "base/arena.h"
+#include "base/json_members.h"
 #include "vendor/pod_scan.h"
+
+struct container_pass {
+    const struct pod_scan *scan;
+    struct pod_container *container;
+    struct pod_resource rows[POD_RESOURCES_MAX];
+    unsigned n;
+    struct json_text name, value; /* of the variable at hand */
+};
 
 const char *pod_scan_copy(const struct pod_scan *p, struct json_text text)
 {
@@ -21,8 +30,10 @@ void pod_scan_string(const struct pod_scan *p, const char **ret)
         *ret = pod_scan_copy(p, text);
 }
 
+/* ---- resources ---- */
+
 /* The quantity as written; a number, which only people write, is taken too. */
-static void scan_quantity(const struct pod_scan *p, struct json_text *ret)
+static void read_quantity(const struct pod_scan *p, struct json_text *ret)
 {
     struct json_text text = {0};
     enum json_kind kind = json_scan_peek(p->s);
@@ -42,111 +53,149 @@ static void scan_quantity(const struct pod_scan *p, struct json_text *ret)
     }
 }
 
-static struct pod_resource *resource_named(const struct pod_scan *p, struct pod_resource *rows, uint8_t *n,
-                                           const char *name)
+static struct pod_resource *resource_named(struct container_pass *x, const char *name)
 {
-    for (unsigned i = 0; i < *n; i++)
-        if (rows[i].name == name)
-            return &rows[i];
-    if (*n == POD_RESOURCES_MAX) {
-        if (!p->lenient)
-            json_scan_fail(p->s, "more accelerator resources in a container than there can be");
+    for (unsigned i = 0; i < x->n; i++)
+        if (x->rows[i].name == name)
+            return &x->rows[i];
+    if (x->n == POD_RESOURCES_MAX) {
+        if (!x->scan->lenient)
+            json_scan_fail(x->scan->s, "more accelerator resources in a container than there can be");
         return NULL;
     }
-    rows[*n] = (struct pod_resource){.name = name};
-    return &rows[(*n)++];
+    x->rows[x->n] = (struct pod_resource){.name = name};
+    return &x->rows[x->n++];
 }
 
-static void scan_amounts(const struct pod_scan *p, struct pod_resource *rows, uint8_t *n, bool limits)
+static void read_amount(struct container_pass *x, const struct pod_name *name, bool limits)
 {
-    struct json_text key;
-    if (!json_scan_object(p->s))
+    struct pod_resource *r = resource_named(x, name->text);
+    if (!r) {
+        json_scan_skip(x->scan->s);
         return;
-    while (json_scan_key(p->s, &key)) {
-        const char *name = pod_reader_resource(p->reader, key);
-        struct pod_resource *r = name ? resource_named(p, rows, n, name) : NULL;
-        if (r)
-            scan_quantity(p, limits ? &r->limit : &r->request);
+    }
+    bool *has = limits ? &r->has_limit : &r->has_request;
+    if (*has && x->scan->fresh)
+        json_scan_fail(x->scan->s, "a container's amounts have a resource of ours twice; write it once");
+    *has = true;
+    x->container->families |= name->families;
+    read_quantity(x->scan, limits ? &r->limit : &r->request);
+}
+
+static void read_amounts(struct json_scan *s, void *data, size_t limits)
+{
+    struct container_pass *x = data;
+    struct json_text key;
+    *(limits ? &x->container->limits_kind : &x->container->requests_kind) = (uint8_t)json_scan_peek(s);
+    if (!json_scan_object(s))
+        return;
+    while (json_scan_key(s, &key)) {
+        const struct pod_name *name = pod_reader_resource(x->scan->reader, key);
+        if (name)
+            read_amount(x, name, limits);
         else
-            json_scan_skip(p->s);
+            json_scan_skip(s);
     }
 }
 
-static void scan_resources(const struct pod_scan *p, struct pod_container *c)
+static void read_resources(struct json_scan *s, void *data, size_t at)
 {
-    struct pod_resource rows[POD_RESOURCES_MAX];
-    uint8_t n = 0;
-    struct json_text key;
-    if (!json_scan_object(p->s))
-        return;
-    while (json_scan_key(p->s, &key)) {
-        if (json_text_is(key, "limits"))
-            scan_amounts(p, rows, &n, true);
-        else if (json_text_is(key, "requests"))
-            scan_amounts(p, rows, &n, false);
-        else
-            json_scan_skip(p->s);
-    }
-    c->n_resources = n;
+    static const struct json_member members[] = {
+        JSON_MEMBER("limits", read_amounts, true),
+        JSON_MEMBER("requests", read_amounts, false),
+    };
+    struct container_pass *x = data;
+    struct pod_container *c = x->container;
+    (void)at;
+    x->n = 0;
+    c->resources_kind = (uint8_t)json_scan_peek(s);
+    c->families = 0;
+    json_members_read(s, members, G_N_ELEMENTS(members), x);
+    c->n_resources = (uint8_t)x->n;
     c->resources = NULL;
-    if (n) {
-        struct pod_resource *kept = arena_take(p->arena, n * sizeof *kept);
-        memcpy(kept, rows, n * sizeof *kept);
-        c->resources = kept;
+    if (x->n) {
+        c->resources = arena_take(x->scan->arena, x->n * sizeof *c->resources);
+        memcpy(c->resources, x->rows, x->n * sizeof *c->resources);
     }
 }
 
-static void scan_variable(const struct pod_scan *p, struct pod_container *c)
+/* ---- isolation ---- */
+
+static void read_borrowed(struct json_scan *s, void *data, size_t at)
 {
-    struct json_text key, name = {0}, value = {0};
-    if (!json_scan_object(p->s))
-        return;
-    while (json_scan_key(p->s, &key)) {
-        if (json_text_is(key, "name"))
-            json_scan_text(p->s, &name);
-        else if (json_text_is(key, "value"))
-            json_scan_text(p->s, &value);
-        else
-            json_scan_skip(p->s);
-    }
-    if (json_text_is(name, "NVIDIA_VISIBLE_DEVICES")) /* of several the last counts */
-        c->visible_all = json_text_is(value, "all");
+    json_scan_text(s, (struct json_text *)(void *)((char *)data + at));
 }
 
-static void scan_security(const struct pod_scan *p, struct pod_container *c)
+static void read_variable(struct container_pass *x)
 {
-    struct json_text key;
-    if (!json_scan_object(p->s))
-        return;
-    while (json_scan_key(p->s, &key))
-        if (json_text_is(key, "privileged"))
-            json_scan_bool(p->s, &c->privileged);
-        else
-            json_scan_skip(p->s);
+    static const struct json_member members[] = {
+        JSON_MEMBER("name", read_borrowed, offsetof(struct container_pass, name)),
+        JSON_MEMBER("value", read_borrowed, offsetof(struct container_pass, value)),
+    };
+    x->name = x->value = (struct json_text){0};
+    json_members_read(x->scan->s, members, G_N_ELEMENTS(members), x);
+    if (json_text_reads(x->name, "NVIDIA_VISIBLE_DEVICES")) /* of several the last counts */
+        x->container->visible_all = json_text_reads(x->value, "all");
+}
+
+static void read_env(struct json_scan *s, void *data, size_t at)
+{
+    struct container_pass *x = data;
+    struct pod_container *c = x->container;
+    (void)at;
+    c->env_kind = (uint8_t)json_scan_peek(s);
+    c->env.at = s->at;
+    if (json_scan_array(s))
+        while (json_scan_element(s))
+            read_variable(x);
+    c->env.len = (size_t)(s->at - c->env.at);
+}
+
+static void read_privileged(struct json_scan *s, void *data, size_t at)
+{
+    struct container_pass *x = data;
+    (void)at;
+    json_scan_bool(s, &x->container->privileged);
+}
+
+static void read_security(struct json_scan *s, void *data, size_t at)
+{
+    static const struct json_member members[] = {JSON_MEMBER("privileged", read_privileged, 0)};
+    (void)at;
+    json_members_read(s, members, G_N_ELEMENTS(members), data);
+}
+
+/* ---- the whole ---- */
+
+static void read_name(struct json_scan *s, void *data, size_t at)
+{
+    struct container_pass *x = data;
+    (void)s, (void)at;
+    pod_scan_string(x->scan, &x->container->name);
+}
+
+static void read_restart_policy(struct json_scan *s, void *data, size_t at)
+{
+    struct container_pass *x = data;
+    struct json_text policy;
+    (void)at;
+    if (json_scan_text(s, &policy))
+        x->container->sidecar = x->container->init && json_text_reads(policy, "Always");
 }
 
 void pod_scan_container(const struct pod_scan *p, struct pod_container *c)
 {
-    struct json_text key, restart;
+    static const struct json_member members[] = {
+        JSON_MEMBER("name", read_name, 0),
+        JSON_MEMBER("resources", read_resources, 0),
+        JSON_MEMBER("env", read_env, 0),
+        JSON_MEMBER("securityContext", read_security, 0),
+        JSON_MEMBER("restartPolicy", read_restart_policy, 0),
+    };
+    struct container_pass x;
+    x.scan = p;
+    x.container = c;
     c->name = "";
-    if (!json_scan_object(p->s))
-        return;
-    while (json_scan_key(p->s, &key)) {
-        if (json_text_is(key, "name")) {
-            pod_scan_string(p, &c->name);
-        } else if (json_text_is(key, "resources")) {
-            scan_resources(p, c);
-        } else if (json_text_is(key, "env") && json_scan_peek(p->s) == JSON_IS_ARRAY) {
-            json_scan_array(p->s);
-            while (json_scan_element(p->s))
-                scan_variable(p, c);
-        } else if (json_text_is(key, "securityContext")) {
-            scan_security(p, c);
-        } else if (json_text_is(key, "restartPolicy")) {
-            if (json_scan_text(p->s, &restart))
-                c->sidecar = c->init && json_text_is(restart, "Always");
-        } else {
-            json_scan_skip(p->s);
-        }
-    }
+    c->kind = (uint8_t)json_scan_peek(p->s);
+    json_members_read(p->s, members, G_N_ELEMENTS(members), &x);
 }

@@ -13,6 +13,7 @@ struct pod_scan {
     struct json_scan *s;
     void **arena;
     bool lenient; /* what cannot be taken is left out instead of being a fault */
+    bool fresh;   /* see pod_object_scan_new() */
 };
 
 /* A copy with a NUL; "" and a fault of the scanner when the text is broken. */

@@ -33,25 +33,27 @@ static void read_pod(const char *text, size_t len)
 static void admit_again(const struct admit_policy *policy, json_t *pod, const struct admit_result *first)
 {
     struct admit_result second;
-    json_t *changed = json_deep_copy(pod);
-    pods_apply(changed, first->patch);
-    vendor_admit(set, policy, changed, "ns", &second);
+    pods_apply(pod, first->patch);
+    char *text = json_dumps(pod, JSON_COMPACT);
+    vendor_admit_text(set, reader, policy, text, strlen(text), "ns", &second);
     if (!second.allowed || second.patch || second.ours != first->ours)
         abort();
     admit_result_clear(&second);
-    json_decref(changed);
+    free(text);
 }
 
-static void admit_pod(json_t *pod)
+static void admit_pod(const char *text, size_t len)
 {
     struct admit_policy policy = {
-        .scheduler_name = "hami-scheduler", .force_overwrite = true, .defaults = defaults, .reader = reader};
+        .scheduler_name = "hami-scheduler", .force_overwrite = true, .defaults = defaults};
     struct admit_result result;
-    vendor_admit(set, &policy, pod, "ns", &result);
+    vendor_admit_text(set, reader, &policy, text, len, "ns", &result);
     if (!result.allowed && (!result.message || !g_utf8_validate(result.message, -1, NULL)))
         abort();
-    if (result.allowed)
+    json_t *pod = result.allowed ? json_loadb(text, len, 0, NULL) : NULL;
+    if (pod)
         admit_again(&policy, pod, &result);
+    json_decref(pod);
     admit_result_clear(&result);
 }
 
@@ -64,9 +66,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
             set->rows[i]->overwrite_env = true;
     }
     read_pod((const char *)data, size);
-    json_t *pod = json_loadb((const char *)data, size, 0, NULL);
-    if (pod)
-        admit_pod(pod);
-    json_decref(pod);
+    admit_pod((const char *)data, size);
     return 0;
 }

@@ -236,7 +236,7 @@ static void what_is_wrong_is_refused_with_a_remedy(void)
         p.data = (char[]){"nvidia.com/gpumem"};
         g_autofree char *text = around(refusals[i].container, refusals[i].spec, refusals[i].metadata);
         json_t *pod = load(text);
-        vendor_admit(set, &p, pod, "ns", &r);
+        admit(set, &p, pod, &r);
         g_test_message("%s: %s", refusals[i].name, r.message);
         g_assert_false(r.allowed);
         g_assert_null(r.patch);
@@ -245,7 +245,7 @@ static void what_is_wrong_is_refused_with_a_remedy(void)
         admit_result_clear(&r);
         for (int level = ADMIT_WARN; refusals[i].check != ADMIT_RULE && level <= ADMIT_OFF; level++) {
             p.level[refusals[i].check] = (enum admit_level)level;
-            vendor_admit(set, &p, pod, "ns", &r);
+            admit(set, &p, pod, &r);
             g_assert_true(r.allowed);
             g_assert_cmpint(r.warnings != NULL, ==, level == ADMIT_WARN);
             if (r.warnings)
@@ -295,7 +295,7 @@ static void a_privileged_neighbour_is_refused(void)
     struct admit_result r;
     json_t *pod = load("{'spec':{'initContainers':[{'name':'i','securityContext':{'privileged':true}}],"
                        "'containers':[{'name':'c','resources':{'limits':{'hygon.com/dcunum':'1'}}}]}}");
-    vendor_admit(set, &p, pod, "ns", &r);
+    admit(set, &p, pod, &r);
     g_assert_false(r.allowed);
     g_assert_nonnull(strstr(r.message, "container i is privileged"));
     admit_result_clear(&r);
@@ -310,7 +310,7 @@ static void all_faults_are_said_at_once(void)
     json_t *pod =
         load("{'spec':{'containers':[{'name':'a','resources':{'limits':{'nvidia.com/gpu':'x'}}},"
              "{'name':'b','resources':{'limits':{'nvidia.com/gpu':'1','nvidia.com/gpumem':'1.5'}}}]}}");
-    vendor_admit(set, &p, pod, "ns", &r);
+    admit(set, &p, pod, &r);
     g_assert_false(r.allowed);
     g_assert_nonnull(strstr(r.message, "container a"));
     g_assert_nonnull(strstr(r.message, "container b"));
@@ -340,7 +340,7 @@ static void what_is_no_pod_is_refused(void)
     for (size_t i = 0; i < G_N_ELEMENTS(rows); i++) {
         json_t *pod = load(rows[i]);
         struct admit_result r;
-        vendor_admit(set, &p, pod, "ns", &r);
+        admit(set, &p, pod, &r);
         g_test_message("%s: %s", rows[i], r.message);
         g_assert_false(r.allowed);
         g_assert_nonnull(r.message);

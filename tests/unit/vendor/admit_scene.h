@@ -36,21 +36,27 @@ static inline char *dump(const json_t *value)
     return copy;
 }
 
+static inline void admit(const struct family_set *set, const struct admit_policy *p, const json_t *pod,
+                         struct admit_result *ret)
+{
+    char *text = json_dumps(pod, JSON_COMPACT);
+    vendor_admit_text(set, NULL, p, text, strlen(text), "ns", ret);
+    free(text);
+}
+
 /* Admits a pod that must pass; the pod afterwards, quoted by '. Caller frees. */
 static inline char *admitted(const struct family_set *set, const struct admit_policy *p, const char *quoted,
                              bool *ret_ours)
 {
-    json_t *pod = load(quoted), *before = json_deep_copy(pod);
+    json_t *pod = load(quoted);
     struct admit_result r;
-    vendor_admit(set, p, pod, "ns", &r);
+    admit(set, p, pod, &r);
     if (!r.allowed)
         g_error("refused: %s", r.message);
-    g_assert_true(json_equal(pod, before)); /* the caller's tree is not touched */
     pods_apply(pod, r.patch);
     char *after = dump(pod);
     *ret_ours = r.ours;
     admit_result_clear(&r);
-    json_decref(before);
     json_decref(pod);
     return after;
 }

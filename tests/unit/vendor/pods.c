@@ -68,12 +68,16 @@ static void apply_one(json_t *pod, json_t *op)
         json_array_insert(at, (size_t)atoi(last), value);
 }
 
-void pods_apply(json_t *pod, json_t *patch)
+void pods_apply(json_t *pod, const char *patch)
 {
-    json_t *op;
+    json_error_t error;
+    json_t *operations = patch ? json_loads(patch, JSON_REJECT_DUPLICATES, &error) : NULL, *op;
     size_t i;
-    json_array_foreach(patch, i, op)
+    if (patch && !json_is_array(operations))
+        g_error("no patch (%s): %s", error.text, patch);
+    json_array_foreach(operations, i, op)
     {
         apply_one(pod, op);
     }
+    json_decref(operations);
 }

@@ -22,6 +22,6 @@ char *pods_one(const char *limits, const char *annotations);
 
 /* Applies the operations (add and replace), as strictly as RFC 6902 is: a parent or a replaced member that
  * is missing fails the test. */
-void pods_apply(json_t *pod, json_t *patch);
+void pods_apply(json_t *pod, const char *patch);
 
 #endif

@@ -159,7 +159,6 @@ struct arrival {
     struct pod_facts facts;
     const char *namespace_;
     ClusterNode node;
-    int32_t priority;
     enum pod_state state;
     bool started;
 };
@@ -172,8 +171,7 @@ static void add_pod(Cluster *c, const struct arrival *a)
     struct pod_record *p = pod_store_at(c->pods, pod);
     p->node = a->node;
     p->namespace_ = quota_namespace(c, a->namespace_);
-    p->priority = a->priority;
-    p->state = (uint8_t)a->state;
+    p->state = a->state & 3;
     p->flags |= (uint8_t)((a->started ? POD_RECORD_STARTED : 0) | c->mark);
     link_pod(c, pod);
     pod_take(c, p);
@@ -223,7 +221,8 @@ void pods_renumber(Cluster *c, ClusterNode at, uint16_t (*to)(uint16_t card, con
                                   .n_slots = p->n_slots,
                                   .n_grants = p->n_grants,
                                   .grants = grants,
-                                  .timed = p->flags & POD_RECORD_TIMED};
+                                  .timed = p->flags & POD_RECORD_TIMED,
+                                  .priority = pod_record_priority(p)};
         facts.deadline = facts.timed ? pod_record_deadline(p) : 0;
         unlink_pod(c, pod);
         pod_store_remove(c->pods, pod);
@@ -231,7 +230,6 @@ void pods_renumber(Cluster *c, ClusterNode at, uint16_t (*to)(uint16_t card, con
         p = pod_store_at(c->pods, pod);
         p->node = at;
         p->namespace_ = old.namespace_;
-        p->priority = old.priority;
         p->state = old.state;
         p->flags |= old.flags & (POD_RECORD_STARTED | POD_RECORD_MARK);
         link_pod(c, pod);
@@ -326,10 +324,10 @@ bool cluster_reserve(Cluster *c, const struct pod_request *r, const struct clust
                                         .n_grants = a->grant.n,
                                         .grants = a->grant.grants,
                                         .timed = true,
-                                        .deadline = deadline_ms},
+                                        .deadline = deadline_ms,
+                                        .priority = r->priority},
                               .namespace_ = r->namespace_,
                               .node = a->node,
-                              .priority = r->priority,
                               .state = POD_RESERVED};
     replace_pod(c, known, &arrival);
     uint32_t pod = pod_store_find(c->pods, r->uid);
@@ -391,10 +389,13 @@ void cluster_bound(Cluster *c, const char *uid, const char *namespace_, const ch
     if (!node || !*node)
         return;
     ClusterNode at = cluster_node_slot(c, node);
-    struct arrival a = {.facts = {.uid = uid, .name = name ? name : "", .slot_kind = slots, .grants = grants},
+    struct arrival a = {.facts = {.uid = uid,
+                                  .name = name ? name : "",
+                                  .slot_kind = slots,
+                                  .grants = grants,
+                                  .priority = priority},
                         .namespace_ = namespace_,
                         .node = at,
-                        .priority = priority,
                         .state = POD_BOUND,
                         .started = started};
     if (g) {

@@ -60,7 +60,7 @@ static void view_without_uid(const Cluster *c, uint32_t pod, struct cluster_pod 
                                 .node = n->present ? p->node : CLUSTER_NO_NODE,
                                 .node_name = n->name,
                                 .state = (enum pod_state)p->state,
-                                .priority = p->priority,
+                                .priority = pod_record_priority(p),
                                 .started = p->flags & POD_RECORD_STARTED,
                                 .n_slots = p->n_slots,
                                 .slot_kind = pod_record_slots(p),

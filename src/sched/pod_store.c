@@ -1,15 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * data[] is, one behind the other: the deadline when timed, the name with its
- * zero byte, the UID with its zero byte when it is text, one byte per slot, the
- * grants (packed or wide). A spilled record keeps a pointer to that instead.
+ * data[] is, one behind the other: the deadline when timed, the priority when it
+ * is not 0, the name with its zero byte, the UID with its zero byte when it is
+ * text, one byte per slot unless all are applications', the grants (packed or
+ * wide). A spilled record keeps a pointer to that instead.
  */
 #include "sched/pod_store.h"
 
 #include <glib.h>
 #include <string.h>
 
-enum { UNIT = 4, CHUNK_UNITS = 1 << 14, CLASSES = 256, SMALLEST = 8 };
+enum { UNIT = 4, CHUNK_UNITS = 1 << 14, CLASSES = 256, LEAST_ROWS = 64 };
 
 struct packed_grant {
     uint32_t mem_mib;
@@ -25,7 +26,7 @@ struct pod_store {
     uint32_t chunk_used;
     uint32_t free[CLASSES]; /* first free record by size in units; linked through `next` */
     uint32_t *table;        /* handles by hash, 0 = empty */
-    uint32_t mask, n;
+    uint32_t rows, n;       /* of the table, and how many are taken */
 };
 
 /* ---- slabs ------------------------------------------------------------------ */
@@ -36,7 +37,7 @@ struct pod_record *pod_store_at(const struct pod_store *s, uint32_t pod)
     return (struct pod_record *)(void *)(chunk + (size_t)(pod % CHUNK_UNITS) * UNIT);
 }
 
-static uint32_t take_units(struct pod_store *s, uint16_t units)
+static uint32_t take_units(struct pod_store *s, uint32_t units)
 {
     uint32_t pod = s->free[units];
     if (pod) {
@@ -52,12 +53,12 @@ static uint32_t take_units(struct pod_store *s, uint16_t units)
     return pod;
 }
 
-static void give_units(struct pod_store *s, uint32_t pod)
+static void give_units(struct pod_store *s, uint32_t pod, uint32_t units)
 {
     struct pod_record *p = pod_store_at(s, pod);
-    p->state = 0;
-    p->next = s->free[p->units];
-    s->free[p->units] = pod;
+    p->state = POD_RECORD_NONE;
+    p->next = s->free[units];
+    s->free[units] = pod;
 }
 
 /* ---- UIDs ------------------------------------------------------------------- */
@@ -135,9 +136,16 @@ static const char *data_of(const struct pod_record *p)
     return heap;
 }
 
+/* What stands before the name. */
+static size_t bytes_before_name(uint8_t flags)
+{
+    return (flags & POD_RECORD_TIMED ? sizeof(int64_t) : 0) +
+           (flags & POD_RECORD_PRIORITY ? sizeof(int32_t) : 0);
+}
+
 const char *pod_record_name(const struct pod_record *p)
 {
-    return data_of(p) + (p->flags & POD_RECORD_TIMED ? sizeof(int64_t) : 0);
+    return data_of(p) + bytes_before_name(p->flags);
 }
 
 static const char *text_of(const struct pod_record *p)
@@ -146,12 +154,27 @@ static const char *text_of(const struct pod_record *p)
     return name + strlen(name) + 1;
 }
 
-const uint8_t *pod_record_slots(const struct pod_record *p)
+/* The slots where they are kept, the grants where not. */
+static const uint8_t *behind_texts(const struct pod_record *p)
 {
     const char *behind = text_of(p);
     if (p->flags & POD_RECORD_TEXT)
         behind += strlen(behind) + 1;
     return (const uint8_t *)behind;
+}
+
+const uint8_t *pod_record_slots(const struct pod_record *p)
+{
+    static const uint8_t applications[POD_SLOTS_MAX] = {[0 ... POD_SLOTS_MAX - 1] = SLOT_APP};
+    return p->flags & POD_RECORD_APPS ? applications : behind_texts(p);
+}
+
+int32_t pod_record_priority(const struct pod_record *p)
+{
+    int32_t priority = 0;
+    if (p->flags & POD_RECORD_PRIORITY)
+        memcpy(&priority, data_of(p) + (p->flags & POD_RECORD_TIMED ? sizeof(int64_t) : 0), sizeof priority);
+    return priority;
 }
 
 void pod_record_uid(const struct pod_record *p, char ret[POD_UID_TEXT])
@@ -193,9 +216,14 @@ static bool can_pack(const struct card_grant *g)
            !g->mig_size && !g->mig_start;
 }
 
+static const uint8_t *grants_of(const struct pod_record *p)
+{
+    return behind_texts(p) + (p->flags & POD_RECORD_APPS ? 0 : p->n_slots);
+}
+
 void pod_record_grants(const struct pod_record *p, struct card_grant *ret)
 {
-    const uint8_t *at = pod_record_slots(p) + p->n_slots;
+    const uint8_t *at = grants_of(p);
     if (p->flags & POD_RECORD_WIDE) {
         memcpy(ret, at, p->n_grants * sizeof *ret);
         return;
@@ -222,11 +250,33 @@ void pod_record_set_deadline(struct pod_record *p, int64_t deadline)
     memcpy(data, &deadline, sizeof deadline);
 }
 
+static size_t grants_bytes(uint16_t n, uint8_t flags)
+{
+    return n * (flags & POD_RECORD_WIDE ? sizeof(struct card_grant) : sizeof(struct packed_grant));
+}
+
 static size_t data_bytes(const struct pod_facts *f, uint8_t flags)
 {
-    return (flags & POD_RECORD_TIMED ? sizeof(int64_t) : 0) + strlen(f->name) + 1 +
-           (flags & POD_RECORD_TEXT ? strlen(f->uid) + 1 : 0) + f->n_slots +
-           f->n_grants * (flags & POD_RECORD_WIDE ? sizeof(struct card_grant) : sizeof(struct packed_grant));
+    return bytes_before_name(flags) + strlen(f->name) + 1 +
+           (flags & POD_RECORD_TEXT ? strlen(f->uid) + 1 : 0) + (flags & POD_RECORD_APPS ? 0 : f->n_slots) +
+           grants_bytes(f->n_grants, flags);
+}
+
+/* How many units a record with so many bytes of data takes; with too many it is spilled. */
+static uint32_t units_of(size_t bytes, bool *ret_spilled)
+{
+    size_t all = offsetof(struct pod_record, data) + bytes;
+    *ret_spilled = all > (CLASSES - 1) * UNIT;
+    if (*ret_spilled)
+        all = offsetof(struct pod_record, data) + sizeof(char *);
+    return (uint32_t)((all + UNIT - 1) / UNIT);
+}
+
+static uint32_t units_of_record(const struct pod_record *p)
+{
+    const uint8_t *end = grants_of(p) + grants_bytes(p->n_grants, p->flags);
+    bool spilled;
+    return units_of((size_t)(end - (const uint8_t *)data_of(p)), &spilled);
 }
 
 static char *put(char *at, const void *bytes, size_t n)
@@ -240,10 +290,13 @@ static void write_data(char *at, const struct pod_facts *f, uint8_t flags)
 {
     if (flags & POD_RECORD_TIMED)
         at = put(at, &f->deadline, sizeof f->deadline);
+    if (flags & POD_RECORD_PRIORITY)
+        at = put(at, &f->priority, sizeof f->priority);
     at = put(at, f->name, strlen(f->name) + 1);
     if (flags & POD_RECORD_TEXT)
         at = put(at, f->uid, strlen(f->uid) + 1);
-    at = put(at, f->slot_kind, f->n_slots);
+    if (!(flags & POD_RECORD_APPS))
+        at = put(at, f->slot_kind, f->n_slots);
     if (flags & POD_RECORD_WIDE) {
         put(at, f->grants, f->n_grants * sizeof *f->grants);
         return;
@@ -260,7 +313,11 @@ static void write_data(char *at, const struct pod_facts *f, uint8_t flags)
 
 static uint8_t flags_of(const struct pod_facts *f, bool is_text)
 {
-    unsigned flags = (f->timed ? POD_RECORD_TIMED : 0) | (is_text ? POD_RECORD_TEXT : 0);
+    unsigned flags = POD_RECORD_APPS | (f->timed ? POD_RECORD_TIMED : 0) |
+                     (f->priority ? POD_RECORD_PRIORITY : 0) | (is_text ? POD_RECORD_TEXT : 0);
+    for (uint8_t i = 0; i < f->n_slots; i++)
+        if (f->slot_kind[i] != SLOT_APP)
+            flags &= ~(unsigned)POD_RECORD_APPS;
     for (uint16_t i = 0; i < f->n_grants; i++)
         if (!can_pack(&f->grants[i]))
             flags |= POD_RECORD_WIDE;
@@ -270,17 +327,13 @@ static uint8_t flags_of(const struct pod_facts *f, bool is_text)
 static uint32_t new_record(struct pod_store *s, const struct pod_facts *f, const struct uid *uid)
 {
     uint8_t flags = flags_of(f, uid->is_text);
-    size_t n = data_bytes(f, flags), bytes = offsetof(struct pod_record, data) + n;
-    bool spilled = bytes > (CLASSES - 1) * UNIT;
-    if (spilled)
-        bytes = offsetof(struct pod_record, data) + sizeof(char *);
-    uint16_t units = (uint16_t)MAX((bytes + UNIT - 1) / UNIT, SMALLEST);
-    uint32_t pod = take_units(s, units);
+    size_t n = data_bytes(f, flags);
+    bool spilled;
+    uint32_t pod = take_units(s, units_of(n, &spilled));
     struct pod_record *p = pod_store_at(s, pod);
     memset(p, 0, offsetof(struct pod_record, data));
-    p->units = units;
     p->flags = (uint8_t)(flags | (spilled ? POD_RECORD_SPILLED : 0));
-    p->n_grants = f->n_grants;
+    p->n_grants = f->n_grants & POD_RECORD_GRANTS;
     p->n_slots = f->n_slots;
     memcpy(p->uid, uid->bytes, sizeof p->uid);
     char *data = spilled ? g_malloc(n) : p->data;
@@ -299,12 +352,28 @@ static bool is_uid(const struct pod_record *p, const struct uid *uid, const char
     return !uid->is_text || strcmp(text_of(p), text) == 0;
 }
 
+/* The table has any number of rows: growing by half wastes a quarter of what doubling does. */
+static uint32_t home_of(const struct pod_store *s, const uint8_t uid[16])
+{
+    return (uint32_t)((uint64_t)hash_of(uid) * s->rows >> 32);
+}
+
+static uint32_t next_row(const struct pod_store *s, uint32_t row)
+{
+    return ++row == s->rows ? 0 : row;
+}
+
+static uint32_t rows_between(const struct pod_store *s, uint32_t from, uint32_t to)
+{
+    return to >= from ? to - from : to + s->rows - from;
+}
+
 uint32_t pod_store_find(const struct pod_store *s, const char *uid)
 {
     if (s->n == 0 || !uid)
         return 0;
     struct uid u = uid_of(uid);
-    for (uint32_t i = hash_of(u.bytes) & s->mask; s->table[i]; i = (i + 1) & s->mask)
+    for (uint32_t i = home_of(s, u.bytes); s->table[i]; i = next_row(s, i))
         if (is_uid(pod_store_at(s, s->table[i]), &u, uid))
             return s->table[i];
     return 0;
@@ -312,17 +381,17 @@ uint32_t pod_store_find(const struct pod_store *s, const char *uid)
 
 static void enter(struct pod_store *s, uint32_t pod)
 {
-    uint32_t i = hash_of(pod_store_at(s, pod)->uid) & s->mask;
+    uint32_t i = home_of(s, pod_store_at(s, pod)->uid);
     while (s->table[i])
-        i = (i + 1) & s->mask;
+        i = next_row(s, i);
     s->table[i] = pod;
 }
 
 static void grow(struct pod_store *s)
 {
-    uint32_t *old = s->table, n = s->mask + 1;
-    s->mask = n * 2 - 1;
-    s->table = g_new0(uint32_t, n * 2);
+    uint32_t *old = s->table, n = s->rows;
+    s->rows += s->rows / 2;
+    s->table = g_new0(uint32_t, s->rows);
     for (uint32_t i = 0; i < n; i++)
         if (old[i])
             enter(s, old[i]);
@@ -335,7 +404,7 @@ uint32_t pod_store_insert(struct pod_store *s, const struct pod_facts *f)
         return 0;
     struct uid uid = uid_of(f->uid);
     uint32_t pod = new_record(s, f, &uid);
-    if ((uint64_t)(s->n + 1) * 4 > (uint64_t)(s->mask + 1) * 3)
+    if ((uint64_t)(s->n + 1) * 5 > (uint64_t)s->rows * 4)
         grow(s);
     enter(s, pod);
     s->n++;
@@ -345,12 +414,12 @@ uint32_t pod_store_insert(struct pod_store *s, const struct pod_facts *f)
 /* Closes the gap: who sits behind its own place moves up. */
 static void leave(struct pod_store *s, uint32_t pod)
 {
-    uint32_t gap = hash_of(pod_store_at(s, pod)->uid) & s->mask;
+    uint32_t gap = home_of(s, pod_store_at(s, pod)->uid);
     while (s->table[gap] != pod)
-        gap = (gap + 1) & s->mask;
-    for (uint32_t i = (gap + 1) & s->mask; s->table[i]; i = (i + 1) & s->mask) {
-        uint32_t home = hash_of(pod_store_at(s, s->table[i])->uid) & s->mask;
-        if (((i - home) & s->mask) < ((i - gap) & s->mask))
+        gap = next_row(s, gap);
+    for (uint32_t i = next_row(s, gap); s->table[i]; i = next_row(s, i)) {
+        uint32_t home = home_of(s, pod_store_at(s, s->table[i])->uid);
+        if (rows_between(s, home, i) < rows_between(s, gap, i))
             continue;
         s->table[gap] = s->table[i];
         gap = i;
@@ -369,15 +438,16 @@ static void free_heap(struct pod_record *p)
 
 void pod_store_remove(struct pod_store *s, uint32_t pod)
 {
+    uint32_t units = units_of_record(pod_store_at(s, pod));
     leave(s, pod);
     free_heap(pod_store_at(s, pod));
-    give_units(s, pod);
+    give_units(s, pod, units);
     s->n--;
 }
 
 uint32_t pod_store_next(const struct pod_store *s, uint32_t *at)
 {
-    while (*at <= s->mask) {
+    while (*at < s->rows) {
         uint32_t pod = s->table[(*at)++];
         if (pod)
             return pod;
@@ -394,8 +464,8 @@ struct pod_store *pod_store_new(void)
 {
     struct pod_store *s = g_new0(struct pod_store, 1);
     s->chunks = g_ptr_array_new_with_free_func(g_free);
-    s->mask = 63;
-    s->table = g_new0(uint32_t, s->mask + 1);
+    s->rows = LEAST_ROWS;
+    s->table = g_new0(uint32_t, s->rows);
     return s;
 }
 

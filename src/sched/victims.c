@@ -171,10 +171,10 @@ static void find_candidates(struct search *s, const char *const *allowed)
     GArray *found = g_array_new(FALSE, FALSE, sizeof(struct victim));
     for (uint32_t pod = s->c->nodes[s->node].pods; pod; pod = pod_store_at(s->c->pods, pod)->next) {
         const struct pod_record *p = pod_store_at(s->c->pods, pod);
-        struct victim v = {.pod = pod, .priority = p->priority};
+        struct victim v = {.pod = pod, .priority = pod_record_priority(p)};
         pod_record_uid(p, v.uid);
         v.place = GPOINTER_TO_UINT(g_hash_table_lookup(places, v.uid));
-        if (pod != s->own && p->state == POD_BOUND && p->priority < s->r->priority && (!allowed || v.place))
+        if (pod != s->own && p->state == POD_BOUND && v.priority < s->r->priority && (!allowed || v.place))
             g_array_append_val(found, v);
     }
     s->n = found->len;

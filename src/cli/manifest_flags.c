@@ -8,6 +8,7 @@ struct manifest_options manifest_flags_options(const struct manifest_flags *f)
     return (struct manifest_options){
         .vendor = f->vendor,
         .gpus = f->gpus,
+        .size = f->size,
         .mem = f->mem,
         .cores = f->cores,
         .priority = f->priority,
@@ -19,6 +20,9 @@ struct manifest_options manifest_flags_options(const struct manifest_flags *f)
         .card_policy = f->card_policy,
         .weights = f->weights,
         .mode = f->mode,
+        .qos = f->qos,
+        .app_class = f->app_class,
+        .topology = f->topology,
         .numa = f->numa,
     };
 }

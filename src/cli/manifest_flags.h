@@ -11,8 +11,8 @@
 #include "vendor/manifest.h"
 
 struct manifest_flags {
-    const char *vendor, *gpus, *mem, *cores, *priority, *type, *not_type, *uuid, *not_uuid, *node_policy,
-        *card_policy, *weights, *mode, *device_config;
+    const char *vendor, *gpus, *size, *mem, *cores, *priority, *type, *not_type, *uuid, *not_uuid,
+        *node_policy, *card_policy, *weights, *mode, *qos, *app_class, *topology, *device_config;
     bool numa;
 };
 
@@ -20,6 +20,7 @@ struct manifest_flags {
     {"vendor", 0, CLI_TEXT, "NAME", "family of cards: NVIDIA, MLU, Ascend910B3, amd, ... (NVIDIA)",          \
      &f.vendor},                                                                                             \
         {"gpus", 'g', CLI_TEXT, "N", "cards (1)", &f.gpus},                                                  \
+        {"size", 0, CLI_TEXT, "N", "of the slice of one card, for Enflame DRS (1)", &f.size},                \
         {"mem", 'm', CLI_TEXT, "SIZE", "memory of each: MiB, 8G, or 30% of the card", &f.mem},               \
         {"cores", 'c', CLI_TEXT, "N", "compute of each in the family's unit, mostly percent", &f.cores},     \
         {"priority", 0, CLI_TEXT, "0|1", "of the task among those that share a card", &f.priority},          \
@@ -31,7 +32,10 @@ struct manifest_flags {
         {"gpu-policy",  0, CLI_TEXT, "POLICY", "binpack, spread, numa, mutex, topology-aware or a list",     \
          &f.card_policy},                                                                                    \
         {"weights", 0, CLI_TEXT, "LIST", "slot=N,core=N,memory=N: what makes a card full", &f.weights},      \
-        {"mode", 0, CLI_TEXT, "MODE", "hami-core, mig or mps", &f.mode},                                     \
+        {"mode", 0, CLI_TEXT, "MODE", "hami-core, mig or mps; hami-core for Ascend", &f.mode},               \
+        {"qos", 0, CLI_TEXT, "POLICY", "MetaX sGPU: best-effort, fixed-share or burst-share", &f.qos},       \
+        {"app-class", 0, CLI_TEXT, "CLASS", "MetaX sGPU: online or offline", &f.app_class},                  \
+        {"topology", 0, CLI_TEXT, "BOOL", "MetaX sGPU: whether whole cards are linked ones", &f.topology},   \
         {"numa", 0, CLI_FLAG, NULL, "all cards on one NUMA node", &f.numa},                                  \
     {                                                                                                        \
         "device-config-file", 0, CLI_TEXT, "FILE",                                                           \

@@ -33,6 +33,7 @@ enum family_count_rule {
     FAMILY_COUNT_IS_SIZE  /* the number is a slice size, one card (Enflame DRS) */
 };
 enum family_mem_syntax { FAMILY_MEM_UNITS, FAMILY_MEM_GIB_OR_SUFFIX, FAMILY_MEM_GB_OR_MIB };
+#define FAMILY_GB_AT_MOST 256 /* of one card: a larger number is MiB (FAMILY_MEM_GB_OR_MIB) */
 enum family_mem_round {
     FAMILY_ROUND_NONE,
     FAMILY_ROUND_SHAPES,    /* up to the next shape of the family, else the whole card (Ascend) */
@@ -129,6 +130,7 @@ struct family {
     enum family_source source_hook, source_parse;
     enum family_count_rule count_rule;
     uint32_t default_count;    /* claimed by memory or cores alone; 0 = not */
+    bool parts_alone;          /* memory or cores stand in the place of the count (Enflame DRS, AWS Neuron) */
     uint64_t mem_unit_bytes;   /* of the number in the manifest, the configured factor included */
     uint32_t quota_mem_factor; /* limits.<mem> of a ResourceQuota times this is MiB */
     enum family_mem_syntax mem_syntax;

@@ -12,7 +12,6 @@
 
 #define GIB (UINT64_C(1) << 30)
 #define NEURON_CORES 2 /* per device, where the row does not say */
-#define GB_AT_MOST 256 /* of one card: a larger number is MiB (Enflame) */
 #define MIB_MAX_BYTES ((uint64_t)CARD_MIB_MAX * POD_MIB)
 
 struct reading {
@@ -172,7 +171,7 @@ static bool memory_bytes(struct reading *x, uint64_t value, uint64_t *ret)
     if (x->f->mem_syntax == FAMILY_MEM_GIB_OR_SUFFIX)
         unit = kube_quantity_has_suffix(text.at, text.len) ? 1 : GIB;
     else if (x->f->mem_syntax == FAMILY_MEM_GB_OR_MIB)
-        unit = value > GB_AT_MOST ? POD_MIB : GIB;
+        unit = value > FAMILY_GB_AT_MOST ? POD_MIB : GIB;
     if (__builtin_mul_overflow(value, unit, ret) || *ret > MIB_MAX_BYTES)
         return false;
     *ret -= *ret % POD_MIB;

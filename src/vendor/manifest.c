@@ -7,6 +7,7 @@
 #include "base/words.h"
 #include "model/annotation.h"
 #include "model/quantity.h"
+#include "vendor/admit.h"
 #include "vendor/families.h"
 
 const struct family *manifest_vendor(const struct family_set *set, const char *word)
@@ -85,6 +86,9 @@ static bool set_mem(json_t *limits, const struct family *f, const char *value, G
         return true;
     }
     uint64_t unit = f->mem_unit_bytes ? f->mem_unit_bytes : QUANTITY_MIB;
+    if (f->mem_syntax == FAMILY_MEM_GB_OR_MIB && mem.bytes > FAMILY_GB_AT_MOST * QUANTITY_MIB &&
+        (mem.bytes % unit || mem.bytes / unit > FAMILY_GB_AT_MOST))
+        unit = QUANTITY_MIB;
     json_object_set_new(limits, f->resource[FAMILY_MEM],
                         json_integer((json_int_t)((mem.bytes + unit - 1) / unit)));
     return true;
@@ -103,29 +107,25 @@ static bool set_annotation(json_t *annotations, const struct family *f, const ch
     return true;
 }
 
-static bool is_policy(const char *list, const char *const *words)
+/* NVIDIA's modes, or the one that divides compute (Ascend). */
+static bool set_mode(json_t *annotations, const struct family *f, const struct manifest_options *o,
+                     GError **error)
 {
-    g_auto(GStrv) parts = g_strsplit(list, ",", -1);
-    for (char **p = parts; *p; p++)
-        if (!g_strv_contains(words, g_strstrip(*p)))
-            return false;
-    return *list != '\0';
+    const bool nvidia = strcmp(f->word, WORD_NVIDIA) == 0;
+    if (f->soft_key && o->cores && !o->mode) {
+        g_autofree char *why =
+            g_strdup_printf("%s cards divide compute only in soft slicing; add --mode %s, or leave it out",
+                            f->title, f->soft_value);
+        return fail(error, "cores", o->cores, why);
+    }
+    return set_annotation(annotations, f, nvidia ? annotation_vgpu_mode : f->soft_key, "mode", o->mode,
+                          error);
 }
 
 static bool set_annotations(json_t *annotations, const struct family *f, const struct manifest_options *o,
                             GError **error)
 {
-    static const char *const nodes[] = {"binpack", "spread", NULL},
-                             *const cards[] = {"binpack", "spread", "numa", "mutex", "topology-aware", NULL},
-                             *const modes[] = {"hami-core", "mig", "mps", NULL};
-    const bool nvidia = strcmp(f->word, WORD_NVIDIA) == 0;
-    if (o->node_policy && !is_policy(o->node_policy, nodes))
-        return fail(error, "node-policy", o->node_policy, "is neither binpack nor spread");
-    if (o->card_policy && !is_policy(o->card_policy, cards))
-        return fail(error, "gpu-policy", o->card_policy,
-                    "is none of binpack, spread, numa, mutex, topology-aware, nor a list of them");
-    if (o->mode && !is_policy(o->mode, modes))
-        return fail(error, "mode", o->mode, "is none of hami-core, mig and mps");
+    const bool nvidia = strcmp(f->word, WORD_NVIDIA) == 0, metax = f->inventory == FAMILY_INV_METAX;
     return set_annotation(annotations, f, annotation_node_policy, "node-policy", o->node_policy, error) &&
            set_annotation(annotations, f, annotation_card_policy, "gpu-policy", o->card_policy, error) &&
            set_annotation(annotations, f, annotation_scoring_weights, "weights", o->weights, error) &&
@@ -133,9 +133,45 @@ static bool set_annotations(json_t *annotations, const struct family *f, const s
            set_annotation(annotations, f, f->not_type_key, "not-type", o->not_type, error) &&
            set_annotation(annotations, f, f->use_uuid_key[0], "uuid", o->use_uuid, error) &&
            set_annotation(annotations, f, f->not_uuid_key[0], "not-uuid", o->not_uuid, error) &&
-           set_annotation(annotations, f, nvidia ? annotation_vgpu_mode : NULL, "mode", o->mode, error) &&
+           set_mode(annotations, f, o, error) &&
+           set_annotation(annotations, f, metax ? annotation_metax_qos : NULL, "qos", o->qos, error) &&
+           set_annotation(annotations, f, metax ? annotation_metax_class : NULL, "app-class", o->app_class,
+                          error) &&
+           set_annotation(annotations, f, metax ? annotation_metax_topology : NULL, "topology", o->topology,
+                          error) &&
            set_annotation(annotations, f, nvidia ? annotation_numa_bind : NULL, "numa",
                           o->numa ? "true" : NULL, error);
+}
+
+/* A slice is cut from one card, by its size or by its parts. */
+static bool set_slice(json_t *limits, const struct family *f, const struct manifest_options *o,
+                      GError **error)
+{
+    if (o->gpus && strcmp(o->gpus, "1") != 0)
+        return fail(error, "gpus", o->gpus,
+                    "a container gets one slice of one card; say how large it is by --size, --mem or "
+                    "--cores, and write a container for each slice");
+    if (o->size && (o->mem || o->cores))
+        return fail(error, "size", o->size,
+                    "--mem and --cores say as well how large the slice is; leave one side out");
+    return o->mem || o->cores ||
+           set_number(limits, f, FAMILY_COUNT, "size", o->size ? o->size : "1", 1, 128, error);
+}
+
+static bool set_count(json_t *limits, const struct family *f, const struct manifest_options *o,
+                      GError **error)
+{
+    if (f->count_rule == FAMILY_COUNT_IS_SIZE)
+        return set_slice(limits, f, o, error);
+    if (o->size) {
+        g_autofree char *why =
+            g_strdup_printf("%s cards are not cut by size; use --gpus, --mem or --cores", f->title);
+        return fail(error, "size", o->size, why);
+    }
+    if (!f->parts_alone || !o->cores)
+        return set_number(limits, f, FAMILY_COUNT, "gpus", o->gpus ? o->gpus : "1", 1, 128, error);
+    return !o->gpus || fail(error, "gpus", o->gpus,
+                            "it counts whole devices, and --cores cores of them; leave one of the two out");
 }
 
 /* Percent of one card end at 100; sixteenths, and what is shared out among the cards, do not. */
@@ -147,8 +183,7 @@ static uint64_t cores_max(const struct family *f)
 static json_t *container(const struct family *f, const struct manifest_options *o, GError **error)
 {
     json_t *limits = json_object();
-    bool good = set_number(limits, f, FAMILY_COUNT, "gpus", o->gpus ? o->gpus : "1", 1, 128, error) &&
-                set_mem(limits, f, o->mem, error) &&
+    bool good = set_count(limits, f, o, error) && set_mem(limits, f, o->mem, error) &&
                 set_number(limits, f, FAMILY_CORES, "cores", o->cores, 1, cores_max(f), error) &&
                 set_number(limits, f, FAMILY_PRIORITY, "priority", o->priority, 0, 1, error);
     if (!good) {
@@ -202,6 +237,27 @@ static json_t *wrap(const struct manifest_options *o, json_t *spec, json_t *anno
     return object;
 }
 
+/* Admission's word on the pod, so that nothing is written that it would refuse. */
+static bool is_admitted(const struct family_set *set, const struct manifest_options *o, json_t *spec,
+                        json_t *annotations, GError **error)
+{
+    struct admit_policy policy = {.scheduler_name = o->scheduler_name ? o->scheduler_name : "",
+                                  .force_overwrite = true,
+                                  .defaults = {"binpack", "spread"}};
+    struct admit_result result = {0};
+    json_t *pod = json_pack("{s:s,s:s,s:{s:O},s:O}", "apiVersion", "v1", "kind", "Pod", "metadata",
+                            "annotations", annotations, "spec", spec);
+    char *text = json_dumps(pod, JSON_COMPACT);
+    vendor_admit_text(set, NULL, &policy, text ? text : "", text ? strlen(text) : 0, o->namespace_, &result);
+    free(text);
+    bool allowed = result.allowed;
+    if (!allowed)
+        g_set_error(error, STATUS_ERROR, STATUS_USAGE, "admission would refuse it: %s", result.message);
+    admit_result_clear(&result);
+    json_decref(pod);
+    return allowed;
+}
+
 json_t *manifest_build(const struct family_set *set, const struct manifest_options *o, GError **error)
 {
     const struct family *f = manifest_vendor(set, o->vendor);
@@ -222,7 +278,8 @@ json_t *manifest_build(const struct family_set *set, const struct manifest_optio
             json_object_set_new(spec, "schedulerName", json_string(o->scheduler_name));
         if (f->runtime_class && *f->runtime_class)
             json_object_set_new(spec, "runtimeClassName", json_string(f->runtime_class));
-        object = wrap(o, spec, annotations);
+        if (is_admitted(set, o, spec, annotations, error))
+            object = wrap(o, spec, annotations);
         json_decref(spec);
     }
     json_decref(annotations);

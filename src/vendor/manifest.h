@@ -20,14 +20,15 @@ struct manifest_options {
     const char *const *command; /* NULL-terminated; NULL = the image's */
     uint32_t replicas;
     const char *vendor; /* a family's word or the head of its resource names; NULL = NVIDIA */
-    const char *gpus, *mem, *cores, *priority;
+    const char *gpus, *size, *mem, *cores, *priority;
     const char *use_type, *not_type, *use_uuid, *not_uuid;
     const char *node_policy, *card_policy, *weights, *mode;
+    const char *qos, *app_class, *topology; /* MetaX sGPU */
     bool numa;
 };
 
-/* The object. NULL and error (STATUS_USAGE) naming the flag, the value and what
- * to write instead. Caller unrefs. */
+/* The object, judged as admission would. NULL and error (STATUS_USAGE) naming the
+ * flag or the field, the value and what to write instead. Caller unrefs. */
 json_t *manifest_build(const struct family_set *set, const struct manifest_options *o, GError **error);
 
 /* The family that a --vendor names; NULL when none. */

@@ -59,6 +59,8 @@ static struct batch *take_free(struct card *card, struct meter *meter)
         if (meter->batches[i].state == BATCH_FREE)
             found = &meter->batches[i];
     if (found) {
+        int used = (int)(found - meter->batches) + 1;
+        meter->n_batches = used > meter->n_batches ? used : meter->n_batches;
         CUevent start = found->start, end = found->end;
         memset(found, 0, sizeof *found);
         found->state = BATCH_OPEN;
@@ -197,7 +199,7 @@ static bool orphan_stream(struct card *card, CUstream stream)
     bool busy = false;
     port_lock(&card->lock);
     for (int m = 0; m < card->n_meters; m++)
-        for (int i = 0; i < METER_BATCHES; i++) {
+        for (int i = 0; i < card->meters[m].n_batches; i++) {
             struct batch *b = &card->meters[m].batches[i];
             if (b->state != BATCH_OPEN || b->stream != stream)
                 continue;

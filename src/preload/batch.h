@@ -64,6 +64,7 @@ struct meter {
     double base_ns;    /* its time */
     double offset_ns;  /* CLOCK_MONOTONIC minus event time */
     uint64_t based_ns; /* when base was recorded */
+    int n_batches;     /* none behind these was ever used; changed under the lock */
     struct batch batches[METER_BATCHES];
 };
 

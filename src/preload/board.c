@@ -330,8 +330,9 @@ uint64_t board_foreign_end(const struct board_seat *seat, uint64_t sequence, uin
 
 bool board_wanted(const struct board_seat *seat, uint64_t now)
 {
-    for (int i = 0; i < BOARD_MEMBERS; i++)
-        if (i != seat->member && waits(&seat->board->members[i], now))
+    const struct board_member *own = seat->member >= 0 ? mine(seat) : NULL, *first = seat->board->members;
+    for (const struct board_member *m = first; m < first + BOARD_MEMBERS; m++)
+        if (load(&m->want_ns) != 0 && m != own && waits(m, now))
             return true;
     return false;
 }

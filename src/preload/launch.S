@@ -35,10 +35,9 @@
 
 /* Per-thread entries mean the thread's own stream by 0; its name is 2. */
     .macro STREAM_OF_THREAD stream
-    movq \stream, %r11
-    movl $2, %r10d
-    testq %r11, %r11
-    cmoveq %r10, %r11
+    movl $2, %r11d
+    cmpq $0, \stream
+    cmovneq \stream, %r11
     imulq $LANE_BY_STREAM, %r11, %r11
     .endm
 

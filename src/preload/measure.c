@@ -56,7 +56,7 @@ static struct batch *claim_next(struct card *card, struct claimed *last)
     struct batch *found = NULL;
     port_lock(&card->lock);
     for (int m = 0; m < card->n_meters; m++)
-        for (int i = 0; i < METER_BATCHES; i++) {
+        for (int i = 0; i < card->meters[m].n_batches; i++) {
             struct batch *b = &card->meters[m].batches[i];
             bool later = !last->batch || b->closed_ns > last->closed_ns ||
                          (b->closed_ns == last->closed_ns && b > last->batch);
@@ -251,7 +251,7 @@ uint64_t measure_next(struct card *card, uint64_t now)
         return next;
     port_lock(&card->lock);
     for (int m = 0; m < card->n_meters; m++)
-        for (int i = 0; i < METER_BATCHES; i++) {
+        for (int i = 0; i < card->meters[m].n_batches; i++) {
             const struct batch *b = &card->meters[m].batches[i];
             if (b->state == BATCH_CLOSED && !b->written_off && poll_at(b, now) < next)
                 next = poll_at(b, now);
@@ -267,7 +267,7 @@ uint64_t measure_busy_until(struct card *card)
         return 0;
     port_lock(&card->lock);
     for (int m = 0; m < card->n_meters; m++)
-        for (int i = 0; i < METER_BATCHES; i++) {
+        for (int i = 0; i < card->meters[m].n_batches; i++) {
             const struct batch *b = &card->meters[m].batches[i];
             if (b->state == BATCH_CLOSED && !b->written_off && b->due_ns > until)
                 until = b->due_ns;
@@ -281,7 +281,7 @@ bool measure_is_sure(struct card *card, uint64_t now)
     bool sure = true;
     port_lock(&card->lock);
     for (int m = 0; m < card->n_meters; m++)
-        for (int i = 0; i < METER_BATCHES; i++) {
+        for (int i = 0; i < card->meters[m].n_batches; i++) {
             const struct batch *b = &card->meters[m].batches[i];
             if (b->state != BATCH_CLOSED || b->written_off)
                 continue;

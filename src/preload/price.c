@@ -24,7 +24,11 @@ struct price *price_of(struct prices *prices, const void *function, uint32_t siz
         struct price *p = &prices->at[(home + i) % PRICE_ENTRIES];
         if (p->function == function && p->size == size)
             return p;
-        if (!p->function || (weakest->function && p->samples < weakest->samples))
+        if (!p->function) { /* entries are never taken out: it does not lie behind */
+            weakest = p;
+            break;
+        }
+        if (p->samples < weakest->samples)
             weakest = p;
     }
     *weakest = (struct price){.function = function, .size = size};

@@ -50,7 +50,7 @@
 #define STUCK_NS (100 * MS)
 #define BURST_NS INT64_C(2000000)      /* tokens kept over an idle time */
 #define WAIT_CAP_NS INT64_C(100000000) /* tokens kept while waiting for them or for the turn */
-#define FREE_BUDGET 64
+#define FREE_BUDGET 128
 #define FREE_FAST_NS (5 * MS)
 
 _Atomic bool cards_gated;
@@ -196,9 +196,9 @@ static enum verdict consider(struct request *r, const struct turn_limit *limit, 
         return WAIT_TOKENS;
     }
     int64_t wanted = r->price_ns > r->lane->chunk_ns ? r->price_ns : r->lane->chunk_ns;
-    int64_t pipe = turn_is_wanted(card, now) ? PIPE_NS : PIPE_ALONE_NS;
+    int64_t flight = inflight + (wanted < CHUNK_NS ? wanted : CHUNK_NS);
     if (atomic_load_explicit(&card->closed, memory_order_relaxed) >= PIPE_BATCHES && next != UINT64_MAX &&
-        inflight + (wanted < CHUNK_NS ? wanted : CHUNK_NS) > pipe) {
+        flight > PIPE_NS && (flight > PIPE_ALONE_NS || turn_is_wanted(card, now))) {
         *ret_due = next;
         return WAIT_ROOM;
     }

@@ -46,16 +46,16 @@ static void grant_with(struct kit *kit, unsigned cores, enum grant_policy policy
 /* ---- capture ---- */
 
 static atomic_bool other_stops;
+static atomic_int other_launched;
 
 static gpointer launch_beside(gpointer f)
 {
     kit_context(0);
     CUstream stream = stream_new();
-    int n = 0;
     while (!atomic_load(&other_stops) && launch_ns((CUfunction)f, 200000, stream) == CUDA_SUCCESS)
-        n++;
+        atomic_fetch_add(&other_launched, 1);
     kit_cuda()->cuStreamSynchronize(stream);
-    return GINT_TO_POINTER(n);
+    return NULL;
 }
 
 static int capture_under_throttle(int argc, char **argv)
@@ -86,9 +86,11 @@ static int capture_under_throttle(int argc, char **argv)
             cu->cuGraphDestroy(graph) || launch_ns(f, 500000, stream))
             return 5;
     }
+    for (int i = 0; i < 1000 && atomic_load(&other_launched) == 0; i++) /* on a busy host it comes late */
+        g_usleep(10000);
     atomic_store(&other_stops, true);
-    int n = GPOINTER_TO_INT(g_thread_join(other));
-    kit_tell("%d", n > 0);
+    g_thread_join(other);
+    kit_tell("%d", atomic_load(&other_launched) > 0);
     return cu->cuStreamSynchronize(stream) != CUDA_SUCCESS;
 }
 
@@ -299,8 +301,8 @@ static void unlimited_process_counts_its_launches(void)
     struct kit_process *p = started(kit, &base);
     waits_of(p, account_of(base), 500);
     uint64_t counted = atomic_load(&account_of(base)->launches);
-    g_assert_cmpuint(counted, >, 501 - 64);
-    g_assert_cmpuint(counted, <=, 501 + 64);
+    g_assert_cmpuint(counted, >, 501 - 128);
+    g_assert_cmpuint(counted, <=, 501 + 128);
     g_assert_cmpuint(atomic_load(&account_of(base)->waits), ==, 0);
     g_assert_cmpuint(atomic_load(&account_of(base)->last_launch_ns), >, 0);
     stop(kit, p, base);

@@ -185,6 +185,15 @@ static int take_number(const char *flag, const char *value, uint64_t min, uint64
     return g_ascii_string_to_unsigned(value, 10, min, max, ret, NULL) ? 0 : refused(flag, value, why);
 }
 
+/* Calls per second: the reference's flag is a floating number. */
+static int take_rate(const char *flag, const char *value, double *ret)
+{
+    char *end;
+    *ret = g_ascii_strtod(value, &end);
+    bool is_good = *value && !*end && *ret >= 0 && *ret <= 1000000;
+    return is_good ? 0 : refused(flag, value, "is not a number from 0 to 1000000");
+}
+
 static int take_word(const char *flag, const char *value, const char *const *words, int *ret)
 {
     for (*ret = 0; words[*ret]; ++*ret)
@@ -246,7 +255,7 @@ static int fill(struct scheduler_options *o)
     static const char *const modes[] = {"follow", "own", NULL},
                              *const which[] = {"none", "failures", "all", NULL},
                              *const formats[] = {"text", "json", NULL};
-    uint64_t qps = 0, burst = 0, timeout_s = 0, days = 0, level = 4;
+    uint64_t burst = 0, timeout_s = 0, days = 0, level = 4;
     int mode, event, format, status;
     if ((status = take_bool("enable-ascend", enable_ascend, &o->vendors.enable_ascend)) ||
         (status = take_bool("enable-iluvatar", enable_iluvatar, &o->vendors.enable_iluvatar)) ||
@@ -263,7 +272,7 @@ static int fill(struct scheduler_options *o)
         (status = take_time("leader-elect-renew-deadline", renew_deadline, &o->renew_ms)) ||
         (status = take_time("leader-elect-retry-period", retry_period, &o->retry_ms)) ||
         (status = take_number("webhook-cert-days", cert_days, 1, 3650, &days)) ||
-        (status = kube_qps ? take_number("kube-qps", kube_qps, 0, 1000000, &qps) : 0) ||
+        (status = kube_qps ? take_rate("kube-qps", kube_qps, &o->kube_qps) : 0) ||
         (status = take_number("kube-burst", kube_burst, 1, 1000000, &burst)) ||
         (status = kube_timeout ? take_number("kube-timeout", kube_timeout, 0, 3600, &timeout_s) : 0) ||
         (status = verbosity ? take_number("v", *verbosity == '=' ? verbosity + 1 : verbosity, 0, 100, &level)
@@ -281,7 +290,6 @@ static int fill(struct scheduler_options *o)
                        "needs --leader-elect-resource-name and --leader-elect-resource-namespace");
     o->leader_own = mode == 1;
     o->events = (enum scheduler_events)event;
-    o->kube_qps = (double)qps;
     o->kube_burst = (uint32_t)burst;
     o->kube_timeout_ms = (uint32_t)timeout_s * 1000;
     o->cert_days = (uint32_t)days;
@@ -319,7 +327,7 @@ static int run(int argc, char **argv)
         .device_config_name = device_config_file,
     };
     if (argc > 0 && strcmp(argv[0], "version") == 0)
-        return cli_verb("version")->run(argc, argv);
+        return cli_verb("version")->run(argc - 1, argv + 1);
     if (argc > 0)
         return cli_usage(v, "takes no arguments, only flags; \"%s\" is one", argv[0]);
     int status = fill(&o);

@@ -17,6 +17,8 @@ struct decimal {
     const char *rest;
 };
 
+#define DURATION_MAX_MS (UINT64_C(366) * 86400000)
+
 static const char not_a_number[] = "is not a number";
 static const char too_large[] = "is too large";
 
@@ -149,27 +151,41 @@ const char *quantity_parse_ratio(const char *text, uint32_t *ret_milli)
     return why;
 }
 
-const char *quantity_parse_duration(const char *text, uint64_t *ret_ms)
+/* The unit at *text, which is moved behind it; 0 = none of them. */
+static uint64_t take_time_unit(const char **text)
 {
     static const struct {
         const char *name;
         uint64_t ms;
-    } units[] = {{"ms", 1}, {"s", 1000}, {"m", 60000}, {"h", 3600000}, {"d", 86400000}, {"", 1000}};
-    struct decimal d;
-    uint64_t ms;
-    const char *why = parse_decimal(text, &d);
-    if (why)
-        return why;
-    for (size_t i = 0; i < sizeof units / sizeof *units; i++) {
-        if (strcmp(d.rest, units[i].name) != 0)
-            continue;
-        why = scaled(&d, units[i].ms, &ms);
-        if (why || ms > UINT64_C(366) * 86400000)
+    } units[] = {{"ms", 1}, {"s", 1000}, {"m", 60000}, {"h", 3600000}, {"d", 86400000}};
+    size_t len = strspn(*text, "abcdefghijklmnopqrstuvwxyz");
+    for (size_t i = 0; i < sizeof units / sizeof *units; i++)
+        if (strlen(units[i].name) == len && strncmp(*text, units[i].name, len) == 0) {
+            *text += len;
+            return units[i].ms;
+        }
+    return 0;
+}
+
+const char *quantity_parse_duration(const char *text, uint64_t *ret_ms)
+{
+    uint64_t sum = 0;
+    do {
+        struct decimal d;
+        uint64_t ms, unit = 1000;
+        const char *why = parse_decimal(text, &d);
+        if (why)
+            return why;
+        bool is_alone = sum == 0 && *d.rest == '\0';
+        if (!is_alone && (unit = take_time_unit(&d.rest)) == 0)
+            return "has an unknown unit; use ms, s, m, h or d";
+        why = scaled(&d, unit, &ms);
+        if (why || ms > DURATION_MAX_MS || (sum += ms) > DURATION_MAX_MS)
             return "is longer than a year";
-        *ret_ms = ms;
-        return NULL;
-    }
-    return "has an unknown unit; use ms, s, m, h or d";
+        text = d.rest;
+    } while (*text);
+    *ret_ms = sum;
+    return NULL;
 }
 
 uint64_t quantity_percent_of(uint64_t total, uint32_t percent)

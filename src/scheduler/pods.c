@@ -104,6 +104,18 @@ static void remember_mig(struct scheduler *s, const struct pod_object *p)
         g_hash_table_replace(s->mig_texts, g_strdup(p->uid), g_strdup(text));
 }
 
+/* It was bound, and not as we had decided: another was faster. */
+static void give_up_reservation(struct scheduler *s, const struct pod_object *p)
+{
+    waiting_remove(s, p->uid);
+    assigned_drop(s, p->uid);
+    if (cluster_release(s->cluster, p->uid)) {
+        log_line(LOG_INFO, "reservation-lost", "namespace", p->namespace_, "pod", p->name, "node", p->node,
+                 NULL);
+        waiting_capacity_changed(s);
+    }
+}
+
 static void count_bound(struct scheduler *s, struct pod_object *p)
 {
     g_autofree char *why = NULL;
@@ -122,6 +134,7 @@ static void count_bound(struct scheduler *s, struct pod_object *p)
     const struct node_spec *node = n == CLUSTER_NO_NODE ? NULL : cluster_node_spec(s->cluster, n);
     vendor_request_of_bound(s->families, p, &s->defaults, &wanted);
     bool asks = !pod_request_is_empty(&wanted);
+    bool is_counted = false;
     if (!node || !node->n_cards) {
         if (asks || has_assignment(s, p))
             reload_owe(s, p->node);
@@ -141,7 +154,10 @@ static void count_bound(struct scheduler *s, struct pod_object *p)
                       wanted.n_slots, p->priority, p->inits_done);
         remember_mig(s, p);
         waiting_remove(s, p->uid);
+        is_counted = true;
     }
+    if (!is_counted)
+        give_up_reservation(s, p);
     pod_request_clear(&wanted);
 }
 
@@ -157,6 +173,23 @@ static void forget(struct scheduler *s, const struct pod_object *p)
         log_line(LOG_DEBUG, "released", "namespace", p->namespace_, "pod", p->name, NULL);
         waiting_capacity_changed(s);
     }
+}
+
+/* kube-scheduler tried it and found no place: it waits, though it has not asked us since we decide. Whom we
+ * refuse ourselves is remembered there (extender.c). */
+static void remember_waiting(struct scheduler *s, const struct pod_object *p, const char *json, size_t len)
+{
+    static const char tried[] = "\"PodScheduled\"";
+    g_autofree char *why = NULL;
+    const char *own = s->o.scheduler_name;
+    if (p->gated || !memmem(json, len, tried, sizeof tried - 1) ||
+        (own && *own && g_strcmp0(p->scheduler, own) != 0))
+        return;
+    if (!vendor_request_parse(s->families, p, &s->defaults, &wanted, NULL, &why))
+        return;
+    if (!pod_request_is_empty(&wanted))
+        waiting_add(s, &wanted, json, len);
+    pod_request_clear(&wanted);
 }
 
 static void apply(struct scheduler *s, enum kube_event event, const char *json, size_t len)
@@ -177,7 +210,8 @@ static void apply(struct scheduler *s, enum kube_event event, const char *json, 
         count_bound(s, &p);
     } else {
         cluster_touch(s->cluster, p.uid);
-        waiting_seen(s, p.uid);
+        if (!waiting_seen(s, p.uid) && !scheduler_may_decide(s))
+            remember_waiting(s, &p, json, len);
     }
     if (marker)
         leader_saw_marker(s, marker);

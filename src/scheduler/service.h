@@ -157,7 +157,7 @@ void waiting_remove(struct scheduler *s, const char *uid);
 /* A list of all pods begins; a pod was in it that has no node yet; it ends: who was not in it is forgotten.
  */
 void waiting_sweep_begin(struct scheduler *s);
-void waiting_seen(struct scheduler *s, const char *uid);
+bool waiting_seen(struct scheduler *s, const char *uid);
 void waiting_sweep_end(struct scheduler *s);
 void waiting_capacity_changed(struct scheduler *s);
 /* Their Pod objects, comma-separated (snapshot). */

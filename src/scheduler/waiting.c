@@ -208,11 +208,12 @@ void waiting_sweep_begin(struct scheduler *s)
         ((struct waiting *)value)->seen = false;
 }
 
-void waiting_seen(struct scheduler *s, const char *uid)
+bool waiting_seen(struct scheduler *s, const char *uid)
 {
     struct waiting *w = s->waiting ? g_hash_table_lookup(s->waiting, uid) : NULL;
     if (w)
         w->seen = true;
+    return w != NULL;
 }
 
 void waiting_sweep_end(struct scheduler *s)

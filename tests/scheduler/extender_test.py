@@ -242,6 +242,32 @@ def _(build):
         assert "hami.io/wake" not in w.pod(other)["metadata"].get("annotations", {})
 
 
+@test("a pod that waited before a restart is woken after it; one that nobody tried or that is another's is not")
+def _(build):
+    tried = {"conditions": [{"type": "PodScheduled", "status": "False", "reason": "Unschedulable"}]}
+    with world(build, node("a", cards=1)) as (w, s):
+        s.place(pod("first", slice_of(mem=40960)), ["a"])
+        for name, scheduler, status in (("waits", "hami-scheduler", tried), ("new", "hami-scheduler", {}), ("others", "else", tried)):
+            p = pod(name, slice_of(mem=1000))
+            p["spec"]["schedulerName"], p["status"] = scheduler, status
+            w.create(p)
+        s.process.end()
+        s = w.start("--scheduler-name", "hami-scheduler")
+        assert s.metric("hami_scheduler_waiting_pods") == 1
+        w.delete("first")
+        assert s.process.line("event=woken pod=default/(\\S+)").group(1) == "waits"
+
+
+@test("a reservation ends when another binds the pod")
+def _(build):
+    with world(build, node("a", cards=1), node("b", cards=1)) as (w, s):
+        p = w.create(pod("p", slice_of(mem=40960)))
+        assert s.filter(p, ["a"])["NodeNames"] == ["a"]
+        w.api("POST", "/api/v1/namespaces/default/pods/p/binding", {"metadata": {"name": "p"}, "target": {"kind": "Node", "name": "b"}})
+        s.process.line("event=reservation-lost .*pod=p")
+        s.place(pod("q", slice_of(mem=40960)), ["a"])
+
+
 @test("of waiting pods the most important one is woken first, and waits no longer once it is placed")
 def _(build):
     with world(build, node("a", cards=1)) as (w, s):

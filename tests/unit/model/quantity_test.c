@@ -119,6 +119,14 @@ static void test_durations(void)
     g_assert_cmpuint(ms, ==, 90000);
     g_assert_cmpstr(quantity_parse_duration("7", &ms), ==, NULL);
     g_assert_cmpuint(ms, ==, 7000);
+    g_assert_cmpstr(quantity_parse_duration("5m0s", &ms), ==, NULL); /* as Go writes it */
+    g_assert_cmpuint(ms, ==, 300000);
+    g_assert_cmpstr(quantity_parse_duration("1h1m1.5s", &ms), ==, NULL);
+    g_assert_cmpuint(ms, ==, 3661500);
+    g_assert_nonnull(quantity_parse_duration("", &ms));
+    g_assert_nonnull(quantity_parse_duration("1m30", &ms));
+    g_assert_nonnull(quantity_parse_duration("1mm", &ms));
+    g_assert_nonnull(quantity_parse_duration("300d200d", &ms));
     g_assert_nonnull(quantity_parse_duration("3 weeks", &ms));
     g_assert_nonnull(quantity_parse_duration("99999999999h", &ms));
 }

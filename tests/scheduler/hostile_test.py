@@ -296,6 +296,30 @@ def _(build):
         assert s.review(pod("p", slice_of(mem=1)))["allowed"]
 
 
+TWICE = {"containers": b'{"spec":{"containers":[{}],"containers":[{}]}}', "metadata": b'{"metadata":{},"m\\u0065tadata":{},"spec":{"containers":[{}]}}',
+         "object": b'{"spec":{"containers":[{}]}},"object":{"spec":{"containers":[{}]}}'}
+
+
+@test("a review that reads in two ways, or not at all, is refused under its uid")
+def _(build):
+    with world(build, node("a"), flags=["--webhook-bind", "127.0.0.1:0"]) as (w, s):
+        for word, text in {**TWICE, "missing": b'{"spec":{"containers":[', "UTF-8": b'{"spec":{"containers":[{"name":"\xff"}]}}'}.items():
+            a = kit.call(s.webhook_port, "POST", "/webhook", review_of(text), tls=ssl._create_unverified_context())
+            r = a.json["response"]
+            assert r["uid"] == "r" and r["allowed"] is False and r["status"]["code"] == 400 and word in r["status"]["message"], (word, a.text)
+
+
+@test("a review of 20 000 containers is answered like others")
+def _(build):
+    with world(build, node("a"), flags=["--webhook-bind", "127.0.0.1:0"]) as (w, s):
+        many = pod("p", slice_of())
+        many["spec"]["containers"] *= 20000
+        r = s.review(many)
+        assert not r["allowed"] and "more containers than a pod can have" in r["status"]["message"], r
+        many["spec"]["containers"] = [{"name": "c"}] * 20000
+        assert s.review(many)["allowed"]
+
+
 @test("bodies under way do not fill the memory, and the others are served")
 def _(build):
     with world(build, node("a"), flags=["--webhook-bind", "127.0.0.1:0"]) as (w, s):

@@ -43,10 +43,12 @@ lint: bootstrap-check all ## format, analysis, include levels, shell scripts, sy
 fmt: ## format every C file
 	@git ls-files '*.c' '*.h' | grep -v '^src/abi/' | xargs -r clang-format -i
 
-docs: $(BUILD)/build.ninja ## write docs/reference from contract/ and the family table
+docs: $(BUILD)/build.ninja ## write docs/reference from contract/, the family table and the help texts
 	@tools/gen-reference docs/reference
 	@ninja -C $(BUILD) docs/vendor-reference >/dev/null
 	@$(BUILD)/docs/vendor-reference >docs/reference/vendors.md
+	@ninja -C $(BUILD) hami >/dev/null
+	@tools/gen-flags $(BUILD)/hami >docs/reference/flags.md
 
 bench: all ## measure every published figure, target beside it
 	@bench/run $(BUILD)

@@ -49,11 +49,28 @@ static void check_zero(struct admission *a, const struct family *f)
     int64_t n;
     if (f->mem_round != FAMILY_ROUND_SET && f->cores_kind != FAMILY_CORES_MASK && !is_sliced(f))
         return;
-    if (admission_integer(admission_asked(a, f, FAMILY_COUNT), &n) && n == 0)
-        vendor_fault_add(a->faults, ADMIT_RULE,
-                         "container " FAULT_NAME
-                         ": resources.limits[%s] is 0; write at least 1, or leave it out",
-                         a->container->name, f->resource[FAMILY_COUNT]);
+    for (int r = FAMILY_COUNT; r < FAMILY_RESOURCES; r++)
+        if ((r == FAMILY_COUNT || (r == FAMILY_CORES && f->cores_kind == FAMILY_CORES_MASK)) &&
+            admission_integer(admission_asked(a, f, r), &n) && n == 0)
+            vendor_fault_add(a->faults, ADMIT_RULE,
+                             "container " FAULT_NAME
+                             ": resources.limits[%s] is 0; write at least 1, or leave it out",
+                             a->container->name, f->resource[r]);
+}
+
+/* Where a part stands in the place of the count, one of the two would be dropped without a word. */
+static void check_parts_alone(struct admission *a, const struct family *f)
+{
+    static const enum family_resource parts[] = {FAMILY_MEM, FAMILY_CORES};
+    if (!f->parts_alone || !admission_asked(a, f, FAMILY_COUNT))
+        return;
+    for (size_t i = 0; i < G_N_ELEMENTS(parts); i++)
+        if (admission_asked(a, f, parts[i]))
+            vendor_fault_add(a->faults, ADMIT_CONTRADICTION,
+                             "container " FAULT_NAME
+                             ": resources.limits[%s] and [%s] exclude each other: each says by itself how "
+                             "much is asked for; remove one of them",
+                             a->container->name, f->resource[FAMILY_COUNT], f->resource[parts[i]]);
 }
 
 /* What is on one side is copied to the other. */
@@ -144,6 +161,7 @@ bool admit_family(struct admission *a, const struct family *f)
     if (!asks(a, f))
         return false;
     check_zero(a, f);
+    check_parts_alone(a, f);
     if (is_sliced(f)) {
         mirror(a, f);
         return true;

@@ -222,6 +222,14 @@ static void read_modes(const struct settings *x)
     }
 }
 
+/* Ascend: one word selects soft slicing; a misspelt one would get a hard slice. */
+static void check_soft(const struct settings *x, const struct family *f)
+{
+    const char *const words[] = {f->soft_value, NULL}, *value = annotation(x, f->soft_key);
+    if (value && f->soft_value && strcmp(value, f->soft_value) != 0)
+        refuse_word(x, ADMIT_MODE, f->soft_key, value, words);
+}
+
 /* MetaX sGPU: the class of the application and the card's sharing policy. */
 static void read_metax(const struct settings *x, const struct card_request *request)
 {
@@ -300,6 +308,7 @@ static void read_family(const struct settings *x, const struct family *f, const 
 {
     select_of(x, f);
     x->r->soft |= settings_soft(f, x->pod);
+    check_soft(x, f);
     if (strcmp(f->word, WORD_NVIDIA) == 0)
         read_modes(x);
     if (f->inventory == FAMILY_INV_METAX)

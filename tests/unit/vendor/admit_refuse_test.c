@@ -11,7 +11,7 @@ static const char *over_quota(const struct pod_request *r, const char *namespace
 {
     g_assert_cmpstr(namespace_, ==, "ns");
     g_assert_cmpstr(r->namespace_, ==, "ns");
-    return r->requests[0].mem_bytes > 1000 * POD_MIB ? data : NULL;
+    return r->requests[0].family == 0 && r->requests[0].mem_bytes > 1000 * POD_MIB ? data : NULL; /* NVIDIA */
 }
 
 static char *never(const struct pod_request *r, void *data)
@@ -203,6 +203,42 @@ static const struct {
      {"1 to 100"},
      ADMIT_RULE},
     {"2.5 Neuron 0", LIMITS("'aws.amazon.com/neuron':'0'"), "", "", {"is 0"}, ADMIT_RULE},
+    {"2.5 Neuron 0 cores",
+     LIMITS("'aws.amazon.com/neuroncore':'0'"),
+     "",
+     "",
+     {"neuroncore] is 0"},
+     ADMIT_RULE},
+    {"2.5 Neuron 0 cores beside a device",
+     BOTH("'aws.amazon.com/neuron':'1'", "'aws.amazon.com/neuroncore':'0'"),
+     "",
+     "",
+     {"neuroncore] is 0"},
+     ADMIT_RULE},
+    {"3.11 Neuron devices and cores",
+     LIMITS("'aws.amazon.com/neuron':'1','aws.amazon.com/neuroncore':'1'"),
+     "",
+     "",
+     {"container c", "limits[aws.amazon.com/neuron]", "[aws.amazon.com/neuroncore] exclude each other"},
+     ADMIT_CONTRADICTION},
+    {"3.8 DRS size and memory",
+     LIMITS("'enflame.com/drs-gcu':'1','enflame.com/gcu-memory':'30'"),
+     "",
+     "",
+     {"container c", "limits[enflame.com/drs-gcu]", "[enflame.com/gcu-memory] exclude each other"},
+     ADMIT_CONTRADICTION},
+    {"3.8 DRS size and compute of a request",
+     BOTH("'enflame.com/drs-gcu':'1'", "'enflame.com/gcu-core':'30'"),
+     "",
+     "",
+     {"container c", "limits[enflame.com/drs-gcu]", "[enflame.com/gcu-core] exclude each other"},
+     ADMIT_CONTRADICTION},
+    {"3.1 a mode that Ascend has not",
+     LIMITS("'huawei.com/Ascend910B3':'1'"),
+     "",
+     "'annotations':{'huawei.com/vnpu-mode':'hamicore'}",
+     {"huawei.com/vnpu-mode", "\"hamicore\"", "did you mean hami-core?"},
+     ADMIT_MODE},
     {"9.8 Neuron three cores", LIMITS("'aws.amazon.com/neuroncore':'3'"), "", "", {"multiple"}, ADMIT_RULE},
     {"9.9 AMD 0", LIMITS("'amd.com/gpu':'1','amd.com/gpucores':'0'"), "", "", {"1 to 100"}, ADMIT_RULE},
     {"W49 AMD part without a card",

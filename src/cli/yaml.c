@@ -11,6 +11,7 @@
 #include "cli/manifest_flags.h"
 #include "vendor/admit.h"
 #include "vendor/config.h"
+#include "vendor/manifest_lint.h"
 
 static struct manifest_flags flags;
 static const char *name, *namespace_, *image, *replicas = "1", *scheduler_name, *check;
@@ -33,13 +34,22 @@ static const struct cli_option options[] = {
 struct checking {
     const struct family_set *families;
     json_t *findings;
-    unsigned refused;
+    unsigned to_mend; /* errors and warnings */
+    const char *where;
 };
 
 static void add_finding(struct checking *c, const char *level, const char *where, const char *message)
 {
     json_array_append_new(c->findings,
                           json_pack("{s:s,s:s,s:s}", "level", level, "object", where, "message", message));
+    c->to_mend += strcmp(level, "note") != 0;
+}
+
+static void add_lint(enum lint_level level, const char *message, void *data)
+{
+    static const char *const names[] = {"error", "warning", "note"};
+    struct checking *c = data;
+    add_finding(c, names[level], c->where, message);
 }
 
 static void check_pod(json_t *pod, const char *where, const char *in_namespace, void *data)
@@ -54,13 +64,14 @@ static void check_pod(json_t *pod, const char *where, const char *in_namespace, 
     free(text);
     if (!result.allowed) {
         add_finding(c, "error", where, result.message);
-        c->refused++;
     } else if (!result.ours) {
         add_finding(c, "note", where, "asks for no accelerator of the families in force");
     }
     for (guint i = 0; result.warnings && i < result.warnings->len; i++)
         add_finding(c, "warning", where, result.warnings->pdata[i]);
     admit_result_clear(&result);
+    c->where = where;
+    manifest_lint(c->families, pod, add_lint, c);
 }
 
 #define INPUT_MAX (8u << 20) /* more than the parser takes, so that it says so */
@@ -114,8 +125,8 @@ static int run_check(const struct verb *v, const struct family_set *families)
     json_array_foreach(documents, i, document) pods += manifest_pods(document, check_pod, &c);
     json_decref(documents);
     if (pods == 0)
-        add_finding(&c, "note", check, "holds no pod and no template of one");
-    int status = c.refused ? STATUS_USAGE : STATUS_OK;
+        add_finding(&c, "error", check, "there was nothing to check: it holds no pod and no template of one");
+    int status = c.to_mend ? STATUS_USAGE : STATUS_OK;
     if (as_json) {
         int printed = cli_print_json(c.findings);
         return status == STATUS_OK ? printed : status;
@@ -200,9 +211,10 @@ const struct verb verb_yaml = {
     .name = "yaml",
     .arguments = "pod|deployment|job [FLAGS] [-- COMMAND...]",
     .summary = "write or check manifests that ask for cards",
-    .text = "Without --check, prints a manifest for the flags given. With it, every pod and pod template of\n"
-            "the file is judged as the admission webhook would; the exit status is 64 when one would be\n"
-            "refused.",
+    .text =
+        "Without --check, prints a manifest for the flags given. With it, every pod and pod template of\n"
+        "the file is judged as the admission webhook would, and its names are compared with those that are\n"
+        "known; the exit status is 64 when there is an error or a warning, or no pod at all.",
     .examples = "hami yaml pod --name demo --gpus 1 --mem 3000 --cores 30 | kubectl apply -f -\n"
                 "hami yaml deployment --name web --vendor MLU --mem 8G --node-policy spread\n"
                 "hami yaml job --name train --gpus 8 --gpu-policy topology-aware -- python train.py\n"

@@ -34,9 +34,10 @@ json_t *manifest_build(const struct family_set *set, const struct manifest_optio
 /* The family that a --vendor names; NULL when none. */
 const struct family *manifest_vendor(const struct family_set *set, const char *word);
 
-/* Calls f for each pod in an object: the object itself, its template, or the
- * items of a List. The pod has metadata and spec (borrowed); `where` says which
- * for people ("Deployment default/web"). Returns the number of pods. */
+/* Calls f for each pod in an object: the object itself, its templates, or those
+ * of the items of a List. The pod has metadata and spec (borrowed); `where` says
+ * which for people ("Deployment default/web", "Job default/a spec.tasks[1].template").
+ * Returns the number of pods. */
 unsigned manifest_pods(json_t *object,
                        void (*f)(json_t *pod, const char *where, const char *namespace_, void *data),
                        void *data);

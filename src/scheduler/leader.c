@@ -19,6 +19,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/json_members.h"
 #include "kube/body.h"
 #include "model/annotation.h"
 #include "scheduler/service.h"
@@ -110,22 +111,30 @@ static void set_leading(struct scheduler *s, bool leading, const char *holder)
 
 /* ---- follow ------------------------------------------------------------ */
 
-static void scan_spec(struct json_scan *scan, struct json_text *holder, struct json_text *renewed,
-                      int64_t *duration_s)
+struct seen_lease {
+    struct json_text holder, renewed;
+    int64_t duration_s;
+};
+
+static void read_text(struct json_scan *scan, void *data, size_t at)
 {
-    struct json_text key;
-    if (!json_scan_object(scan))
-        return;
-    while (json_scan_key(scan, &key)) {
-        if (json_text_is(key, "holderIdentity"))
-            json_scan_text(scan, holder);
-        else if (json_text_is(key, "renewTime"))
-            json_scan_text(scan, renewed);
-        else if (json_text_is(key, "leaseDurationSeconds"))
-            json_scan_int(scan, duration_s);
-        else
-            json_scan_skip(scan);
-    }
+    json_scan_text(scan, (struct json_text *)(void *)((char *)data + at));
+}
+
+static void read_int(struct json_scan *scan, void *data, size_t at)
+{
+    json_scan_int(scan, (int64_t *)(void *)((char *)data + at));
+}
+
+static void read_spec(struct json_scan *scan, void *data, size_t at)
+{
+    static const struct json_member members[] = {
+        JSON_MEMBER("holderIdentity", read_text, offsetof(struct seen_lease, holder)),
+        JSON_MEMBER("renewTime", read_text, offsetof(struct seen_lease, renewed)),
+        JSON_MEMBER("leaseDurationSeconds", read_int, offsetof(struct seen_lease, duration_s)),
+    };
+    (void)at;
+    json_members_read(scan, members, G_N_ELEMENTS(members), data);
 }
 
 /* "host_uuid" is ours when all before the first "_" is our host name (a mere
@@ -138,26 +147,21 @@ static bool is_ours(const struct follow *f, const char *holder)
 
 static void follow_object(void *data, enum kube_event event, const char *json, size_t len)
 {
+    static const struct json_member members[] = {JSON_MEMBER("spec", read_spec, 0)};
     struct follow *f = data;
     struct json_scan scan;
-    struct json_text key, holder = {"", 0, false}, renewed = {"", 0, false};
-    int64_t duration_s = KUBE_SCHEDULER_LEASE_MS / 1000;
+    struct seen_lease lease = {
+        .holder = {"", 0, false}, .renewed = {"", 0, false}, .duration_s = KUBE_SCHEDULER_LEASE_MS / 1000};
     char identity[512] = "", time[64] = "";
     json_scan_init(&scan, json, len);
-    if (json_scan_object(&scan))
-        while (json_scan_key(&scan, &key)) {
-            if (json_text_is(key, "spec"))
-                scan_spec(&scan, &holder, &renewed, &duration_s);
-            else
-                json_scan_skip(&scan);
-        }
-    json_text_copy(holder, identity, sizeof identity);
-    json_text_copy(renewed, time, sizeof time);
+    json_members_read(&scan, members, G_N_ELEMENTS(members), &lease);
+    json_text_copy(lease.holder, identity, sizeof identity);
+    json_text_copy(lease.renewed, time, sizeof time);
     if (strcmp(time, f->renewed) != 0) {
         g_strlcpy(f->renewed, time, sizeof f->renewed);
         f->seen_ms = scheduler_now_ms();
     }
-    f->duration_ms = CLAMP(duration_s, 1, 3600) * 1000;
+    f->duration_ms = CLAMP(lease.duration_s, 1, 3600) * 1000;
     f->holds = event != KUBE_DELETED && is_ours(f, identity);
     set_leading(f->s, f->holds, event == KUBE_DELETED ? "" : identity);
 }

@@ -1,10 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "scheduler/node_object.h"
 
+#include <glib.h>
+
+#include "base/json_members.h"
 #include "model/kube_quantity.h"
 
-static void scan_pairs(struct json_scan *s, struct node_pairs *ret)
+#define MEMBERS(s, rows, data) json_members_read(s, rows, G_N_ELEMENTS(rows), data)
+
+static void read_pairs(struct json_scan *s, void *data, size_t at)
 {
+    struct node_pairs *ret = (void *)((char *)data + at);
     struct json_text key, value;
     ret->n = 0;
     if (!json_scan_object(s))
@@ -21,72 +27,59 @@ static void scan_pairs(struct json_scan *s, struct node_pairs *ret)
     }
 }
 
-static void scan_metadata(struct json_scan *s, struct node_object *ret)
+static void read_text(struct json_scan *s, void *data, size_t at)
 {
-    struct json_text key;
-    if (!json_scan_object(s))
-        return;
-    while (json_scan_key(s, &key)) {
-        if (json_text_is(key, "name"))
-            json_scan_text(s, &ret->name);
-        else if (json_text_is(key, "uid"))
-            json_scan_text(s, &ret->uid);
-        else if (json_text_is(key, "resourceVersion"))
-            json_scan_text(s, &ret->resource_version);
-        else if (json_text_is(key, "labels"))
-            scan_pairs(s, &ret->labels);
-        else if (json_text_is(key, "annotations"))
-            scan_pairs(s, &ret->annotations);
-        else
-            json_scan_skip(s);
-    }
+    json_scan_text(s, (struct json_text *)(void *)((char *)data + at));
 }
 
-static void scan_status(struct json_scan *s, struct node_object *ret)
+static void read_bool(struct json_scan *s, void *data, size_t at)
 {
-    struct json_text key;
-    if (!json_scan_object(s))
-        return;
-    while (json_scan_key(s, &key)) {
-        if (json_text_is(key, "capacity"))
-            scan_pairs(s, &ret->capacity);
-        else if (json_text_is(key, "allocatable"))
-            scan_pairs(s, &ret->allocatable);
-        else
-            json_scan_skip(s);
-    }
+    json_scan_bool(s, (bool *)((char *)data + at));
 }
 
-static void scan_spec(struct json_scan *s, struct node_object *ret)
+#define NODE(key, read, field) JSON_MEMBER(key, read, offsetof(struct node_object, field))
+
+static void read_metadata(struct json_scan *s, void *data, size_t at)
 {
-    struct json_text key;
-    if (!json_scan_object(s))
-        return;
-    while (json_scan_key(s, &key)) {
-        if (json_text_is(key, "unschedulable"))
-            json_scan_bool(s, &ret->unschedulable);
-        else
-            json_scan_skip(s);
-    }
+    static const struct json_member members[] = {
+        NODE("name", read_text, name),
+        NODE("uid", read_text, uid),
+        NODE("resourceVersion", read_text, resource_version),
+        NODE("labels", read_pairs, labels),
+        NODE("annotations", read_pairs, annotations),
+    };
+    (void)at;
+    MEMBERS(s, members, data);
+}
+
+static void read_status(struct json_scan *s, void *data, size_t at)
+{
+    static const struct json_member members[] = {
+        NODE("capacity", read_pairs, capacity),
+        NODE("allocatable", read_pairs, allocatable),
+    };
+    (void)at;
+    MEMBERS(s, members, data);
+}
+
+static void read_spec(struct json_scan *s, void *data, size_t at)
+{
+    static const struct json_member members[] = {NODE("unschedulable", read_bool, unschedulable)};
+    (void)at;
+    MEMBERS(s, members, data);
 }
 
 bool node_object_scan(struct json_scan *s, struct node_object *ret, const char **ret_why)
 {
-    struct json_text key;
+    static const struct json_member members[] = {
+        JSON_MEMBER("metadata", read_metadata, 0),
+        JSON_MEMBER("spec", read_spec, 0),
+        JSON_MEMBER("status", read_status, 0),
+    };
     ret->name = ret->resource_version = ret->uid = (struct json_text){0};
     ret->labels.n = ret->annotations.n = ret->capacity.n = ret->allocatable.n = 0;
     ret->unschedulable = false;
-    if (json_scan_object(s))
-        while (json_scan_key(s, &key)) {
-            if (json_text_is(key, "metadata"))
-                scan_metadata(s, ret);
-            else if (json_text_is(key, "spec"))
-                scan_spec(s, ret);
-            else if (json_text_is(key, "status"))
-                scan_status(s, ret);
-            else
-                json_scan_skip(s);
-        }
+    MEMBERS(s, members, ret);
     *ret_why = s->fault ? s->fault : "metadata.name is missing or too long";
     return !s->fault && ret->name.len > 0 && ret->name.len <= 253 && !ret->name.escaped;
 }

@@ -7,6 +7,7 @@
  */
 #include <string.h>
 
+#include "base/json_members.h"
 #include "model/kube_quantity.h"
 #include "scheduler/service.h"
 
@@ -26,16 +27,52 @@ static const char *counted_resource(const struct scheduler *s, const char *name)
     return NULL;
 }
 
-static void read_hard(struct scheduler *s, struct json_scan *scan, const char *namespace_, const char *name)
+struct quota {
+    struct json_text name, namespace_, hard; /* hard: an object's text */
+};
+
+static void read_text(struct json_scan *scan, void *data, size_t at)
 {
+    json_scan_text(scan, (struct json_text *)(void *)((char *)data + at));
+}
+
+static void read_metadata(struct json_scan *scan, void *data, size_t at)
+{
+    static const struct json_member members[] = {
+        JSON_MEMBER("name", read_text, offsetof(struct quota, name)),
+        JSON_MEMBER("namespace", read_text, offsetof(struct quota, namespace_)),
+    };
+    (void)at;
+    json_members_read(scan, members, G_N_ELEMENTS(members), data);
+}
+
+/* Set aside: the name decides where the limits go, and may come behind them. */
+static void read_hard(struct json_scan *scan, void *data, size_t at)
+{
+    struct quota *q = data;
+    (void)at;
+    json_scan_raw(scan, &q->hard.at, &q->hard.len);
+}
+
+static void read_spec(struct json_scan *scan, void *data, size_t at)
+{
+    static const struct json_member members[] = {JSON_MEMBER("hard", read_hard, 0)};
+    (void)at;
+    json_members_read(scan, members, G_N_ELEMENTS(members), data);
+}
+
+static void set_limits(struct scheduler *s, const struct quota *q, const char *namespace_, const char *name)
+{
+    struct json_scan scan;
     struct json_text key, value;
     char resource[256];
-    if (!json_scan_object(scan))
+    json_scan_init(&scan, q->hard.at, q->hard.len);
+    if (!json_scan_object(&scan))
         return;
-    while (json_scan_key(scan, &key)) {
+    while (json_scan_key(&scan, &key)) {
         int64_t limit;
         const char *known;
-        if (!json_scan_text(scan, &value) || json_text_copy(key, resource, sizeof resource) < 0 ||
+        if (!json_scan_text(&scan, &value) || json_text_copy(key, resource, sizeof resource) < 0 ||
             !g_str_has_prefix(resource, PREFIX) || !(known = counted_resource(s, resource + strlen(PREFIX))))
             continue;
         if (kube_quantity_parse(value.at, value.len, &limit) == KUBE_QUANTITY_INTEGER && limit >= 0)
@@ -46,35 +83,17 @@ static void read_hard(struct scheduler *s, struct json_scan *scan, const char *n
     }
 }
 
-static void read_member(struct json_scan *scan, struct json_text *ret_name, struct json_text *ret_namespace)
-{
-    struct json_text key;
-    if (!json_scan_object(scan))
-        return;
-    while (json_scan_key(scan, &key)) {
-        if (json_text_is(key, "name"))
-            json_scan_text(scan, ret_name);
-        else if (json_text_is(key, "namespace"))
-            json_scan_text(scan, ret_namespace);
-        else
-            json_scan_skip(scan);
-    }
-}
-
-/* Two passes: the name decides where the limits go, and may come behind them. */
 static void apply(struct scheduler *s, enum kube_event event, const char *json, size_t len)
 {
+    static const struct json_member members[] = {
+        JSON_MEMBER("metadata", read_metadata, 0),
+        JSON_MEMBER("spec", read_spec, 0),
+    };
     struct json_scan scan;
-    struct json_text key, name = {0}, namespace_ = {0};
+    struct quota q = {0};
     json_scan_init(&scan, json, len);
-    if (json_scan_object(&scan))
-        while (json_scan_key(&scan, &key)) {
-            if (json_text_is(key, "metadata"))
-                read_member(&scan, &name, &namespace_);
-            else
-                json_scan_skip(&scan);
-        }
-    g_autofree char *quota = json_text_dup(name), *where = json_text_dup(namespace_);
+    json_members_read(&scan, members, G_N_ELEMENTS(members), &q);
+    g_autofree char *quota = json_text_dup(q.name), *where = json_text_dup(q.namespace_);
     if (scan.fault || !quota || !where)
         return;
     cluster_quota_remove(s->cluster, where, quota);
@@ -84,22 +103,7 @@ static void apply(struct scheduler *s, enum kube_event event, const char *json, 
         return;
     }
     g_hash_table_insert(s->quotas, g_steal_pointer(&id), g_memdup2(&generation, sizeof generation));
-    json_scan_init(&scan, json, len);
-    if (!json_scan_object(&scan))
-        return;
-    while (json_scan_key(&scan, &key)) {
-        if (!json_text_is(key, "spec") || !json_scan_object(&scan)) {
-            if (!json_text_is(key, "spec"))
-                json_scan_skip(&scan);
-            continue;
-        }
-        while (json_scan_key(&scan, &key)) {
-            if (json_text_is(key, "hard"))
-                read_hard(s, &scan, where, quota);
-            else
-                json_scan_skip(&scan);
-        }
-    }
+    set_limits(s, &q, where, quota);
 }
 
 static void begin(void *data, uint64_t number)

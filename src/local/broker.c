@@ -285,7 +285,7 @@ static void fill_card(const struct broker *b, const struct driver_card *card, st
                                 .index = (uint16_t)card->index,
                                 .mem_bytes = quantity_scale(card->mem_bytes, b->settings->memory_scale_milli),
                                 .cores = MAX(cores, 1),
-                                .slots = b->settings->split_count,
+                                .slots = (uint16_t)MIN(b->settings->split_count, UINT16_MAX),
                                 .numa = (int16_t)card->numa_node,
                                 .healthy = card->healthy != 0};
     m->cards[i].cordoned = b->settings->cordon && lists_want_uuid(b->settings->cordon, NULL, card->uuid);

@@ -53,17 +53,18 @@ struct card {
     const struct card_shapes *shapes; /* NULL = the family's, or none */
     uint64_t mem_bytes;               /* what may be granted (after overcommit) */
     uint32_t cores;                   /* what may be granted, in the family's unit */
-    uint32_t slots;                   /* pods at most */
-    uint32_t aux[CARD_AUX];           /* 0 = not counted */
-    int32_t group;   /* network, module, die group, link zone, or Enflame's minor; -1 = none */
-    uint16_t index;  /* the vendor library's number */
-    uint16_t family; /* row of the family set */
-    int16_t numa;    /* -1 = unknown */
-    uint8_t mode;    /* enum card_mode */
+    int32_t group;          /* network, module, die group, link zone, or Enflame's minor; -1 = none */
+    uint16_t slots;         /* pods at most; a card that registers more has UINT16_MAX */
+    uint16_t aux[CARD_AUX]; /* 0 = not counted */
+    uint16_t index;         /* the vendor library's number */
+    uint16_t family;        /* row of the family set */
+    int16_t numa;           /* -1 = unknown */
+    uint8_t mode;           /* enum card_mode */
     bool healthy;
     bool cordoned;
     uint8_t qos; /* MetaX: what the card reports, enum card_qos */
 };
+_Static_assert(sizeof(struct card) == 56, "no byte lost: there are a hundred thousand");
 
 enum card_qos {
     CARD_QOS_NONE,

@@ -66,7 +66,7 @@ static bool add(struct card_reader *r, const char *node_name, const struct plan 
         return false;
     card->mem_bytes = p->mem_bytes;
     card->cores = p->cores;
-    card->slots = p->slots;
+    card->slots = (uint16_t)MIN(p->slots, UINT16_MAX);
     card->index = (uint16_t)i;
     card->numa = f->score == FAMILY_SCORE_WINGS && i >= p->n / 2; /* one wing on each socket */
     card->healthy = true;

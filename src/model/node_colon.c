@@ -63,7 +63,7 @@ static bool read_device(struct card_reader *r, const struct field *f, unsigned n
     if (n == FIELDS_MAX && (!read_int(r, "index", f[7], 0, UINT16_MAX, &index) ||
                             !card_reader_mode(r, f[8].at, f[8].len, &card->mode)))
         return false;
-    card->slots = (uint32_t)count;
+    card->slots = (uint16_t)MIN(count, UINT16_MAX);
     card->mem_bytes = (uint64_t)mib * QUANTITY_MIB;
     card->cores = r->family->force_cores ? r->family->force_cores : (uint32_t)cores;
     card->numa = (int16_t)numa;

@@ -147,7 +147,7 @@ static bool read_device(struct card_reader *r, struct json_scan *s, const char *
         return false;
     card->index = (uint16_t)index;
     card->group = (int32_t)minor;
-    card->slots = (uint32_t)capacity;
+    card->slots = (uint16_t)MIN(capacity, UINT16_MAX);
     card->mem_bytes = largest_memory(shapes);
     card->cores = 100;
     card->shapes = shapes;

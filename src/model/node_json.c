@@ -166,14 +166,14 @@ static bool read_info(struct card_reader *r, struct json_text info, struct card 
 
 static void set_card(const struct family *f, const struct device *d, struct card *card)
 {
-    card->slots = (uint32_t)d->count;
+    card->slots = (uint16_t)MIN(d->count, UINT16_MAX);
     card->mem_bytes = (uint64_t)d->devmem * QUANTITY_MIB;
     card->cores = f->force_cores ? f->force_cores : (uint32_t)d->devcore;
     card->numa = (int16_t)d->numa;
     card->index = (uint16_t)d->index;
     card->healthy = d->health;
     for (int i = 0; i < CARD_AUX; i++)
-        card->aux[i] = f->aux_total[i];
+        card->aux[i] = (uint16_t)MIN(f->aux_total[i], UINT16_MAX);
     if (f->grouping == FAMILY_GROUP_FULL_PAIRS)
         card->group = card->index / 2;
 }

@@ -50,7 +50,7 @@ static bool read_device(struct card_reader *r, struct json_scan *s)
         !read_qos(r, d.qos, &card->qos))
         return false;
     card->index = (uint16_t)(r->list->n - 1);
-    card->slots = (uint32_t)d.slots;
+    card->slots = (uint16_t)MIN(d.slots, UINT16_MAX);
     card->cores = (uint32_t)d.compute;
     card->mem_bytes = (uint64_t)d.vram * QUANTITY_MIB;
     card->numa = (int16_t)d.numa;

@@ -165,7 +165,7 @@ static uint32_t slots_that_help(struct explain_view *v, uint32_t i)
             most = MAX(most, use[node->cards[c].card].slots);
     struct node_spec spec = copy_node(v, i, cards);
     for (uint32_t c = 0; c < spec.n_cards; c++)
-        cards[c].slots = MAX(cards[c].slots, most + v->pod->n_slots);
+        cards[c].slots = (uint16_t)MIN(MAX(cards[c].slots, most + v->pod->n_slots), UINT16_MAX);
     return fits_on(v, i, &spec) ? most + v->pod->n_slots : 0;
 }
 

@@ -20,30 +20,80 @@
 #define KEY_CORDON annotation_device_cordon
 #define KEY_AGENT annotation_node_agent
 
-struct node_state {
-    uint64_t digest;
+/* What few nodes have, or only with --compat-node-lock. */
+struct node_rest {
     char *lock[NODE_LOCKS], *version;
-    bool own_agent;     /* hami.io/node-agent: our agent registers this node */
-    bool registered;    /* the ledger has it */
-    bool uncounted;     /* its pods are being listed: until then it takes none */
     char *cordon;       /* hami.io's annotation, NULL = none */
     int64_t recheck_ms; /* when a handshake runs out; 0 = never */
     char *raw;          /* the object, kept only while recheck_ms is set */
     size_t raw_len;
-    uint64_t generation; /* of the list that saw it last */
+};
+
+/* Kept by its name, of which there are thousands: one piece each. */
+struct node_state {
+    uint64_t digest;
+    struct node_rest *rest; /* NULL = all of it is NULL and 0 */
+    uint64_t generation;    /* of the list that saw it last */
+    bool own_agent;         /* hami.io/node-agent: our agent registers this node */
+    bool registered;        /* the ledger has it */
+    bool uncounted;         /* its pods are being listed: until then it takes none */
+    char name[];            /* its key in the table */
 };
 
 static struct node_object object; /* scratch: 64 KiB, one at a time */
 static uint64_t generation;
 
-static void node_state_free(gpointer data)
+static struct node_state *state_of_key(gpointer name)
 {
-    struct node_state *n = data;
+    return (struct node_state *)(void *)((char *)name - offsetof(struct node_state, name));
+}
+
+static struct node_state *find_state(const struct scheduler *s, const char *name)
+{
+    gpointer key;
+    return g_hash_table_lookup_extended(s->nodes, name, &key, NULL) ? state_of_key(key) : NULL;
+}
+
+static struct node_state *new_state(struct scheduler *s, const char *name)
+{
+    size_t size = strlen(name) + 1;
+    struct node_state *n = g_malloc0(offsetof(struct node_state, name) + size);
+    memcpy(n->name, name, size);
+    g_hash_table_add(s->nodes, n->name);
+    return n;
+}
+
+static const struct node_rest *rest_of(const struct node_state *n)
+{
+    static const struct node_rest none;
+    return n->rest ? n->rest : &none;
+}
+
+static struct node_rest *make_rest(struct node_state *n)
+{
+    if (!n->rest)
+        n->rest = g_new0(struct node_rest, 1);
+    return n->rest;
+}
+
+/* Frees it, if nothing is left in it or `all`. */
+static void drop_rest(struct node_state *n, bool all)
+{
+    struct node_rest *rest = n->rest;
+    if (!rest || (!all && (rest->version || rest->cordon || rest->recheck_ms)))
+        return;
     for (int kind = 0; kind < NODE_LOCKS; kind++)
-        g_free(n->lock[kind]);
-    g_free(n->version);
-    g_free(n->cordon);
-    g_free(n->raw);
+        g_free(rest->lock[kind]);
+    g_free(rest->version);
+    g_free(rest->cordon);
+    g_free(rest->raw);
+    g_clear_pointer(&n->rest, g_free);
+}
+
+static void node_state_free(gpointer key)
+{
+    struct node_state *n = state_of_key(key);
+    drop_rest(n, true);
     g_free(n);
 }
 
@@ -88,7 +138,7 @@ static void cordon(struct scheduler *s, const struct node_state *state, ClusterN
     g_autoptr(GString) all = g_string_new("");
     for (uint32_t i = 0; spec && state->uncounted && i < spec->n_cards; i++)
         g_string_append_printf(all, "%s,", spec->cards[i].uuid);
-    cluster_node_cordon(s->cluster, n, state->uncounted ? all->str : state->cordon);
+    cluster_node_cordon(s->cluster, n, state->uncounted ? all->str : rest_of(state)->cordon);
 }
 
 static void set_cards(struct scheduler *s, struct node_state *state, const char *name, uint64_t alive)
@@ -97,8 +147,10 @@ static void set_cards(struct scheduler *s, struct node_state *state, const char 
     const struct json_text *cordoned = node_pair(&object.annotations, KEY_CORDON);
     bool was = state->registered;
     node_cards_read(s, &object, name, alive, &cards);
-    g_free(state->cordon);
-    state->cordon = cordoned ? json_text_dup(*cordoned) : NULL;
+    if (cordoned || rest_of(state)->cordon) {
+        g_free(make_rest(state)->cordon);
+        state->rest->cordon = cordoned ? json_text_dup(*cordoned) : NULL;
+    }
     state->registered = cards.spec.n_cards > 0;
     s->node_generation += state->registered != was;
     if (state->registered) {
@@ -193,7 +245,7 @@ static bool is_selected(const struct scheduler *s, const struct node_object *o)
 
 static void drop(struct scheduler *s, const char *name)
 {
-    struct node_state *state = g_hash_table_lookup(s->nodes, name);
+    struct node_state *state = find_state(s, name);
     if (state && state->registered) {
         s->node_generation++;
         cluster_node_remove(s->cluster, name);
@@ -208,12 +260,12 @@ static void schedule_recheck(struct scheduler *s)
 {
     int64_t earliest = INT64_MAX, now = scheduler_now_ms();
     GHashTableIter i;
-    gpointer value;
+    gpointer key;
     g_hash_table_iter_init(&i, s->nodes);
-    while (g_hash_table_iter_next(&i, NULL, &value)) {
-        const struct node_state *n = value;
-        if (n->recheck_ms && n->recheck_ms < earliest)
-            earliest = n->recheck_ms;
+    while (g_hash_table_iter_next(&i, &key, NULL)) {
+        const struct node_rest *rest = rest_of(state_of_key(key));
+        if (rest->recheck_ms && rest->recheck_ms < earliest)
+            earliest = rest->recheck_ms;
     }
     g_clear_handle_id(&s->handshake_timer, g_source_remove);
     if (earliest != INT64_MAX)
@@ -225,13 +277,30 @@ static void set_locks(struct node_state *state, const struct node_object *o)
 {
     static const char *const keys[NODE_LOCKS] = {
         [NODE_LOCK_DSMLU] = annotation_dsmlu_lock, [NODE_LOCK_MUTEX] = annotation_mutex_lock};
+    struct node_rest *rest = make_rest(state);
     for (int kind = 0; kind < NODE_LOCKS; kind++) {
         const struct json_text *lock = node_pair(&o->annotations, keys[kind]);
-        g_free(state->lock[kind]);
-        state->lock[kind] = lock ? json_text_dup(*lock) : NULL;
+        g_free(rest->lock[kind]);
+        rest->lock[kind] = lock ? json_text_dup(*lock) : NULL;
     }
-    g_free(state->version);
-    state->version = g_strndup(o->resource_version.at, o->resource_version.len);
+    g_free(rest->version);
+    rest->version = g_strndup(o->resource_version.at, o->resource_version.len);
+}
+
+/* json may be what is kept already. */
+static void keep_for_recheck(struct node_state *state, int64_t recheck_ms, const char *json, size_t len)
+{
+    struct node_rest *rest = recheck_ms ? make_rest(state) : state->rest;
+    if (!rest)
+        return;
+    rest->recheck_ms = recheck_ms;
+    if (recheck_ms && rest->raw != json) {
+        g_free(rest->raw);
+        rest->raw = g_memdup2(json, len);
+        rest->raw_len = len;
+    } else if (!recheck_ms) {
+        g_clear_pointer(&rest->raw, g_free);
+    }
 }
 
 static void apply(struct scheduler *s, const char *json, size_t len)
@@ -248,11 +317,9 @@ static void apply(struct scheduler *s, const char *json, size_t len)
         drop(s, name);
         return;
     }
-    struct node_state *state = g_hash_table_lookup(s->nodes, name);
-    if (!state) {
-        state = g_new0(struct node_state, 1);
-        g_hash_table_insert(s->nodes, g_strdup(name), state);
-    }
+    struct node_state *state = find_state(s, name);
+    if (!state)
+        state = new_state(s, name);
     state->generation = generation;
     if (s->o.compat_node_lock) {
         set_locks(state, &object);
@@ -262,21 +329,15 @@ static void apply(struct scheduler *s, const char *json, size_t len)
 
     int64_t recheck_ms;
     uint64_t alive = node_cards_alive(s, &object, &recheck_ms);
-    bool timer_changes = recheck_ms != 0 || state->recheck_ms != 0;
-    state->recheck_ms = recheck_ms;
-    if (recheck_ms && state->raw != json) {
-        g_free(state->raw);
-        state->raw = g_memdup2(json, len);
-        state->raw_len = len;
-    } else if (!recheck_ms) {
-        g_clear_pointer(&state->raw, g_free);
-    }
+    bool timer_changes = recheck_ms != 0 || rest_of(state)->recheck_ms != 0;
+    keep_for_recheck(state, recheck_ms, json, len);
     uint64_t digest = digest_of(s, &object, alive);
     if (digest != state->digest) {
         state->digest = digest;
         set_cards(s, state, name, alive);
         waiting_capacity_changed(s);
     }
+    drop_rest(state, false);
     if (s->leading)
         answer_handshakes(s, name, &object, alive);
     if (timer_changes && s->nodes_synced)
@@ -290,11 +351,11 @@ static gboolean recheck(gpointer data)
     int64_t now = scheduler_now_ms();
     g_autoptr(GPtrArray) due = g_ptr_array_new_with_free_func((GDestroyNotify)g_bytes_unref);
     GHashTableIter i;
-    gpointer value;
+    gpointer key;
     s->handshake_timer = 0;
     g_hash_table_iter_init(&i, s->nodes);
-    while (g_hash_table_iter_next(&i, NULL, &value)) {
-        struct node_state *n = value;
+    while (g_hash_table_iter_next(&i, &key, NULL)) {
+        const struct node_rest *n = rest_of(state_of_key(key));
         if (n->recheck_ms && n->recheck_ms <= now && n->raw)
             g_ptr_array_add(due, g_bytes_new(n->raw, n->raw_len));
     }
@@ -335,10 +396,10 @@ static void synced(void *data)
     struct scheduler *s = data;
     g_autoptr(GPtrArray) gone = g_ptr_array_new_with_free_func(g_free);
     GHashTableIter i;
-    gpointer key, value;
+    gpointer key;
     g_hash_table_iter_init(&i, s->nodes);
-    while (g_hash_table_iter_next(&i, &key, &value))
-        if (((struct node_state *)value)->generation != generation)
+    while (g_hash_table_iter_next(&i, &key, NULL))
+        if (state_of_key(key)->generation != generation)
             g_ptr_array_add(gone, g_strdup(key));
     for (guint j = 0; j < gone->len; j++)
         drop(s, gone->pdata[j]);
@@ -359,7 +420,7 @@ static void failed(void *data, const GError *error)
 void nodes_start(struct scheduler *s)
 {
     static const struct kube_watch_vtable vtable = {begin, object_event, synced, failed};
-    s->nodes = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, node_state_free);
+    s->nodes = g_hash_table_new_full(g_str_hash, g_str_equal, node_state_free, NULL);
     s->node_watch =
         kube_watch_new(s->client, &(struct kube_watch_options){.path = "/api/v1/nodes"}, &vtable, s);
     kube_watch_start(s->node_watch);
@@ -374,19 +435,19 @@ void nodes_stop(struct scheduler *s)
 
 const char *nodes_lock_of(const struct scheduler *s, const char *node, enum node_lock kind)
 {
-    const struct node_state *n = g_hash_table_lookup(s->nodes, node);
-    return n ? n->lock[kind] : NULL;
+    const struct node_state *n = find_state(s, node);
+    return n ? rest_of(n)->lock[kind] : NULL;
 }
 
 const char *nodes_version_of(const struct scheduler *s, const char *node)
 {
-    const struct node_state *n = g_hash_table_lookup(s->nodes, node);
-    return n ? n->version : NULL;
+    const struct node_state *n = find_state(s, node);
+    return n ? rest_of(n)->version : NULL;
 }
 
 void nodes_counted(struct scheduler *s, const char *node)
 {
-    struct node_state *state = g_hash_table_lookup(s->nodes, node);
+    struct node_state *state = find_state(s, node);
     ClusterNode n = cluster_node_find(s->cluster, node, strlen(node));
     if (!state || !state->uncounted)
         return;
@@ -397,6 +458,6 @@ void nodes_counted(struct scheduler *s, const char *node)
 
 bool nodes_wants_lock(const struct scheduler *s, const char *node)
 {
-    const struct node_state *n = g_hash_table_lookup(s->nodes, node);
+    const struct node_state *n = find_state(s, node);
     return s->o.compat_node_lock && n && !n->own_agent;
 }

@@ -43,7 +43,7 @@ struct scheduler {
     KubeWatch *node_watch, *pod_watch, *quota_watch;
     bool nodes_synced, pods_synced, quotas_synced;
     uint64_t node_generation;        /* changes when a node comes into the ledger or goes */
-    GHashTable *nodes;               /* name -> struct node_state (nodes.c) */
+    GHashTable *nodes;               /* of struct node_state, by name (nodes.c) */
     GHashTable *quotas;              /* namespace/name -> generation (quotas.c) */
     GHashTable *assigned;            /* uid -> struct assignment (assigned.c) */
     GHashTable *locking[NODE_LOCKS]; /* node -> struct nodelock (nodelock.c) */
@@ -173,6 +173,9 @@ bool servers_start(struct scheduler *s, GError **error);
 void servers_stop(struct scheduler *s);
 /* Where a server listens, a port of 0 replaced; "none". Caller frees. */
 char *servers_address(const char *asked, const HttpServer *server);
+
+/* trim.c: after starting, memory that only starting needed. */
+void trim_memory(void);
 
 /* log.c: one line of key=value on standard error. */
 enum log_level { LOG_ERROR, LOG_WARN, LOG_INFO, LOG_DEBUG };

@@ -469,7 +469,7 @@ static void random_card(GRand *rand, const struct family *f, char *uuid, size_t 
                          .type = pick(rand, types, G_N_ELEMENTS(types)),
                          .mem_bytes = (uint64_t)g_rand_int_range(rand, 0, INT32_MAX) * QUANTITY_MIB,
                          .cores = (uint32_t)g_rand_int_range(rand, 0, 1000),
-                         .slots = (uint32_t)g_rand_int_range(rand, 0, 100),
+                         .slots = (uint16_t)g_rand_int_range(rand, 0, 100),
                          .group = f->info_group ? g_rand_int_range(rand, -1, 5) : -1,
                          .index = (uint16_t)(i * 3),
                          .family = f->id,

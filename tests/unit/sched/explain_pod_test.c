@@ -353,7 +353,7 @@ static void apply_to_cluster(struct world *w, const struct explain_hint *h)
         for (uint32_t c = 0; c < w->specs[i].n_cards; c++) {
             struct card *card = &w->specs[i].cards[c];
             if (h->change == EXPLAIN_SLOTS)
-                card->slots = MAX(card->slots, (uint32_t)h->to);
+                card->slots = (uint16_t)MAX(card->slots, (uint32_t)h->to);
             if (h->change == EXPLAIN_CORDON)
                 card->cordoned = false;
         }

@@ -58,7 +58,7 @@ static Cluster *random_cluster(const struct family_set *set)
             cards[k].group = chance(4) ? (int32_t)chance(3) : -1;
             cards[k].healthy = chance(15) != 0;
             cards[k].mode = (uint8_t)(chance(3) ? CARD_HAMI_CORE : chance(CARD_MODES));
-            cards[k].slots = chance(4) ? 10 : 1 + chance(3);
+            cards[k].slots = (uint16_t)(chance(4) ? 10 : 1 + chance(3));
             if (chance(3) == 0)
                 cards[k].shapes = random_shapes();
             cards[k].qos = (uint8_t)chance(CARD_QOS_KINDS);

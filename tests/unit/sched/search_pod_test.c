@@ -338,7 +338,7 @@ static void make_scene(struct scene *s, uint32_t seed)
             k->mem_bytes /= 2;
         }
         if (world_pick(&s->w, 5) == 0)
-            k->slots = 1 + world_pick(&s->w, 3);
+            k->slots = (uint16_t)(1 + world_pick(&s->w, 3));
         use_some(s, i);
     }
     world_request(&s->w, &s->r, s->kind->word, 1);

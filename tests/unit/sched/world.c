@@ -132,7 +132,7 @@ static struct card card_of(const struct world *w, const struct model *m, uint32_
                      .type = m->type,
                      .mem_bytes = MIB(m->mib),
                      .cores = m->cores,
-                     .slots = m->slots,
+                     .slots = (uint16_t)m->slots,
                      .group = strcmp(m->word, "Metax-SGPU") == 0 ? 1 + (int32_t)i / 4 : -1,
                      .index = (uint16_t)i,
                      .family = f->id,

@@ -67,11 +67,10 @@ void scheduler_watch_failed(struct scheduler *s, const char *what, const GError 
     g_main_loop_quit(s->loop);
 }
 
-/* The pages of lists went through the heap; once they are gone, what is left is the ledger. */
 static gboolean trim(gpointer data)
 {
     ((struct scheduler *)data)->trim_timer = 0;
-    malloc_trim(0);
+    trim_memory();
     return G_SOURCE_REMOVE;
 }
 
@@ -85,7 +84,7 @@ void scheduler_became_ready(struct scheduler *s)
         return;
     log_line(LOG_INFO, "ready", NULL, NULL);
     if (!s->trim_timer)
-        s->trim_timer = g_timeout_add(200, trim, s);
+        s->trim_timer = g_idle_add(trim, s);
     extender_answer_held(s);
     waiting_capacity_changed(s);
 }

@@ -109,7 +109,7 @@ static int print_placed(const Snapshot *s, const struct cluster_pod *p)
         if (!as_json)
             printf("  container %u: card %u %s, %s%s\n", g->slot, spec->cards[g->card].index,
                    spec->cards[g->card].uuid, quantity_format_bytes(g->mem_bytes, buf),
-                   explain_cores_text(g->cores, cores));
+                   explain_cores_text(s->families->rows[spec->cards[g->card].family], g->cores, cores));
         json_array_append_new(cards, json_pack("{s:i,s:s,s:I,s:I}", "slot", (int)g->slot, "uuid",
                                                spec->cards[g->card].uuid, "mem_bytes",
                                                (json_int_t)g->mem_bytes, "cores", (json_int_t)g->cores));

@@ -35,22 +35,46 @@ static uint64_t units(const struct explain_view *v, const struct explain_hint *h
     return bytes / (unit ? unit : QUANTITY_MIB);
 }
 
+/* "nvidia.com/gpumem: 9000 -> 8000"; what a percentage comes to depends on the card, so that an amount
+ * takes its place. */
+static char *mem_change(const struct explain_view *v, const struct explain_hint *h)
+{
+    const struct card_request *r = &v->request->requests[MAX(h->request, 0)];
+    const char *mem = resource(v, h, FAMILY_MEM);
+    uint64_t to = units(v, h, h->to);
+    if (h->from)
+        return g_strdup_printf("%s: %" G_GUINT64_FORMAT " -> %" G_GUINT64_FORMAT, mem, units(v, h, h->from),
+                               to);
+    if (!r->mem_percent || r->mem_percent == 100)
+        return g_strdup_printf("%s: whole card -> %" G_GUINT64_FORMAT, mem, to);
+    return g_strdup_printf("%s: %u -> instead of it %s: %" G_GUINT64_FORMAT,
+                           resource(v, h, FAMILY_MEM_PERCENT), r->mem_percent, mem, to);
+}
+
+/* Cores that are asked for without a count are counted together (AWS Neuron). */
+static char *count_change(const struct explain_view *v, const struct explain_hint *h)
+{
+    const struct card_request *r = &v->request->requests[MAX(h->request, 0)];
+    bool cores = family_of(v, h->request)->cores_kind == FAMILY_CORES_MASK && !r->whole;
+    uint64_t each = cores ? MAX(r->cores, 1u) : 1;
+    return g_strdup_printf("%s: %" G_GUINT64_FORMAT " -> %" G_GUINT64_FORMAT,
+                           resource(v, h, cores ? FAMILY_CORES : FAMILY_COUNT), h->from * each, h->to * each);
+}
+
 static char *change_text(const struct explain_view *v, const struct explain_hint *h)
 {
-    const char *mem = resource(v, h, FAMILY_MEM), *cores = resource(v, h, FAMILY_CORES);
-    g_autofree char *before =
-        h->from ? g_strdup_printf("%" G_GUINT64_FORMAT, units(v, h, h->from)) : g_strdup("whole card");
+    const char *cores = resource(v, h, FAMILY_CORES);
+    g_autofree char *mem =
+        h->change == EXPLAIN_MEM || h->change == EXPLAIN_MEM_AND_CORES ? mem_change(v, h) : NULL;
     switch (h->change) {
     case EXPLAIN_MEM:
-        return g_strdup_printf("%s: %s -> %" G_GUINT64_FORMAT, mem, before, units(v, h, h->to));
+        return g_steal_pointer(&mem);
     case EXPLAIN_CORES:
         return g_strdup_printf("%s: %" G_GUINT64_FORMAT " -> %" G_GUINT64_FORMAT, cores, h->from, h->to);
     case EXPLAIN_MEM_AND_CORES:
-        return g_strdup_printf("%s: %s -> %" G_GUINT64_FORMAT " and %s -> %" G_GUINT64_FORMAT, mem, before,
-                               units(v, h, h->to), cores, h->also);
+        return g_strdup_printf("%s and %s -> %" G_GUINT64_FORMAT, mem, cores, h->also);
     case EXPLAIN_COUNT:
-        return g_strdup_printf("%s: %" G_GUINT64_FORMAT " -> %" G_GUINT64_FORMAT,
-                               resource(v, h, FAMILY_COUNT), h->from, h->to);
+        return count_change(v, h);
     case EXPLAIN_TYPES:
     case EXPLAIN_UUIDS:
     case EXPLAIN_MODE:
@@ -102,10 +126,19 @@ static void print_request(const struct explain_view *v)
     }
 }
 
-const char *explain_cores_text(uint64_t cores, char buf[EXPLAIN_CORES_TEXT])
+/* Of a card's compute, as node and grant count it: AMD's are asked for by the percent only. */
+static const char *cores_unit(const struct family *f)
 {
+    return f->cores_unit == 100 && f->cores_kind != FAMILY_CORES_OF_TOTAL ? "%" : "cores";
+}
+
+const char *explain_cores_text(const struct family *f, uint64_t cores, char buf[EXPLAIN_CORES_TEXT])
+{
+    if (f->cores_kind == FAMILY_CORES_MASK)
+        cores = (uint64_t)__builtin_popcountll(cores);
     if (cores)
-        g_snprintf(buf, EXPLAIN_CORES_TEXT, ", %" G_GUINT64_FORMAT " cores", cores);
+        g_snprintf(buf, EXPLAIN_CORES_TEXT, ", %" G_GUINT64_FORMAT " %s", cores,
+                   cores == 1 && strcmp(cores_unit(f), "cores") == 0 ? "core" : cores_unit(f));
     return cores ? buf : ", compute not limited";
 }
 
@@ -120,7 +153,7 @@ static void print_fit(const struct explain_view *v, const char *who)
         const char *slot = v->request->slot_name[g->slot];
         printf("  %s: card %u %s %s, %s%s\n", slot ? slot : "container", spec->cards[g->card].index,
                spec->cards[g->card].uuid, spec->cards[g->card].type, quantity_format_bytes(g->mem_bytes, buf),
-               explain_cores_text(g->cores, cores));
+               explain_cores_text(v->families->rows[spec->cards[g->card].family], g->cores, cores));
     }
 }
 
@@ -132,6 +165,8 @@ static void print_groups(const Explanation *e)
         const struct sched_reason_words *w = sched_reason_words(g->reason);
         printf("  %5u node%s  %5u card%s  %-34s %s\n", g->n_nodes, g->n_nodes == 1 ? " " : "s", g->n_cards,
                g->n_cards == 1 ? " " : "s", w->code, w->text);
+        if (*w->cluster_remedy)
+            printf("          %s\n", w->cluster_remedy);
     }
 }
 
@@ -141,9 +176,10 @@ static void print_cards(const struct explain_view *v, const struct explain_node 
     char buf[QUANTITY_TEXT];
     for (uint32_t i = 0; i < n->n_cards && (v->all || i < CARDS_SHOWN); i++) {
         const struct explain_card *c = &n->cards[i];
-        printf("    %3u  %-40.40s  free %9s  %4u cores  %3u slots  %s\n", spec->cards[c->card].index,
+        printf("    %3u  %-40.40s  free %9s  %4u %-5s  %3u slots  %s\n", spec->cards[c->card].index,
                spec->cards[c->card].uuid, quantity_format_bytes(c->free_bytes, buf), c->free_cores,
-               c->free_slots, sched_reason_words(c->reason)->code);
+               cores_unit(v->families->rows[spec->cards[c->card].family]), c->free_slots,
+               sched_reason_words(c->reason)->code);
     }
     if (!v->all && n->n_cards > CARDS_SHOWN)
         printf("    ... %u more cards (--all)\n", n->n_cards - CARDS_SHOWN);
@@ -240,10 +276,12 @@ json_t *explain_json(const struct explain_view *v)
     json_t *out = json_pack("{s:b,s:s}", "fits", e->reason == SCHED_FITS, "reason",
                             sched_reason_words(e->reason)->code);
     for (uint32_t i = 0; i < e->n_groups; i++)
-        json_array_append_new(
-            groups, json_pack("{s:s,s:s,s:i,s:i}", "reason", sched_reason_words(e->groups[i].reason)->code,
-                              "text", sched_reason_words(e->groups[i].reason)->text, "nodes",
-                              (int)e->groups[i].n_nodes, "cards", (int)e->groups[i].n_cards));
+        json_array_append_new(groups,
+                              json_pack("{s:s,s:s,s:s,s:i,s:i}", "reason",
+                                        sched_reason_words(e->groups[i].reason)->code, "text",
+                                        sched_reason_words(e->groups[i].reason)->text, "remedy",
+                                        sched_reason_words(e->groups[i].reason)->cluster_remedy, "nodes",
+                                        (int)e->groups[i].n_nodes, "cards", (int)e->groups[i].n_cards));
     for (uint32_t i = 0; i < e->n_hints; i++) {
         g_autofree char *text = explain_hint_text(v, &e->hints[i]);
         json_array_append_new(hints, json_pack("{s:s,s:i,s:I,s:I,s:s}", "text", text, "nodes",

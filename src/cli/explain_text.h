@@ -21,9 +21,9 @@ struct explain_view {
 void explain_print(const struct explain_view *v, const char *namespace_, const char *name);
 json_t *explain_json(const struct explain_view *v);
 
-/* ", 30 cores", or that there is no limit. */
+/* ", 30 %" or ", 2 cores", as the family counts what was granted, or that there is no limit. */
 #define EXPLAIN_CORES_TEXT 40
-const char *explain_cores_text(uint64_t cores, char buf[EXPLAIN_CORES_TEXT]);
+const char *explain_cores_text(const struct family *f, uint64_t cores, char buf[EXPLAIN_CORES_TEXT]);
 
 /* "gpumem 8000 -> 7168 on 3 nodes (node-a)". Caller frees. */
 char *explain_hint_text(const struct explain_view *v, const struct explain_hint *h);

@@ -2,7 +2,8 @@
 #include "model/reason.h"
 
 static const struct sched_reason_words words[SCHED_REASONS] = {
-#define REASON(symbol, code, text, remedy) [SCHED_##symbol] = {code, text, remedy},
+#define REASON(symbol, code, text, remedy, cluster_remedy)                                                   \
+    [SCHED_##symbol] = {code, text, remedy, cluster_remedy},
 #include "reasons.def"
 #undef REASON
 };

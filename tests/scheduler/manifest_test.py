@@ -3,11 +3,12 @@
 """`hami yaml` writes what is asked for and finds what is wrong; `hami explain fit` judges the same request."""
 import json
 import os
+import re
 import subprocess
 
 import kit
-from contract import world
-from kit import node, test
+from contract import capacity_node, mark, world
+from kit import node, slice_of, test
 
 
 def hami(build, *args, stdin="", env=None):
@@ -121,6 +122,42 @@ def _(build):
     for text in ("", "---\n", json.dumps(named("Service", {"ports": []}))):
         rc, found = check(build, text)
         assert rc == 64 and len(found) == 1 and "nothing to check" in found[0][2], (text, rc, found)
+
+
+def explain(build, w, *flags):
+    return hami(build, "explain", "fit", "--kubeconfig", w.config, *flags)
+
+
+@test("explain fit: the same request as yaml's, in the family's own terms")
+def _(build):
+    drs = json.dumps({"devices": [{"index": "0", "minor": "0", "capacity": 6}], "profiles": {"1g.8gb": "0", "4g.32gb": "1", "6g.48gb": "2"}})
+    neuron = capacity_node("trn", **{"aws.amazon.com__neuron": 2, "aws.amazon.com__neuroncore": 4})
+    with world(build, node("gpu"), neuron, capacity_node("gcu", {"enflame.com/gcu-drs-capacity": drs}, **{"enflame.com__drs-gcu": 6})) as (w, _):
+        for flags, says in ((["--vendor", "Enflame", "--mem", "30G"], r"32.0 GiB"), (["--vendor", "AWSNeuron", "--cores", "1"], r", 1 core$"),
+                            (["--vendor", "AWSNeuron"], r", 2 cores$"), (["--mem", "3000", "--cores", "30"], r", 30 %$"),
+                            (["--mem", "30%"], r", compute not limited$")):
+            r = explain(build, w, *flags)
+            assert r.returncode == 0 and re.search(says, r.stdout.split("asks for")[0], re.M), (flags, r)
+
+
+@test("explain fit: a percentage is answered by an amount, and every reason has a remedy that a cluster offers")
+def _(build):
+    with world(build, node("gpu", cards=1, mem=8000)) as (w, s):
+        s.place(kit.pod("p", slice_of(mem=7904, cores=10)), ["gpu"])
+        r = explain(build, w, "--mem", "50%")
+        assert r.returncode == 66 and "nvidia.com/gpumem-percentage: 50 -> instead of it nvidia.com/gpumem: 96:" in r.stdout, r
+        assert "%" in r.stdout.split("\nnodes\n")[1].splitlines()[1] and "cores" not in r.stdout, r
+        assert "CardInsufficientMemory" in r.stdout and "ask for less memory, or wait for pods to end" in r.stdout, r
+        mark(w, "gpu", **{"hami.io/device-cordon": "GPU-gpu-0"})
+        r = explain(build, w, "--mem", "10")
+        assert "CardCordoned" in r.stdout and "hami.io/device-cordon" in r.stdout.split("\nnodes\n")[0], r
+        groups = json.loads(explain(build, w, "--mem", "10", "--json").stdout)["groups"]
+        assert "hami.io/device-cordon" in groups[0]["remedy"], groups
+    with open(os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "contract", "reasons.def")) as f:
+        rows = re.findall(r'^REASON\((\w+), ".*?", ".*?",\s*"(.*?)",\s*"(.*?)"\)', f.read(), re.M)
+    assert len(rows) == 24, len(rows)
+    for symbol, _, cluster in rows:
+        assert symbol == "FITS" or cluster and not re.search(r"--|split_count|`|configuration file", cluster), (symbol, cluster)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ enum { SELECTIONS_CHECKED = 4 };
 
 static void need_memory(const struct family *f, const struct card_request *r, struct need *ret)
 {
-    if (r->mem_none || (f->mem_round == FAMILY_ROUND_CARD_SHAPE && r->mem_bytes == 0))
+    if (r->mem_none || (f->mem_round == FAMILY_ROUND_CARD_SHAPE && (r->size || r->mem_bytes == 0)))
         return;
     if (r->mem_bytes)
         ret->mib = (uint32_t)MIN(r->mem_bytes / POD_MIB, UINT32_MAX);

@@ -21,7 +21,8 @@ struct choice {
     const struct card_grant *earlier; /* of this pod, earlier containers */
     uint32_t n_earlier;
     /* In a search for whatever fits (sched/search_pod.h): what the request has to do without, a row per
-     * card; else NULL. Any bit: the card; of a card in MIG mode bit s: an instance that starts at slice s. */
+     * card; else NULL. Any bit: the card; of a card in MIG mode bit s: an instance that starts at slice s
+     * (all bits: the card). */
     const uint16_t *avoid;
 
     /* Cards that pass every rule, best first, by the pod's policy; ties by

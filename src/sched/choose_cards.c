@@ -377,10 +377,10 @@ static const struct pod_selection *selection_of(const struct pod_request *pod, u
     return NULL;
 }
 
-/* Places on a card in MIG mode are left out where they are looked for (vendor/mig.h). */
+/* Single places on a card in MIG mode are left out where they are looked for (vendor/mig.h). */
 static bool is_avoided(const struct choice *c, uint32_t card)
 {
-    return c->avoid && c->avoid[card] && c->cards[card].mode != CARD_MIG;
+    return c->avoid && c->avoid[card] && (c->cards[card].mode != CARD_MIG || c->avoid[card] == UINT16_MAX);
 }
 
 static void try_cards(struct choice *c, const struct fit_quota *quota, bool need_all,

@@ -21,7 +21,7 @@
 
 enum {
     REASONS_SAMPLED = 64,
-    STEPS_MAX = 32 * FIT_STEPS /* of searching, in one decision: some 20 ms */
+    STEPS_MAX = 16 * FIT_STEPS /* of searching, in one decision: some 20 ms */
 };
 
 /* ---- placing ---------------------------------------------------------------------- */

@@ -13,7 +13,7 @@
 #include "sched/explain_pod.h"
 #include "sched/fit_pod.h"
 
-#define EXPLAIN_STEPS_MAX (256 * FIT_STEPS) /* some 200 ms */
+#define EXPLAIN_STEPS_MAX (128 * FIT_STEPS) /* some 200 ms */
 #define EXPLAIN_BIT(reason) (UINT64_C(1) << (reason))
 _Static_assert(SCHED_REASONS <= 64, "a set of reasons is a mask");
 

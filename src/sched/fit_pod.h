@@ -22,7 +22,7 @@ struct fit_report {
  * keeps the rules will do (sched/search_pod.h). `use` has a row per card: what others take. steps: of a
  * search, counted down over several calls, FIT_STEPS at most in one; NULL = FIT_STEPS. quota and ret_report
  * may be NULL; a report tells why the first choice failed. */
-#define FIT_STEPS 1024
+#define FIT_STEPS 2048
 enum sched_reason fit_pod(const struct family_set *families, const struct node_spec *node,
                           const struct card_use *use, const struct fit_quota *quota,
                           const struct pod_request *r, unsigned *steps, struct pod_grant *ret,

@@ -48,6 +48,8 @@ struct search {
     struct choice c;
     struct choose_report report;
     unsigned *steps;
+    bool has_instances; /* cards in MIG mode might do */
+    bool by_card;       /* they are given up as a whole */
 };
 
 static const struct family *family_of(const struct search *s, uint8_t i)
@@ -89,13 +91,24 @@ static void begin_level(struct search *s, uint8_t i, const struct card_use *use)
 
 /* ---- each request by itself ---------------------------------------------------- */
 
+/* The whole of a card in MIG mode is its largest profile (vendor/pick_nvidia.c, B11). */
+static uint64_t least_bytes(const struct search *s, uint16_t card, uint64_t asked)
+{
+    const struct card *k = &s->node->cards[card];
+    uint64_t largest = 0;
+    for (uint32_t i = 0; k->shapes && i < k->shapes->n; i++)
+        largest = MAX(largest, k->shapes->shapes[i].mem_bytes);
+    return k->mode == CARD_MIG ? MIN(asked, largest) : asked;
+}
+
 static void note_candidate(struct search *s, struct level *l, uint16_t card)
 {
     struct card_grant amount;
     l->could[card / 64] |= UINT64_C(1) << card % 64;
     if (!choice_amount(&s->c, card, &amount, NULL))
         return;
-    l->least_mib = MIN(l->least_mib, amount.mem_bytes / POD_MIB);
+    l->least_mib = MIN(l->least_mib, least_bytes(s, card, amount.mem_bytes) / POD_MIB);
+    s->has_instances |= s->node->cards[card].mode == CARD_MIG;
     bool known = s->c.family->cores_kind != FAMILY_CORES_MASK && s->node->cards[card].mode != CARD_MIG;
     l->least_cores = MIN(l->least_cores, known ? amount.cores : 0);
 }
@@ -168,6 +181,7 @@ static uint32_t take(struct search *s, uint8_t i, struct place *ret)
         const struct card_grant *g = &c->picked[k];
         bool is_instance = s->node->cards[g->card].mode == CARD_MIG && g->mig_size;
         s->grant->grants[s->grant->n++] = *g;
+        is_instance &= !s->by_card;
         ret[k] = (struct place){g->card, is_instance ? (uint16_t)(1U << MIN(g->mig_start, 15)) : WHOLE_CARD};
     }
     if (i + 1 == s->r->n_requests)
@@ -231,7 +245,7 @@ static bool is_like(const struct search *s, uint8_t i, uint16_t a, uint16_t b)
 {
     const struct card *x = &s->node->cards[a], *y = &s->node->cards[b];
     const struct card_use *use = s->levels[i].use;
-    return x->family == y->family && x->mode != CARD_MIG && x->mode == y->mode &&
+    return x->family == y->family && (x->mode != CARD_MIG || s->by_card) && x->mode == y->mode &&
            x->mem_bytes == y->mem_bytes && x->cores == y->cores && x->slots == y->slots &&
            memcmp(x->aux, y->aux, sizeof x->aux) == 0 && x->shapes == y->shapes && x->qos == y->qos &&
            memcmp(&use[a], &use[b], USE_BYTES) == 0;
@@ -261,6 +275,11 @@ static void avoid_all(struct level *l, const uint64_t cards[SETS], uint16_t bits
 
 static bool place_from(struct search *s, uint8_t i, struct blame *blame);
 
+static bool is_same(const struct place *a, const struct place *b)
+{
+    return a->card == b->card && a->bits == b->bits;
+}
+
 /* Of places on cards that are alike the last one only: it stands for one of them less. */
 static uint32_t find_open(const struct search *s, uint8_t i, const struct place *places, uint32_t n,
                           const struct blame *why, struct place *ret)
@@ -270,8 +289,9 @@ static uint32_t find_open(const struct search *s, uint8_t i, const struct place 
     uint32_t n_open = 0;
     for (uint32_t k = 0; k < n; k++) {
         bool is_last = true;
-        for (uint32_t m = k + 1; alike && is_last && m < n; m++)
-            is_last = !is_like(s, i, places[k].card, places[m].card);
+        for (uint32_t m = k + 1; is_last && m < n; m++)
+            is_last =
+                !is_same(&places[k], &places[m]) && !(alike && is_like(s, i, places[k].card, places[m].card));
         if (is_last && !(l->kept[places[k].card] & places[k].bits) && is_blamed(s, i, why, places[k].card))
             ret[n_open++] = places[k];
     }
@@ -351,12 +371,34 @@ bool search_may_help(const struct choose_report *report, uint8_t request)
     return report->tried && (request > 0 || is_by_quota(report));
 }
 
+static bool search(struct search *s, const struct card_use *use)
+{
+    struct blame blame = {0};
+    s->grant->n = 0;
+    begin_level(s, 0, use);
+    return place_from(s, 0, &blame);
+}
+
+/* On cards in MIG mode there are many places: other cards are tried first, with half of the steps, then other
+ * places too. */
+static bool search_all(struct search *s, const struct card_use *use)
+{
+    if (!s->has_instances)
+        return search(s, use);
+    unsigned later = *s->steps / 2;
+    *s->steps -= later;
+    s->by_card = true;
+    bool found = search(s, use);
+    *s->steps += later;
+    s->by_card = false;
+    return found || search(s, use);
+}
+
 bool search_pod(const struct family_set *families, const struct node_spec *node, const struct card_use *use,
                 const struct fit_quota *quota, const struct pod_request *r, uint8_t failed, unsigned *steps,
                 struct pod_grant *ret)
 {
     struct search *s = g_new(struct search, 1);
-    struct blame blame = {0};
     s->families = families;
     s->node = node;
     s->quota = quota;
@@ -364,6 +406,7 @@ bool search_pod(const struct family_set *families, const struct node_spec *node,
     s->grant = ret;
     s->levels = g_new(struct level, r->n_requests);
     s->steps = steps;
+    s->by_card = s->has_instances = false;
     s->c.node = node;
     s->c.cards = node->cards;
     s->c.n_cards = node->n_cards;
@@ -371,11 +414,7 @@ bool search_pod(const struct family_set *families, const struct node_spec *node,
     ret->n = 0;
     for (uint8_t i = 0; i < r->n_requests; i++)
         memset(s->levels[i].could, 0, sizeof s->levels[i].could);
-    bool found = !is_hopeless(s, failed, use);
-    if (found) {
-        begin_level(s, 0, use);
-        found = place_from(s, 0, &blame);
-    }
+    bool found = !is_hopeless(s, failed, use) && search_all(s, use);
     g_free(s->levels);
     g_free(s);
     return found;

@@ -5,10 +5,12 @@
  *
  * Requests are placed in order. Where one finds nothing, the ones before it do
  * without one of the cards that it could use, the last request and its least
- * liked card first, and choose again; every set of cards is chosen once at
- * most. So a pod fits whenever there is an assignment by the rules, and a node
- * with more room takes whatever one with less does, as long as the search is
- * not cut off: a choice among n cards costs 1 + n / 16 steps.
+ * liked card first, and choose again. Every set of cards is chosen once at
+ * most, and cards that are alike count as one; of cards in MIG mode the whole
+ * card is given up first, then single places. So a pod fits whenever there is
+ * an assignment by the rules, and a node with more room takes whatever one with
+ * less does, as long as the search is not cut off: a choice among n cards costs
+ * 1 + n / 16 steps.
  */
 #ifndef HAMI_SCHED_SEARCH_POD_H
 #define HAMI_SCHED_SEARCH_POD_H

@@ -15,9 +15,9 @@
 #include "sched/explain_pod.h"
 #include "sched/fit_pod.h"
 
-#define TRIES_MAX 4096              /* at about ten microseconds each */
-#define STEPS_MAX (128 * FIT_STEPS) /* of searching in all tries: some 100 ms */
-#define AT_ONCE_MAX 8               /* pods in a set that is searched for by size */
+#define TRIES_MAX 4096             /* at about ten microseconds each */
+#define STEPS_MAX (64 * FIT_STEPS) /* of searching in all tries: some 100 ms */
+#define AT_ONCE_MAX 8              /* pods in a set that is searched for by size */
 
 struct victim {
     uint32_t pod; /* handle */

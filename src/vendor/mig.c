@@ -47,6 +47,38 @@ static bool find_place(const struct card_shape *s, uint16_t taken, uint16_t avoi
     return found;
 }
 
+/* Memory slices of the free places, of whatever profile, that a mask would block. */
+static unsigned harm(const struct card_shapes *shapes, uint16_t taken, uint16_t mask)
+{
+    unsigned sum = 0;
+    for (uint32_t i = 0; i < shapes->n; i++)
+        for (unsigned k = 0; k < shapes->shapes[i].n_placements && k < CARD_PLACEMENTS_MAX; k++) {
+            uint16_t other =
+                mig_slices(shapes->shapes[i].placements[k].start, shapes->shapes[i].placements[k].size);
+            sum += other & mask && !(other & taken) ? shapes->shapes[i].placements[k].size : 0;
+        }
+    return sum;
+}
+
+bool mig_place_tight(const struct card_shapes *shapes, uint16_t taken, uint16_t avoid, uint64_t bytes,
+                     struct mig_place *ret)
+{
+    if (!mig_place(shapes, taken, avoid, bytes, ret))
+        return false;
+    const struct card_shape *s = &shapes->shapes[ret->shape];
+    unsigned least = harm(shapes, taken, mig_slices(ret->start, ret->size));
+    for (unsigned i = 0; i < s->n_placements && i < CARD_PLACEMENTS_MAX; i++) {
+        uint16_t mask = mig_slices(s->placements[i].start, s->placements[i].size);
+        if (mask == 0 || mask & taken || avoid & 1U << s->placements[i].start ||
+            harm(shapes, taken, mask) >= least)
+            continue;
+        least = harm(shapes, taken, mask);
+        ret->start = s->placements[i].start;
+        ret->size = s->placements[i].size;
+    }
+    return true;
+}
+
 static bool is_smaller(const struct card_shape *a, const struct card_shape *b)
 {
     return a->mem_bytes != b->mem_bytes ? a->mem_bytes < b->mem_bytes : a->slices < b->slices;

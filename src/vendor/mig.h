@@ -23,6 +23,11 @@ struct mig_place {
 bool mig_place(const struct card_shapes *shapes, uint16_t taken, uint16_t avoid, uint64_t bytes,
                struct mig_place *ret);
 
+/* The same profile where it takes the least from others: of the places that are free, it covers the fewest
+ * and smallest. For a search (sched/search_pod.h): what fits is found sooner. */
+bool mig_place_tight(const struct card_shapes *shapes, uint16_t taken, uint16_t avoid, uint64_t bytes,
+                     struct mig_place *ret);
+
 /* Memory slices as a mask; 0 when they lie outside of it. */
 uint16_t mig_slices(unsigned start, unsigned size);
 

@@ -62,7 +62,7 @@ static void take_instances(struct choice *c, uint32_t card, const struct card_gr
     uint32_t slots = c->cards[card].slots;
     struct mig_place place;
     for (uint32_t used = c->use[card].slots; wanted && used < slots; used++, wanted--) {
-        if (!mig_place(shapes, taken, avoided(c, card), bytes, &place))
+        if (!(c->avoid ? mig_place_tight : mig_place)(shapes, taken, avoided(c, card), bytes, &place))
             return;
         taken |= mig_slices(place.start, place.size);
         c->picked[c->n_picked] = *amount;
@@ -91,6 +91,19 @@ static bool has_instances(const struct choice *c, const uint16_t *cards, uint32_
     return false;
 }
 
+/* Where whatever fits is searched for, instances go where the least is left. */
+static const uint16_t *fullest_first(const struct choice *c, const uint16_t *cards, uint32_t n, uint16_t *ret)
+{
+    for (uint32_t i = 0; i < n; i++) {
+        uint32_t j = i;
+        int taken = __builtin_popcount(c->use[cards[i]].mig_mask);
+        for (; j > 0 && taken > __builtin_popcount(c->use[ret[j - 1]].mig_mask); j--)
+            ret[j] = ret[j - 1];
+        ret[j] = cards[i];
+    }
+    return ret;
+}
+
 static bool pick_among(struct choice *c, const uint16_t *cards, uint32_t n)
 {
     uint32_t wanted = c->request->n_cards;
@@ -104,6 +117,8 @@ static bool pick_among(struct choice *c, const uint16_t *cards, uint32_t n)
         cards = near;
         n = wanted;
     }
+    if (c->avoid && has_instances(c, cards, n))
+        cards = fullest_first(c, cards, n, near);
     for (uint32_t i = 0; i < n && c->n_picked < wanted; i++)
         take(c, cards[i]);
     return c->n_picked == wanted;

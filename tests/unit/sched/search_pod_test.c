@@ -392,6 +392,121 @@ static void fits_exactly_when_an_assignment_exists(void)
     g_test_message("at most %u steps", most_steps);
 }
 
+/* ---- some by name --------------------------------------------------------------- */
+
+/* Two cards of 40960 MiB; the second has company. */
+static const struct {
+    const char *name;
+    uint64_t used_mib;
+    uint32_t used_cores;
+    uint8_t first; /* enum slot_kind */
+    uint64_t mib[2];
+    uint32_t cores[2];
+    int64_t quota_mib; /* 0 = none */
+    const char *want;  /* cards of the two containers; NULL: the pod does not fit */
+    bool binpack;
+} named[] = {
+    {"each its favourite", 1000, 10, SLOT_APP, {2000, 2000}, {10, 10}, 0, "0 1", false},
+    {"the idle card is left to the one that needs it whole",
+     1000,
+     30,
+     SLOT_APP,
+     {2000, 2000},
+     {50, 100},
+     0,
+     "1 0",
+     false},
+    {"the larger gap is left to the larger one", 30000, 0, SLOT_APP, {10000, 40000}, {0, 0}, 0, "1 0", false},
+    {"no gap is large enough for both", 30000, 0, SLOT_APP, {12000, 40000}, {0, 0}, 0, NULL, false},
+    {"an init container is in nobody's way", 30000, 0, SLOT_INIT, {12000, 40000}, {0, 0}, 0, "0 0", false},
+    {"each the fullest that will do", 30000, 0, SLOT_INIT, {12000, 9000}, {0, 0}, 0, "0 1", true},
+    {"one card's peak is within the quota, two are not",
+     30000,
+     0,
+     SLOT_INIT,
+     {12000, 9000},
+     {0, 0},
+     12000,
+     "0 0",
+     true},
+    {"nor is the least within a smaller quota",
+     30000,
+     0,
+     SLOT_INIT,
+     {12000, 9000},
+     {0, 0},
+     11999,
+     NULL,
+     true},
+};
+
+static char *place_named(size_t row)
+{
+    static struct pod_grant g;
+    struct world w;
+    struct pod_request r;
+    uint16_t mem[FAMILIES_MAX], cores[FAMILIES_MAX];
+    world_init(&w, 1);
+    const struct node_spec *node = world_add_node(&w, "NVIDIA", 2);
+    struct card_use use[2] = {
+        {0}, {.mem_bytes = MIB(named[row].used_mib), .cores = named[row].used_cores, .slots = 1}};
+    world_request(&w, &r, "NVIDIA", 1);
+    r.n_slots = r.n_requests = 2;
+    r.slot_kind[0] = named[row].first;
+    r.slot_kind[1] = SLOT_APP;
+    r.requests[1] = r.requests[0];
+    r.requests[1].slot = 1;
+    r.card_policy[0] = named[row].binpack ? CARD_BINPACK : CARD_SPREAD;
+    for (int i = 0; i < 2; i++) {
+        r.requests[i].mem_bytes = MIB(named[row].mib[i]);
+        r.requests[i].cores = named[row].cores[i];
+    }
+    memset(mem, 0, sizeof mem);
+    memset(cores, 0xff, sizeof cores);
+    struct fit_quota quota = {.mem_resource = mem, .cores_resource = cores, .families = w.families};
+    quota.n = named[row].quota_mib ? 1 : 0;
+    quota.limits[0] = (struct fit_limit){.limit = named[row].quota_mib};
+    bool fits = fit_pod(w.families, node, use, &quota, &r, NULL, &g, NULL) == SCHED_FITS;
+    char *text = fits ? g_strdup_printf("%u %u", g.grants[0].card, g.grants[1].card) : NULL;
+    world_clear(&w);
+    return text;
+}
+
+static void a_container_leaves_room_for_the_next(void)
+{
+    for (size_t i = 0; i < G_N_ELEMENTS(named); i++) {
+        g_autofree char *got = place_named(i);
+        g_test_message("%s: %s", named[i].name, got ? got : "does not fit");
+        g_assert_cmpstr(got, ==, named[i].want);
+    }
+}
+
+/* Eight cards with room for one each, nine are asked for, no two alike: the search ends, and soon. */
+static void a_search_is_cut_off(void)
+{
+    static struct pod_grant g;
+    struct world w;
+    struct pod_request r;
+    struct card_use use[8];
+    unsigned steps = 300;
+    world_init(&w, 1);
+    const struct node_spec *node = world_add_node(&w, "NVIDIA", 8);
+    for (uint32_t i = 0; i < 8; i++)
+        use[i] = (struct card_use){.mem_bytes = MIB(20000 + i), .slots = 1};
+    world_request(&w, &r, "NVIDIA", 1);
+    r.n_slots = r.n_requests = 3;
+    for (uint8_t i = 0; i < 3; i++) {
+        r.slot_kind[i] = SLOT_APP;
+        r.requests[i] = r.requests[0];
+        r.requests[i].slot = i;
+        r.requests[i].n_cards = 3;
+        r.requests[i].mem_bytes = MIB(15000);
+    }
+    g_assert_cmpint(fit_pod(w.families, node, use, NULL, &r, &steps, &g, NULL), !=, SCHED_FITS);
+    g_assert_cmpuint(steps, ==, 0);
+    world_clear(&w);
+}
+
 /* ---- more room never hurts ----------------------------------------------------- */
 
 static bool collect(const struct cluster_pod *p, void *uids)
@@ -460,6 +575,8 @@ int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
     g_test_add_func("/search/fits_exactly_when_an_assignment_exists", fits_exactly_when_an_assignment_exists);
+    g_test_add_func("/search/a_container_leaves_room_for_the_next", a_container_leaves_room_for_the_next);
+    g_test_add_func("/search/a_search_is_cut_off", a_search_is_cut_off);
     g_test_add_func("/search/more_room_never_hurts", more_room_never_hurts);
     return g_test_run();
 }

@@ -223,6 +223,30 @@ static void mig_packs_an_a100(void)
     g_assert_false(mig_place(shapes, taken, 0, 1, &none));
 }
 
+/* Where whatever fits is searched for, no half stays half taken. */
+static void mig_takes_the_least_from_others(void)
+{
+    static const struct {
+        const char *name;
+        uint16_t taken, avoid;
+        uint64_t mib;
+        unsigned start;
+    } rows[] = {
+        {"the slice that no 2g can have", 0, 0, 4864, 6},
+        {"then the one that is left of a pair", 1 << 6 | 1 << 5, 0, 4864, 4},
+        {"a pair of the broken half", 1 << 4, 0, 9856, 0},
+        {"the half that is taken in part", 1 << 0, 0, 9856, 2},
+        {"not where it may not start", 0, 1 << 6, 4864, 5},
+        {"the only place that is not to be avoided", 0, 1 << 0 | 1 << 2, 9856, 4},
+    };
+    for (size_t i = 0; i < G_N_ELEMENTS(rows); i++) {
+        struct mig_place p;
+        g_test_message("%s", rows[i].name);
+        g_assert_true(mig_place_tight(scene_a100(), rows[i].taken, rows[i].avoid, MIB(rows[i].mib), &p));
+        g_assert_cmpuint(p.start, ==, rows[i].start);
+    }
+}
+
 struct mig_row {
     const char *name;
     uint32_t n_cards, wanted;
@@ -344,6 +368,7 @@ int main(int argc, char **argv)
     g_test_add_func("/vendor/numa_binding_stays_on_one_node", numa_binding_stays_on_one_node);
     g_test_add_func("/vendor/too_few_cards_are_counted", too_few_cards_are_counted);
     g_test_add_func("/vendor/mig_packs_an_a100", mig_packs_an_a100);
+    g_test_add_func("/vendor/mig_takes_the_least_from_others", mig_takes_the_least_from_others);
     g_test_add_func("/vendor/mig_instances_are_placed", mig_instances_are_placed);
     g_test_add_func("/vendor/mig_grant_is_the_profile", mig_grant_is_the_profile);
     g_test_add_func("/vendor/mig_instances_never_overlap", mig_instances_never_overlap);

@@ -45,7 +45,7 @@ struct row {
 
 static const struct row rows[] = {
     {"alone/5us_q30", ONE(30, 5, 0, FLOOD), 0.7, 1, 0},
-    {"alone/500ms_q20", {.lasts = 101 * S, .tenants = {{.percent = 20, .us = 500000}}}, 0.7, 0, 0},
+    {"alone/500ms_q20", {.lasts = 101 * S, .tenants = {{.percent = 20, .us = 500000}}}, 0.5, 0, 0},
     {"alone/20us_q5", ONE(5, 20, 0, FLOOD), 0.5, 1, 0},
     {"alone/20us_q50", ONE(50, 20, 0, FLOOD), 0.5, 1, 0},
     {"alone/20us_q90", ONE(90, 20, 0, FLOOD), 0.5, 1, 0},
@@ -56,7 +56,7 @@ static const struct row rows[] = {
     {"alone/1500us_q30", ONE(30, 1500, 0, FLOOD), 0.5, 1, 0},
     {"alone/1500us_q70", ONE(70, 1500, 0, FLOOD), 0.5, 1, 0},
     {"alone/10ms_q50", LONG(50, 10000, 0, FLOOD), 0.5, 1, 0},
-    {"alone/40ms_q50", LONG(50, 40000, 0, FLOOD), 0.7, 1, 0},
+    {"alone/40ms_q50", LONG(50, 40000, 0, FLOOD), 0.5, 1, 0},
     {"alone/20us_random_q50", ONE(50, 20, 90, FLOOD), 0.5, 1, 0},
     {"alone/300us_random_q50", ONE(50, 300, 90, FLOOD), 0.5, 1, 0},
     {"alone/1500us_random_q30", ONE(30, 1500, 90, FLOOD), 0.5, 1, 0},

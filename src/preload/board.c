@@ -9,6 +9,7 @@
 
 #define LAG_MAX_NS UINT64_C(50000000)     /* how far behind a newcomer starts */
 #define EXTEND_MAX_NS UINT64_C(200000000) /* longest turn by extension */
+#define HURRY_NS UINT64_C(50000000)       /* unseen for so long, it is not there */
 #define FOREIGN_MAX_NS UINT64_C(20000000) /* longest stretch believed to be the previous holder's */
 
 static uint64_t load(const _Atomic uint64_t *word)
@@ -183,7 +184,7 @@ static bool try_once(struct board_seat *seat, uint64_t now, bool holder_is_dead,
     }
     store(&m->seen_ns, now);
     store(&m->work_ns, now);
-    store(&m->percent, seat->percent);
+    store(&m->percent, seat->percent | (seat->hurries ? BOARD_HURRIES : 0));
     uint64_t turn = load(&seat->board->turn);
     int holder = member_of(turn);
     if (holder == seat->member && seat->sequence == turn >> 8)
@@ -337,6 +338,17 @@ bool board_wanted(const struct board_seat *seat, uint64_t now)
     return false;
 }
 
+bool board_hurries(const struct board_seat *seat, uint64_t now)
+{
+    for (int i = 0; i < BOARD_MEMBERS; i++) {
+        const struct board_member *m = &seat->board->members[i];
+        if ((load(&m->percent) & BOARD_HURRIES) && i != seat->member && load(&m->owner) &&
+            is_recent(load(&m->work_ns), now, HURRY_NS))
+            return true;
+    }
+    return false;
+}
+
 bool board_alone(const struct board_seat *seat, uint64_t now, uint64_t within_ns)
 {
     for (int i = 0; i < BOARD_MEMBERS; i++) {
@@ -362,7 +374,7 @@ uint32_t board_left_over(const struct board_seat *seat, uint64_t now, uint64_t w
     uint64_t taken = 0, unlimited = 1;
     for (int i = 0; i < BOARD_MEMBERS; i++) {
         const struct board_member *m = &seat->board->members[i];
-        uint64_t group = load(&m->group), percent = load(&m->percent);
+        uint64_t group = load(&m->group), percent = load(&m->percent) & (BOARD_HURRIES - 1);
         if (i == seat->member || !load(&m->owner) || group == seat->group ||
             !is_recent(load(&m->work_ns), now, within_ns) || is_counted(seat->board, i, group))
             continue;

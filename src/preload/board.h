@@ -39,6 +39,8 @@
 #define BOARD_SHUN_NS UINT64_C(30000000000)
 #define BOARD_GONE_NS UINT64_C(5000000000) /* a member unseen for so long gives its seat away */
 
+#define BOARD_HURRIES UINT64_C(0x100000000)
+
 struct board_member {
     _Atomic uint64_t owner;   /* pid and a hash of its start; 0 = free seat */
     _Atomic uint64_t group;   /* the slice it belongs to */
@@ -47,7 +49,7 @@ struct board_member {
     _Atomic uint64_t work_ns; /* last time it held or wanted the device */
     _Atomic uint64_t used_ns; /* time held, divided by weight */
     _Atomic uint64_t pid_ns;  /* inode of its pid namespace */
-    _Atomic uint64_t percent; /* share it is limited to; 0 = not limited */
+    _Atomic uint64_t percent; /* share it is limited to; 0 = not limited; and BOARD_HURRIES */
 };
 
 struct board {
@@ -71,6 +73,7 @@ struct board_seat {
     uint64_t owner, group, pid_ns;
     uint32_t weight;    /* 1..400 */
     uint32_t percent;   /* share it is limited to; 0 = not limited */
+    bool hurries;       /* waits for each of its short runs */
     uint64_t sequence;  /* of the turn we hold; 0 = none */
     uint64_t held_ns;   /* since when */
     uint64_t taken_ns;  /* the same, before it was extended */
@@ -124,6 +127,9 @@ uint64_t board_foreign_end(const struct board_seat *seat, uint64_t sequence, uin
 
 /* Somebody else waits for the turn. */
 bool board_wanted(const struct board_seat *seat, uint64_t now);
+
+/* Somebody else who used the device lately waits for each of its short runs. */
+bool board_hurries(const struct board_seat *seat, uint64_t now);
 
 /* Nobody of another slice has used or wanted the device for within_ns. */
 bool board_alone(const struct board_seat *seat, uint64_t now, uint64_t within_ns);

@@ -14,6 +14,9 @@
 #include "preload/busy.h"
 #include "preload/port.h"
 
+/* Who waits for so little work at a time is in a hurry: others keep their turns short. */
+#define CARD_BRIEF_NS UINT64_C(2000000)
+
 struct card {
     struct port_lock lock;
     int board_fd;
@@ -24,9 +27,9 @@ struct card {
     ino_t board_ino;
     struct region_compute *account;
     struct region_member_compute *own; /* this process's line in the region */
-    struct port_lock turn_lock; /* the seat's; taken before `lock`, never the other way round */
-    struct board_seat seat;     /* the process has one, however many of its threads launch */
-    int n_meters; /* none behind these was ever used; changed under the lock */
+    struct port_lock turn_lock;        /* the seat's; taken before `lock`, never the other way round */
+    struct board_seat seat;            /* the process has one, however many of its threads launch */
+    int n_meters;                      /* none behind these was ever used; changed under the lock */
     struct meter meters[METERS];
     struct busy busy;
     _Atomic int64_t inflight_ns;  /* granted and not measured yet; changed under the lock */
@@ -35,6 +38,8 @@ struct card {
     uint64_t probe_due_ns;        /* nobody waits for them longer than this */
     uint64_t last_end_ns;         /* latest measured end */
     uint64_t last_sequence;       /* last turn given back */
+    _Atomic uint64_t run_ns;      /* measured since the last synchronisation */
+    _Atomic uint64_t usual_ns;    /* the same of the last run; 0 = above CARD_BRIEF_NS */
     _Atomic uint64_t active_ns;   /* last grant */
     _Atomic uint64_t returned_ns; /* last grant after a pause */
     _Atomic uint64_t looked_ns;   /* at the neighbours; bit 0: there are some */

@@ -186,6 +186,8 @@ static void settle(struct card *card, struct batch *batch, const struct measure 
     port_unlock(&card->lock);
     fresh = doubtful && fresh > most ? most : fresh;
     charge(card, batch, fresh + owed);
+    if (atomic_fetch_add_explicit(&card->run_ns, fresh + owed, memory_order_relaxed) > CARD_BRIEF_NS)
+        atomic_store_explicit(&card->usual_ns, 0, memory_order_relaxed);
     uint64_t sequence = batch->sequence;
     port_lock(&card->lock);
     bool drained = card->last_sequence && sequence == card->last_sequence;

@@ -34,10 +34,11 @@
 #include "preload/turn.h"
 
 #define MS UINT64_C(1000000)
-#define CHUNK_NS LANE_CHUNK_NS      /* credit taken at once */
-#define CHUNK_MIN_NS INT64_C(20000) /* below, every launch is measured by itself */
-#define GRANT_NS INT64_C(250000)    /* tokens that must be there before a grant */
-#define PIPE_NS INT64_C(2000000)    /* estimated work in flight */
+#define CHUNK_NS LANE_CHUNK_NS         /* credit taken at once */
+#define CHUNK_MIN_NS INT64_C(20000)    /* below, every launch is measured by itself */
+#define GRANT_NS INT64_C(250000)       /* tokens that must be there before a grant */
+#define PIPE_NS INT64_C(2000000)       /* estimated work in flight */
+#define PIPE_SHORT_NS INT64_C(1000000) /* ... beside somebody in a hurry */
 #define PIPE_ALONE_NS                                                                                        \
     INT64_C(6000000)   /* ... when nobody waits: a host that is slow to wake us must not let the device idle \
                         */
@@ -49,6 +50,7 @@
 #define LOOK_NS (50 * MS)              /* a live change is seen within this */
 #define STUCK_NS (100 * MS)
 #define BURST_NS INT64_C(2000000)      /* tokens kept over an idle time */
+#define RUN_MAX_NS INT64_C(1500000)    /* below BURST_NS: an idle process can always begin */
 #define WAIT_CAP_NS INT64_C(100000000) /* tokens kept while waiting for them or for the turn */
 #define FREE_BUDGET 128
 #define FREE_FAST_NS (5 * MS)
@@ -169,6 +171,16 @@ static bool joint_allows(struct request *r, int64_t least, uint64_t now)
     return card->open || joint_is_behind(card, now);
 }
 
+/* Short work that somebody waits for begins when there are tokens for all of
+ * it: in the middle it would have to give the turn away. */
+static int64_t tokens_for_run(struct card *card, int64_t inflight)
+{
+    int64_t usual = (int64_t)atomic_load_explicit(&card->usual_ns, memory_order_relaxed);
+    bool begins = inflight == 0 && atomic_load_explicit(&card->run_ns, memory_order_relaxed) == 0;
+    usual = usual < RUN_MAX_NS ? usual : RUN_MAX_NS;
+    return begins && usual > GRANT_NS ? usual : GRANT_NS;
+}
+
 /* Without the turn: is there enough of everything else? */
 static enum verdict consider(struct request *r, const struct turn_limit *limit, uint64_t now,
                              uint64_t *ret_due)
@@ -189,16 +201,20 @@ static enum verdict consider(struct request *r, const struct turn_limit *limit, 
     }
     int64_t room = limit->tokens ? bucket_balance(card->account) - inflight : CHUNK_NS;
     int64_t others = limit->tokens ? joint_others(card, limit->percent, now) : INT64_MAX;
-    if (others != INT64_MAX ? !joint_allows(r, room < others ? room : others, now) : room < GRANT_NS) {
-        int64_t missing = others != INT64_MAX ? OPEN_NS - (room < others ? room : others) : GRANT_NS - room;
+    int64_t least = tokens_for_run(card, inflight);
+    if (others != INT64_MAX ? !joint_allows(r, room < others ? room : others, now) : room < least) {
+        int64_t missing = others != INT64_MAX ? OPEN_NS - (room < others ? room : others) : least - room;
         uint64_t due = now + bucket_wait_ns(missing, limit->percent);
         *ret_due = earlier(earlier(due, next), now + (others != INT64_MAX ? STEP_NS : LOOK_NS));
         return WAIT_TOKENS;
     }
     int64_t wanted = r->price_ns > r->lane->chunk_ns ? r->price_ns : r->lane->chunk_ns;
     int64_t flight = inflight + (wanted < CHUNK_NS ? wanted : CHUNK_NS);
-    if (atomic_load_explicit(&card->closed, memory_order_relaxed) >= PIPE_BATCHES && next != UINT64_MAX &&
-        flight > PIPE_NS && (flight > PIPE_ALONE_NS || turn_is_wanted(card, now))) {
+    uint32_t closed = atomic_load_explicit(&card->closed, memory_order_relaxed);
+    bool full =
+        closed >= PIPE_BATCHES && flight > PIPE_NS && (flight > PIPE_ALONE_NS || turn_is_wanted(card, now));
+    bool brief = closed > 0 && flight > PIPE_SHORT_NS && turn_is_short(card, now);
+    if (next != UINT64_MAX && (full || brief)) {
         *ret_due = next;
         return WAIT_ROOM;
     }
@@ -413,6 +429,16 @@ void throttle_before_sync(void)
         close_current();
 }
 
+/* How much work lies between two synchronisations, if it is little. */
+static void run_ends(struct card *card)
+{
+    if (atomic_load_explicit(&card->closed, memory_order_relaxed))
+        return;
+    uint64_t run = atomic_exchange_explicit(&card->run_ns, 0, memory_order_relaxed);
+    if (run > 0)
+        atomic_store_explicit(&card->usual_ns, run <= CARD_BRIEF_NS ? run : 0, memory_order_relaxed);
+}
+
 void throttle_after_sync(void)
 {
     if (!throttle_pending())
@@ -422,6 +448,7 @@ void throttle_after_sync(void)
         if (cards[d].ready &&
             (atomic_load_explicit(&cards[d].closed, memory_order_relaxed) || cards[d].seat.sequence)) {
             measure_finished(&cards[d]);
+            run_ends(&cards[d]);
             turn_idle(&cards[d]);
         }
     port.capture_mode(mode);

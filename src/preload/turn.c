@@ -32,6 +32,7 @@
 
 #define MS UINT64_C(1000000)
 #define TURN_NS (8 * MS)
+#define TURN_SHORT_NS (1 * MS)   /* ... beside somebody in a hurry */
 #define LEAD_NS UINT64_C(250000) /* a turn is given back this long before its work has drained */
 #define START_NS UINT64_C(60000) /* ... and used this long before */
 #define LEASE_MIN_NS (3 * MS)
@@ -214,6 +215,7 @@ struct turn_limit turn_limit_of(struct card *card, uint64_t now)
     turn_check_board(card);
     limit.tokens = limit.percent != 0;
     card->seat.percent = limit.percent;
+    card->seat.hurries = atomic_load_explicit(&card->usual_ns, memory_order_relaxed) != 0;
     if (!limit.tokens) {
         limit.percent = 100;
         limit.turns = card->board_is_shared && turn_has_neighbours(card, now);
@@ -309,9 +311,10 @@ static bool have(struct card *card, uint64_t now, uint64_t *ret_due, uint32_t *r
         return true;
     if (board_holds(&card->seat)) {
         uint64_t until = measure_busy_until(card);
-        bool over =
-            (until > now ? until : now) - card->seat.held_ns >= TURN_NS && board_wanted(&card->seat, now);
-        if (over && board_extend(&card->seat, now))
+        uint64_t length = (until > now ? until : now) - card->seat.held_ns;
+        bool over = length >= TURN_SHORT_NS && board_wanted(&card->seat, now) &&
+                    (length >= TURN_NS || board_hurries(&card->seat, now));
+        if (over && length >= TURN_NS && board_extend(&card->seat, now))
             over = false;
         if (over && !end_turn(card, now, ret_due))
             return false;
@@ -377,6 +380,12 @@ bool turn_is_wanted(struct card *card, uint64_t now)
     return card->seat.board && card->seat.member >= 0 && board_wanted(&card->seat, now);
 }
 
+bool turn_is_short(struct card *card, uint64_t now)
+{
+    turn_check_board(card);
+    return card->seat.board && card->seat.member >= 0 && board_hurries(&card->seat, now);
+}
+
 static void idle(struct card *card)
 {
     uint64_t now = port.now(), due;
@@ -384,7 +393,8 @@ static void idle(struct card *card)
     if (!board_holds(&card->seat))
         return;
     bool wanted = board_wanted(&card->seat, now);
-    if (wanted && bucket_balance(card->account) <= 0) {
+    if (wanted &&
+        (atomic_load_explicit(&card->usual_ns, memory_order_relaxed) || bucket_balance(card->account) <= 0)) {
         end_turn(card, now, &due);
         return;
     }

@@ -44,6 +44,9 @@ void turn_offer(struct card *card, bool tokens_short, uint64_t now, uint64_t *du
 /* Somebody else waits for the device's turn. */
 bool turn_is_wanted(struct card *card, uint64_t now);
 
+/* Somebody else uses the device in short runs and waits for each. */
+bool turn_is_short(struct card *card, uint64_t now);
+
 /* Has anybody of another slice used the device in the last second? Looked up
  * now and then. */
 bool turn_has_neighbours(struct card *card, uint64_t now);

@@ -329,6 +329,16 @@ static void drain(void)
     throttle_after_sync();
 }
 
+static void request(void)
+{
+    uint64_t begun = self()->clock;
+    for (int i = 0; i < 50; i++)
+        launch(1, 7, 0, what->us, false);
+    drain();
+    g_assert_cmpuint(self()->n_requests, <, REQUESTS_MAX);
+    self()->requests[self()->n_requests++] = self()->clock - begun;
+}
+
 static struct board *board_of(void)
 {
     static struct board *board;
@@ -405,6 +415,9 @@ static void step(unsigned n)
     case VANDAL:
         launch(1, 7, 0, what->us, false);
         scribble(board_of());
+        break;
+    case REQUESTS:
+        request();
         break;
     case RANKS:
         launch(1, 7, 0, what->us, false);
@@ -553,6 +566,21 @@ uint64_t machine_longest_pause(const struct machine *machine, unsigned tenant, u
         last = v->to;
     }
     return to > last && to - last > longest ? to - last : longest;
+}
+
+static int by_value(const void *a, const void *b)
+{
+    uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+    return (x > y) - (x < y);
+}
+
+uint64_t machine_p99(const struct machine *machine, unsigned tenant)
+{
+    const struct tenant *t = &machine->tenants[tenant];
+    g_autofree uint64_t *sorted = g_memdup2(t->requests, t->n_requests * sizeof *sorted);
+    g_assert_cmpuint(t->n_requests, >, 0);
+    qsort(sorted, t->n_requests, sizeof *sorted, by_value);
+    return sorted[t->n_requests * 99 / 100];
 }
 
 uint64_t machine_launches(const struct machine *machine, unsigned tenant)

@@ -33,6 +33,7 @@ enum program {
     GREEDY,    /* takes the turn and renews it for ever, ignores its tokens */
     THIEF,     /* takes the turn a thousand times a second, whoever has it */
     VANDAL,    /* a flood that also writes noise all over the board */
+    REQUESTS,  /* 50 launches and a wait, again and again; how long each took is noted */
     RANKS,     /* floods that meet at a barrier kernel with the other RANKS tenants */
 };
 
@@ -78,6 +79,9 @@ double machine_mae(const struct machine *machine, unsigned tenant, double percen
 
 /* Largest stretch in [from, to) in which the tenant used nothing. */
 uint64_t machine_longest_pause(const struct machine *machine, unsigned tenant, uint64_t from, uint64_t to);
+
+/* The latency that 99 % of the tenant's requests kept to. */
+uint64_t machine_p99(const struct machine *machine, unsigned tenant);
 
 uint64_t machine_launches(const struct machine *machine, unsigned tenant);
 uint64_t machine_waits(const struct machine *machine, unsigned tenant); /* blocking calls of the port */

@@ -130,6 +130,36 @@ static void check_row(const void *data)
     machine_free(m);
 }
 
+/* Requests of 1 ms of work at half the device may take twice as long as alone,
+ * and a tenth more: one kernel of the neighbour, or one short turn. Beside the
+ * shortest kernels turns end by the chunk, which is coarser. */
+static uint64_t p99_of(unsigned percent, unsigned other_us)
+{
+    struct machine_setup setup = {
+        .lasts = 5 * S,
+        .slice_ns = 2 * MS,
+        .tenants = {{.percent = percent, .us = 20, .program = REQUESTS}, {.percent = 50, .us = other_us}}};
+    struct machine *m = machine_run(&setup, seed);
+    uint64_t p99 = machine_p99(m, 0);
+    g_test_message("seed %" G_GUINT64_FORMAT ": p99 %.3f ms beside kernels of %u us; shares %.2f and %.2f",
+                   seed, (double)p99 / 1e6, other_us, machine_share(m, 0, 2 * S, 5 * S),
+                   machine_share(m, 1, 2 * S, 5 * S));
+    if (other_us)
+        g_assert_cmpfloat(machine_share(m, 1, 2 * S, 5 * S), >=, 45);
+    machine_free(m);
+    return p99;
+}
+
+static void requests_keep_their_p99_beside_short_kernels(void)
+{
+    static const struct {
+        unsigned us, more_pct;
+    } others[] = {{50, 18}, {300, 10}, {1000, 10}};
+    uint64_t alone = p99_of(0, 0);
+    for (gsize i = 0; i < G_N_ELEMENTS(others); i++)
+        g_assert_cmpuint(p99_of(50, others[i].us), <=, 2 * alone * (100 + others[i].more_pct) / 100);
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -140,5 +170,7 @@ int main(int argc, char **argv)
         g_autofree char *path = g_strdup_printf("/share/%s", rows[i].name);
         g_test_add_data_func(path, &rows[i], check_row);
     }
+    g_test_add_func("/share/requests_keep_their_p99_beside_short_kernels",
+                    requests_keep_their_p99_beside_short_kernels);
     return g_test_run();
 }

@@ -13,7 +13,14 @@
 
 #define SPIN (20 * US) /* how long a barrier kernel runs between two looks at the others */
 
-enum { LOG_MAX = 1 << 19, EVENTS = 2048, QUEUE_DEPTH = 1024, JOBS = 4096, NOBODY = -1 };
+enum {
+    LOG_MAX = 1 << 19,
+    EVENTS = 2048,
+    REQUESTS_MAX = 1 << 16,
+    QUEUE_DEPTH = 1024,
+    JOBS = 4096,
+    NOBODY = -1
+};
 
 struct interval {
     int tenant;
@@ -51,7 +58,8 @@ struct tenant {
     uint64_t barriers; /* reached */
     struct queue queue;
     struct event events[EVENTS];
-    uint32_t n_events;
+    uint32_t n_events, n_requests;
+    uint64_t requests[REQUESTS_MAX]; /* how long they took */
 };
 
 struct device {

@@ -65,7 +65,7 @@ static bool is_init(const struct search *s, uint8_t i)
 /* False when nothing does, or the search is cut off. The quota is looked at afterwards. */
 static bool choose(struct search *s, uint8_t i)
 {
-    unsigned cost = 1 + s->node->n_cards / 16;
+    unsigned cost = 1 + s->node->n_cards * s->node->n_cards / 256; /* as long as sorting them takes */
     struct choice *c = &s->c;
     if (*s->steps < cost) {
         *s->steps = 0;

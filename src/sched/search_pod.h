@@ -10,7 +10,7 @@
  * card is given up first, then single places. So a pod fits whenever there is
  * an assignment by the rules, and a node with more room takes whatever one with
  * less does, as long as the search is not cut off: a choice among n cards costs
- * 1 + n / 16 steps.
+ * 1 + n * n / 256 steps, as sorting them takes longest.
  */
 #ifndef HAMI_SCHED_SEARCH_POD_H
 #define HAMI_SCHED_SEARCH_POD_H

@@ -1,22 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Listeners and connections of the HTTP server, until and beside SoupServer.
+ * Listeners and connections of the HTTP server, until and beside the engine.
  */
-#include <gnutls/x509.h>
+#include <errno.h>
+#include <glib-unix.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include "net/http_server_private.h"
-#include "net/http_stream.h"
-#include "net/tls_x509.h"
 
 #define ACCEPTS 32   /* per turn of the main loop */
 #define PAUSE_MS 100 /* without descriptors */
-#define CONNECTION "http-connection"
-#define HANDSHAKES 8 /* at once: GIO begins with ten threads */
-#define STALLED_MS 500
 #define RECORD_HEAD 5
 #define RECORD_MAX 16384
 #define RECORD_HANDSHAKE 22
@@ -27,8 +24,6 @@ struct http_listener {
     GSource *source;
 };
 
-static void give_up_hello(struct http_connection *c);
-
 static void drop_source(GSource **source)
 {
     if (*source)
@@ -36,304 +31,162 @@ static void drop_source(GSource **source)
     g_clear_pointer(source, g_source_unref);
 }
 
-static void leave_queue(struct http_connection *c)
-{
-    if (c->waiting)
-        g_queue_unlink(&c->server->waiting, &c->link);
-    c->waiting = false;
-}
+/* ---- connections ----------------------------------------------------------- */
 
-static void set_deadline(struct http_connection *c, uint32_t ms)
+static bool is_loopback(const struct sockaddr_storage *peer, socklen_t len)
 {
-    g_source_set_ready_time(c->deadline, g_get_monotonic_time() + (gint64)ms * 1000);
-}
-
-static gboolean on_due(void *data)
-{
-    struct http_connection *c = data;
-    c->server->counters.slow_clients++;
-    http_connection_cut(c);
-    return G_SOURCE_CONTINUE;
-}
-
-void http_connection_wait(struct http_connection *c, uint32_t ms)
-{
-    leave_queue(c);
-    c->waiting = true;
-    g_queue_push_tail_link(&c->server->waiting, &c->link);
-    set_deadline(c, ms);
-}
-
-void http_connection_drain(struct http_connection *c, uint32_t ms)
-{
-    leave_queue(c);
-    set_deadline(c, ms);
-}
-
-void http_connection_ours(struct http_connection *c)
-{
-    leave_queue(c);
-    g_source_set_ready_time(c->deadline, -1);
-}
-
-void http_connection_idle(struct http_connection *c, bool idle)
-{
-    if (c->stream)
-        http_stream_set_idle(c->stream, idle);
-}
-
-/* Whoever reads or writes it sees the end and cleans up. */
-void http_connection_cut(struct http_connection *c)
-{
-    http_connection_ours(c);
-    give_up_hello(c);
-    g_socket_shutdown(c->socket, TRUE, TRUE, NULL);
-}
-
-struct http_connection *http_connection_of(SoupServerMessage *message)
-{
-    GSocketAddress *remote = soup_server_message_get_remote_address(message);
-    return remote ? g_object_get_data(G_OBJECT(remote), CONNECTION) : NULL;
-}
-
-static void on_stream_gone(void *data, GObject *stream)
-{
-    struct http_connection *c = data;
-    (void)stream;
-    leave_queue(c);
-    drop_source(&c->deadline);
-    if (c->remote)
-        g_object_set_data(G_OBJECT(c->remote), CONNECTION, NULL);
-    g_clear_object(&c->remote);
-    g_clear_weak_pointer(&c->stream);
-    c->server->counters.connections--;
-    g_object_unref(c->socket);
-    http_server_unref(c->server);
-    g_free(c->peer);
-    g_free(c);
-}
-
-/* The record lives as long as the TCP stream, whoever holds that. */
-static struct http_connection *connection_new(HttpServer *server, GSocket *socket, GSocketConnection *tcp)
-{
-    struct http_connection *c = g_new0(struct http_connection, 1);
-    c->server = http_server_ref(server);
-    c->socket = g_object_ref(socket);
-    c->link.data = c;
-    c->deadline = http_server_timer(server, G_MAXINT, on_due, c);
-    server->counters.connections++;
-    g_object_weak_ref(G_OBJECT(tcp), on_stream_gone, c);
-    http_connection_wait(c, server->options.request_ms);
-    return c;
-}
-
-static bool is_loopback(GSocketAddress *address)
-{
+    union {
+        const void *peer;
+        void *native;
+    } both = {peer};
+    g_autoptr(GSocketAddress) address = g_socket_address_new_from_native(both.native, len);
     return G_IS_INET_SOCKET_ADDRESS(address) &&
            g_inet_address_get_is_loopback(g_inet_socket_address_get_address(G_INET_SOCKET_ADDRESS(address)));
 }
 
-static void hand_over(struct http_connection *c, GIOStream *stream)
+static struct http_connection *connection_new(HttpServer *server, int fd)
+{
+    struct http_connection *c = g_new0(struct http_connection, 1);
+    c->server = server;
+    c->fd = fd;
+    c->link.data = c->waits.data = c->begins.data = c;
+    c->target = g_string_new(NULL);
+    server->counters.connections++;
+    g_queue_push_tail_link(&server->connections, &c->link);
+    http_connection_due(c, HTTP_CLIENT_SENDS, server->options.request_ms);
+    return c;
+}
+
+static void connection_free(struct http_connection *c)
 {
     HttpServer *server = c->server;
-    g_autoptr(GSocketAddress) local = g_socket_get_local_address(c->socket, NULL);
-    g_autoptr(GSocketAddress) remote = g_socket_get_remote_address(c->socket, NULL);
-    if (!local || !remote || server->freed)
-        return; /* gone already */
-    g_autoptr(GIOStream) wrapped = http_stream_new(stream, c->socket);
-    g_set_weak_pointer(&c->stream, wrapped);
-    c->remote = g_object_ref(remote);
-    c->local = is_loopback(remote);
-    g_object_set_data(G_OBJECT(remote), CONNECTION, c);
-    soup_server_accept_iostream(server->soup, wrapped, local, remote, NULL);
-}
-
-/* GIO verifies the chain, not what the certificate is for. */
-static bool is_for_clients(GTlsCertificate *certificate)
-{
-    g_autofree char *pem = NULL;
-    g_object_get(certificate, "certificate-pem", &pem, NULL);
-    gnutls_x509_crt_t crt = pem ? tls_x509_read(pem, NULL) : NULL;
-    if (!crt)
-        return false;
-    bool yes = gnutls_x509_crt_check_key_purpose(crt, GNUTLS_KP_TLS_WWW_CLIENT, 0) != 0;
-    gnutls_x509_crt_deinit(crt);
-    return yes;
-}
-
-/* For servers GIO asks whatever the verification said. */
-static gboolean on_client_certificate(GTlsConnection *tls, GTlsCertificate *certificate,
-                                      GTlsCertificateFlags flaws, void *data)
-{
-    (void)tls, (void)data;
-    return flaws == 0 && is_for_clients(certificate);
-}
-
-struct handshake {
-    struct http_connection *connection;
-    bool mutual;
-    gint64 begun_us;
-    GList link; /* in server->handshakes */
-};
-
-static void begin_next(HttpServer *server);
-
-static void on_handshake(GObject *object, GAsyncResult *result, void *data)
-{
-    struct handshake *h = data;
-    struct http_connection *c = h->connection;
-    GTlsConnection *tls = G_TLS_CONNECTION(object);
-    HttpServer *server = http_server_ref(c->server);
-    bool ok = g_tls_connection_handshake_finish(tls, result, NULL);
-    g_queue_unlink(&server->handshakes, &h->link);
-    if (ok && h->mutual)
-        c->peer = tls_common_name(g_tls_connection_get_peer_certificate(tls));
-    g_free(h);
-    if (ok) {
-        hand_over(c, G_IO_STREAM(tls));
-    } else {
-        c->server->counters.refused_handshakes++;
-        http_connection_cut(c);
-    }
-    g_object_unref(tls); /* the last one ends the connection */
-    begin_next(server);
-    http_server_unref(server);
-}
-
-/* The database is said at birth, also that there is none: else GIO reads and
- * parses the system's 140 anchors for each connection, 8 ms. */
-static GTlsConnection *new_tls(HttpServer *server, GSocketConnection *tcp)
-{
-    GTlsAuthenticationMode mode = server->anchors ? G_TLS_AUTHENTICATION_REQUIRED : G_TLS_AUTHENTICATION_NONE;
-    return g_initable_new(g_tls_backend_get_server_connection_type(g_tls_backend_get_default()), NULL, NULL,
-                          "base-io-stream", tcp, "certificate", server->certificate, "database",
-                          server->anchors, "authentication-mode", mode, "require-close-notify", FALSE, NULL);
-}
-
-static void begin_tls(struct http_connection *c, GSocketConnection *tcp)
-{
-    HttpServer *server = c->server;
-    GTlsConnection *tls = new_tls(server, tcp);
-    if (!tls) {
+    http_connection_due(c, HTTP_NOBODY, 0);
+    if (c->in_hellos)
+        g_queue_unlink(&server->hellos, &c->begins);
+    if (server->identity && !c->shaken)
         server->counters.refused_handshakes++;
+    g_queue_unlink(&server->connections, &c->link);
+    server->counters.connections--;
+    drop_source(&c->hello);
+    http_identity_unref(c->identity);
+    g_string_free(c->target, TRUE);
+    g_free(c->peer);
+    g_free(c);
+}
+
+struct http_connection *http_connection_of(struct MHD_Connection *mhd)
+{
+    return MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_SOCKET_CONTEXT)->socket_context;
+}
+
+void http_connection_cut(struct http_connection *c)
+{
+    http_connection_due(c, HTTP_NOBODY, 0);
+    shutdown(c->fd, SHUT_RDWR);
+    if (c->mhd) {
+        if (c->request)
+            http_request_abandon(c->request);
         return;
     }
-    struct handshake *h = g_new0(struct handshake, 1);
-    h->connection = c;
-    h->mutual = server->anchors != NULL;
-    h->begun_us = g_get_monotonic_time();
-    h->link.data = h;
-    g_queue_push_tail_link(&server->handshakes, &h->link);
-    g_signal_connect(tls, "accept-certificate", G_CALLBACK(on_client_certificate), NULL);
-    g_tls_connection_handshake_async(tls, G_PRIORITY_DEFAULT, NULL, on_handshake, h);
+    close(c->fd);
+    connection_free(c);
 }
 
-/* A connection whose client has not said hello yet. */
-struct hello {
-    struct http_connection *connection;
-    GSocketConnection *tcp;
-    int wanted; /* bytes */
-    GList link; /* in server->hellos */
-};
-
-static void hello_free(void *data)
-{
-    struct hello *h = data;
-    g_object_unref(h->tcp); /* perhaps the last one: it ends the connection */
-    g_free(h);
-}
-
-static gboolean on_stalled(void *data)
+void http_connection_notify(void *data, struct MHD_Connection *mhd, void **context,
+                            enum MHD_ConnectionNotificationCode what)
 {
     HttpServer *server = data;
-    const struct handshake *oldest = g_queue_peek_head(&server->handshakes);
-    drop_source(&server->stalled);
-    if (oldest && server->hellos.length &&
-        g_get_monotonic_time() - oldest->begun_us >= STALLED_MS * G_USEC_PER_SEC / 1000)
-        http_connection_cut(oldest->connection);
-    begin_next(server);
-    return G_SOURCE_REMOVE;
-}
-
-/* The last to come first: who floods us waits behind who comes after. While
- * some wait, a handshake whose client does not answer makes room. */
-static void begin_next(HttpServer *server)
-{
-    while (server->hellos.length && server->handshakes.length < HANDSHAKES) {
-        struct hello *h = g_queue_pop_tail_link(&server->hellos)->data;
-        struct http_connection *c = h->connection;
-        c->hello = NULL;
-        begin_tls(c, h->tcp);
-        hello_free(h);
-    }
-    if (server->hellos.length && !server->stalled)
-        server->stalled = http_server_timer(server, STALLED_MS / 5, on_stalled, server);
-}
-
-/* Cut while it waited for its handshake. */
-static gboolean on_given_up(void *data)
-{
-    hello_free(data);
-    return G_SOURCE_REMOVE;
-}
-
-static void give_up_hello(struct http_connection *c)
-{
-    struct hello *h = c->hello;
-    if (!h)
+    if (what == MHD_CONNECTION_NOTIFY_CLOSED) {
+        connection_free(*context);
         return;
-    c->hello = NULL;
-    g_queue_unlink(&c->server->hellos, &h->link);
-    c->server->counters.refused_handshakes++;
-    g_source_unref(http_server_timer(c->server, 0, on_given_up, h));
+    }
+    struct http_connection *c = g_steal_pointer(&server->adding);
+    *context = c;
+    c->mhd = mhd;
+    if (!server->identity)
+        return;
+    c->identity = http_identity_ref(server->identity);
+    http_identity_apply(c, MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_GNUTLS_SESSION)->tls_session);
 }
 
-static void want(struct hello *h, int bytes)
+/* To the engine, which closes what it cannot take. */
+static void hand_over(struct http_connection *c)
 {
-    h->wanted = bytes;
-    g_socket_set_option(h->connection->socket, SOL_SOCKET, SO_RCVLOWAT, bytes, NULL);
+    HttpServer *server = c->server;
+    struct sockaddr_storage peer = {0};
+    socklen_t len = sizeof peer;
+    if (getpeername(c->fd, (struct sockaddr *)&peer, &len) != 0) {
+        http_connection_cut(c); /* gone already */
+        return;
+    }
+    c->local = is_loopback(&peer, len);
+    server->adding = c;
+    MHD_add_connection(server->engine, c->fd, (struct sockaddr *)&peer, len);
+    if (server->adding)
+        connection_free(g_steal_pointer(&server->adding));
+}
+
+/* ---- before a handshake ---------------------------------------------------- */
+
+/* The last to come first: who floods us waits behind who comes after. One at a
+ * time, for a handshake is half a millisecond of computing. */
+static gboolean on_begin(void *data)
+{
+    HttpServer *server = data;
+    if (server->hellos.length) {
+        struct http_connection *c = g_queue_pop_tail_link(&server->hellos)->data;
+        c->in_hellos = false;
+        hand_over(c);
+    }
+    if (server->hellos.length)
+        return G_SOURCE_CONTINUE;
+    g_clear_pointer(&server->begin, g_source_unref);
+    return G_SOURCE_REMOVE;
+}
+
+static void want(struct http_connection *c, int bytes)
+{
+    c->wanted = bytes;
+    setsockopt(c->fd, SOL_SOCKET, SO_RCVLOWAT, &bytes, sizeof bytes);
 }
 
 /* Called when that many bytes are there, or never will be. A record: its kind,
  * version, length (RFC 8446 section 5.1). */
-static gboolean on_hello(GSocket *socket, GIOCondition condition, void *data)
+static gboolean on_hello(int fd, GIOCondition condition, void *data)
 {
-    struct hello *h = data;
-    struct http_connection *c = h->connection;
+    struct http_connection *c = data;
+    HttpServer *server = c->server;
     uint8_t record[RECORD_HEAD + RECORD_MAX];
-    ssize_t n = recv(g_socket_get_fd(socket), record, (size_t)h->wanted, MSG_PEEK | MSG_DONTWAIT);
+    ssize_t n = recv(fd, record, (size_t)c->wanted, MSG_PEEK | MSG_DONTWAIT);
     (void)condition;
     int len = n >= RECORD_HEAD ? RECORD_HEAD + (record[3] << 8 | record[4]) : 0;
-    if (c->server->freed || n < h->wanted || record[0] != RECORD_HANDSHAKE || len > (int)sizeof record) {
-        c->server->counters.refused_handshakes++;
+    if (n < c->wanted || record[0] != RECORD_HANDSHAKE || len > (int)sizeof record) {
         http_connection_cut(c);
         return G_SOURCE_REMOVE;
     }
     if (n < len) {
-        want(h, len);
+        want(c, len);
         return G_SOURCE_CONTINUE;
     }
-    want(h, 1);
-    struct hello *waits = g_memdup2(h, sizeof *h);
-    g_object_ref(waits->tcp);
-    waits->link = (GList){.data = waits};
-    c->hello = waits;
-    g_queue_push_tail_link(&c->server->hellos, &waits->link);
-    begin_next(c->server);
+    want(c, 1);
+    c->in_hellos = true;
+    g_queue_push_tail_link(&server->hellos, &c->begins);
+    if (!server->begin)
+        server->begin = http_server_timer(server, 0, on_begin, server);
+    g_clear_pointer(&c->hello, g_source_unref);
     return G_SOURCE_REMOVE;
 }
 
-/* Who says nothing must not take a thread, as a handshake does. */
-static void await_hello(struct http_connection *c, GSocketConnection *tcp)
+/* Who says nothing costs no computing, and no buffers. */
+static void await_hello(struct http_connection *c)
 {
-    struct hello *h = g_new0(struct hello, 1);
-    h->connection = c;
-    h->tcp = g_object_ref(tcp);
-    want(h, RECORD_HEAD);
-    g_autoptr(GSource) source = g_socket_create_source(c->socket, G_IO_IN, NULL);
-    g_source_set_callback(source, G_SOURCE_FUNC(on_hello), h, hello_free);
-    g_source_attach(source, c->server->context);
+    want(c, RECORD_HEAD);
+    c->hello = g_unix_fd_source_new(c->fd, G_IO_IN);
+    g_source_set_callback(c->hello, G_SOURCE_FUNC(on_hello), c, NULL);
+    g_source_attach(c->hello, c->server->context);
 }
+
+/* ---- listeners ------------------------------------------------------------- */
 
 /* Room for one more: whoever keeps us waiting longest makes it. */
 static bool make_room(HttpServer *server)
@@ -347,20 +200,19 @@ static bool make_room(HttpServer *server)
     return longest != NULL;
 }
 
-static void take(HttpServer *server, GSocket *socket)
+static void take(HttpServer *server, int fd)
 {
+    int on = 1;
     if (!make_room(server)) {
-        g_socket_close(socket, NULL);
+        close(fd);
         return;
     }
-    g_socket_set_blocking(socket, FALSE);
-    g_socket_set_option(socket, IPPROTO_TCP, TCP_NODELAY, 1, NULL);
-    g_autoptr(GSocketConnection) tcp = g_socket_connection_factory_create_connection(socket);
-    struct http_connection *c = connection_new(server, socket, tcp);
-    if (server->certificate)
-        await_hello(c, tcp);
+    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+    struct http_connection *c = connection_new(server, fd);
+    if (server->identity)
+        await_hello(c);
     else
-        hand_over(c, G_IO_STREAM(tcp));
+        hand_over(c);
 }
 
 static gboolean on_connections(GSocket *socket, GIOCondition condition, void *data);
@@ -383,22 +235,23 @@ static gboolean on_pause_over(void *data)
 static gboolean on_connections(GSocket *socket, GIOCondition condition, void *data)
 {
     struct http_listener *l = data;
+    HttpServer *server = l->server;
     (void)condition;
     for (int i = 0; i < ACCEPTS; i++) {
-        g_autoptr(GError) error = NULL;
-        g_autoptr(GSocket) accepted = g_socket_accept(socket, NULL, &error);
-        if (accepted) {
-            take(l->server, accepted);
-        } else if (g_error_matches(error, G_IO_ERROR, G_IO_ERROR_WOULD_BLOCK)) {
+        int fd = accept4(g_socket_get_fd(socket), NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+        int why = errno;
+        if (fd >= 0) {
+            take(server, fd);
+        } else if (why == EAGAIN || why == EWOULDBLOCK) {
             break;
-        } else {
+        } else if (why != EINTR) {
             /* No descriptors, or a connection that failed while it waited:
              * the listener goes on, without spinning. */
-            struct http_connection *longest = g_queue_peek_head(&l->server->waiting);
-            if (longest && g_error_matches(error, G_IO_ERROR, G_IO_ERROR_TOO_MANY_OPEN_FILES))
+            struct http_connection *longest = g_queue_peek_head(&server->waiting);
+            if (longest && (why == EMFILE || why == ENFILE))
                 http_connection_cut(longest);
             g_source_unref(l->source);
-            l->source = http_server_timer(l->server, PAUSE_MS, on_pause_over, l);
+            l->source = http_server_timer(server, PAUSE_MS, on_pause_over, l);
             return G_SOURCE_REMOVE;
         }
     }
@@ -478,13 +331,13 @@ bool http_server_listen(HttpServer *server, const char *text, GError **error)
     if (!address)
         return false;
     GInetAddress *inet = g_inet_socket_address_get_address(G_INET_SOCKET_ADDRESS(address));
-    if (!server->certificate && !server->options.plain_anywhere && !g_inet_address_get_is_loopback(inet)) {
+    if (!server->identity && !server->options.plain_anywhere && !g_inet_address_get_is_loopback(inet)) {
         g_set_error(error, G_IO_ERROR, G_IO_ERROR_PERMISSION_DENIED,
                     "listening on %s: without TLS only on loopback; give a certificate and key, or 127.0.0.1",
                     text);
         return false;
     }
-    GSocket *socket = open_socket(text, address, error);
+    GSocket *socket = http_server_open(server, error) ? open_socket(text, address, error) : NULL;
     if (!socket)
         return false;
     struct http_listener *l = g_new0(struct http_listener, 1);

@@ -1,139 +1,227 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * Requests and answers of the HTTP server.
+ *
+ * The engine calls http_request_step() with the head, with each part of the
+ * body, and at the end; what is to be answered then is either there or the
+ * connection is suspended, and the step is called once more when it is.
  */
+#include <glib-unix.h>
+#include <poll.h>
 #include <string.h>
 
 #include "net/http_server_private.h"
 
 #define EXCESS_MAX (4u << 20) /* bytes of a too large body that are read to answer it */
-#define RESPONDER "http-responder"
 #define PIECE_BYTES (128u << 10)
+#define BLOCK_BYTES (32u << 10) /* the engine asks for at most so many at once */
+#define BODY_BEGINS (64u << 10) /* of a promised length that is believed at once */
+#define LEFT (POLLRDHUP | POLLHUP | POLLERR)
 
-/* Referenced by whoever is to answer, and by the message until it is over. */
+/* Referenced by whoever is to answer, by the request until it is over, and by an
+ * answer in pieces. */
 struct http_responder {
     unsigned references;
     HttpServer *server;
-    SoupServerMessage *message; /* NULL: over */
-    GSource *late;
-    bool in_handler, paused, answered;
+    struct http_connection *connection; /* NULL: over */
+    GSource *left;                      /* looks whether a client that waits leaves */
+    const char *method;
+    char *path; /* percent-decoded; NULL: it cannot be */
+    const char *query;
+    GPtrArray *headers; /* names and values in turn; NULL without */
+    struct MHD_Response *answer;
+    unsigned status;
+    bool suspended, answered, abandoned;
 
     /* While the body comes in. */
     const struct http_route *route; /* NULL: none fits */
+    GByteArray *body;               /* NULL: none */
     uint64_t body_len;
     size_t kept; /* of it, in the server's sum */
-    bool refused, too_large, crowded, cut;
+    bool refused, too_large, crowded, whole;
 
     struct http_pieces pieces; /* of the answer; more NULL: no more */
+    GString *piece;
+    size_t piece_at;
 };
 
-static void drop_late(struct http_responder *r)
+/* ---- life ------------------------------------------------------------------ */
+
+static void drop_left(struct http_responder *r)
 {
-    if (r->late)
-        g_source_destroy(r->late);
-    g_clear_pointer(&r->late, g_source_unref);
+    if (r->left)
+        g_source_destroy(r->left);
+    g_clear_pointer(&r->left, g_source_unref);
 }
 
-static void responder_unref(struct http_responder *r)
+static void forget_body(struct http_responder *r)
 {
+    r->server->bodies -= r->kept;
+    r->kept = 0;
+    g_clear_pointer(&r->body, g_byte_array_unref);
+}
+
+static void responder_unref(void *data) /* also the engine's */
+{
+    struct http_responder *r = data;
     if (--r->references)
         return;
-    drop_late(r);
     if (r->pieces.gone)
         r->pieces.gone(r->pieces.data);
+    if (r->piece)
+        g_string_free(r->piece, TRUE);
+    g_clear_pointer(&r->headers, g_ptr_array_unref);
+    g_free(r->path);
     http_server_unref(r->server);
     g_free(r);
 }
 
-/* False when it is answered already or the client is gone. */
-static bool begin_answer(struct http_responder *r, unsigned status, const char *content_type)
+/* The engine is done with the request, in whatever way. */
+void http_request_over(void *data, struct MHD_Connection *mhd, void **context,
+                       enum MHD_RequestTerminationCode how)
 {
-    if (!r->message || r->answered)
-        return false;
-    r->answered = true;
-    drop_late(r);
-    struct http_connection *c = http_connection_of(r->message);
-    if (c)
-        http_connection_drain(c, r->server->options.request_ms);
-    SoupMessageHeaders *headers = soup_server_message_get_response_headers(r->message);
-    soup_server_message_set_status(r->message, status, NULL);
-    soup_message_headers_replace(headers, "Content-Type",
-                                 content_type ? content_type : "text/plain; charset=utf-8");
-    return true;
-}
-
-static void answer(struct http_responder *r, unsigned status, const char *content_type, GBytes *body)
-{
-    if (!begin_answer(r, status, content_type))
+    struct http_responder *r = *context;
+    (void)data, (void)mhd, (void)how;
+    if (!r)
         return;
-    soup_message_body_append_bytes(soup_server_message_get_response_body(r->message), body);
-    soup_message_body_complete(soup_server_message_get_response_body(r->message));
-    if (r->paused)
-        soup_server_message_unpause(r->message);
+    *context = NULL;
+    struct http_connection *c = g_steal_pointer(&r->connection);
+    c->request = NULL;
+    drop_left(r);
+    forget_body(r);
+    g_clear_pointer(&r->answer, MHD_destroy_response);
+    if (!r->abandoned)
+        http_connection_due(c, HTTP_CLIENT_SENDS, r->server->options.idle_ms);
+    responder_unref(r);
 }
 
-/* The piece before has gone out, and the client has its time anew. */
-static void next_piece(SoupServerMessage *message, void *data)
+/* The engine's next turn calls http_request_step(). */
+static void resume(struct http_responder *r)
+{
+    if (!r->suspended)
+        return;
+    r->suspended = false;
+    drop_left(r);
+    r->server->resumed = true;
+    MHD_resume_connection(r->connection->mhd);
+}
+
+void http_request_abandon(struct http_responder *r)
+{
+    r->abandoned = true;
+    resume(r);
+}
+
+static gboolean on_left(int fd, GIOCondition condition, void *data)
 {
     struct http_responder *r = data;
-    struct http_connection *c = http_connection_of(message);
-    SoupMessageBody *body = soup_server_message_get_response_body(message);
-    if (!r->pieces.more)
-        return;
-    GString *piece = g_string_sized_new(PIECE_BYTES);
-    bool last = !r->pieces.more(piece, r->pieces.data);
-    gsize len = piece->len;
-    g_autoptr(GBytes) bytes = g_bytes_new_take(g_string_free(piece, FALSE), len);
-    if (c)
-        http_connection_drain(c, r->server->options.request_ms);
-    if (len)
-        soup_message_body_append_bytes(body, bytes);
-    if (last) {
-        r->pieces.more = NULL;
-        soup_message_body_complete(body);
-    }
-    soup_server_message_unpause(message);
+    (void)fd, (void)condition;
+    http_connection_cut(r->connection);
+    return G_SOURCE_REMOVE;
 }
 
-void http_respond_pieces(struct http_responder *r, unsigned status, const char *content_type,
-                         const struct http_pieces *pieces)
+static void suspend(struct http_responder *r)
 {
-    r->pieces = *pieces;
-    if (begin_answer(r, status, content_type)) {
-        soup_message_headers_set_encoding(soup_server_message_get_response_headers(r->message),
-                                          SOUP_ENCODING_CHUNKED);
-        soup_message_body_set_accumulate(soup_server_message_get_response_body(r->message), FALSE);
-        g_signal_connect(r->message, "wrote-headers", G_CALLBACK(next_piece), r);
-        g_signal_connect(r->message, "wrote-chunk", G_CALLBACK(next_piece), r);
-        if (r->paused)
-            soup_server_message_unpause(r->message);
+    struct http_connection *c = r->connection;
+    r->suspended = true;
+    MHD_suspend_connection(c->mhd);
+    http_connection_due(c, HTTP_WE_ANSWER, r->server->options.answer_ms);
+    r->left = g_unix_fd_source_new(c->fd, (GIOCondition)LEFT);
+    g_source_set_callback(r->left, G_SOURCE_FUNC(on_left), r, NULL);
+    g_source_attach(r->left, r->server->context);
+}
+
+bool http_is_gone(const struct http_responder *r)
+{
+    if (!r->connection || r->abandoned || r->answered)
+        return true;
+    struct pollfd p = {.fd = r->connection->fd, .events = POLLRDHUP};
+    return poll(&p, 1, 0) > 0 && p.revents & LEFT;
+}
+
+/* ---- answers --------------------------------------------------------------- */
+
+void http_header(struct http_responder *r, const char *name, const char *value)
+{
+    if (r->answered)
+        return;
+    if (!r->headers)
+        r->headers = g_ptr_array_new_with_free_func(g_free);
+    g_ptr_array_add(r->headers, g_strdup(name));
+    g_ptr_array_add(r->headers, g_strdup(value));
+}
+
+/* Takes the answer. Whether it goes out is seen by who asked. */
+static void answer(struct http_responder *r, unsigned status, const char *content_type,
+                   struct MHD_Response *response)
+{
+    if (!r->connection || r->answered || !response) {
+        if (response)
+            MHD_destroy_response(response);
+        return;
     }
-    responder_unref(r);
+    r->answered = true;
+    r->status = status;
+    r->answer = response;
+    MHD_add_response_header(response, "Content-Type",
+                            content_type ? content_type : "text/plain; charset=utf-8");
+    for (guint i = 0; r->headers && i + 1 < r->headers->len; i += 2)
+        MHD_add_response_header(response, r->headers->pdata[i], r->headers->pdata[i + 1]);
+    resume(r);
+}
+
+static enum MHD_Result send_answer(struct http_responder *r)
+{
+    struct MHD_Response *response = g_steal_pointer(&r->answer);
+    struct http_connection *c = r->connection;
+    http_connection_due(c, HTTP_CLIENT_TAKES, r->server->options.request_ms);
+    enum MHD_Result queued = MHD_queue_response(c->mhd, r->status, response);
+    MHD_destroy_response(response);
+    return queued;
+}
+
+static void answer_copy(struct http_responder *r, unsigned status, const char *content_type, const void *body,
+                        size_t len)
+{
+    union {
+        const void *body;
+        void *data;
+    } both = {body};
+    answer(r, status, content_type, MHD_create_response_from_buffer(len, both.data, MHD_RESPMEM_MUST_COPY));
 }
 
 static void answer_text(struct http_responder *r, unsigned status, const char *text)
 {
-    g_autoptr(GBytes) body = g_bytes_new(text, strlen(text));
-    answer(r, status, NULL, body);
+    answer_copy(r, status, NULL, text, strlen(text));
 }
 
-void http_header(struct http_responder *r, const char *name, const char *value)
+static void bytes_unref(void *bytes)
 {
-    if (r->message && !r->answered)
-        soup_message_headers_replace(soup_server_message_get_response_headers(r->message), name, value);
+    g_bytes_unref(bytes);
 }
 
 void http_respond_bytes(struct http_responder *r, unsigned status, const char *content_type, GBytes *body)
 {
-    answer(r, status, content_type, body);
+    union {
+        const void *body;
+        void *data;
+    } both;
+    size_t len;
+    both.body = g_bytes_get_data(body, &len);
+    if (len)
+        answer(r, status, content_type,
+               MHD_create_response_from_buffer_with_free_callback_cls(len, both.data, bytes_unref,
+                                                                      g_bytes_ref(body)));
+    else
+        answer_text(r, status, "");
     responder_unref(r);
 }
 
 void http_respond(struct http_responder *r, unsigned status, const char *content_type, const void *body,
                   size_t body_len)
 {
-    g_autoptr(GBytes) bytes = g_bytes_new(body, body_len);
-    http_respond_bytes(r, status, content_type, bytes);
+    answer_copy(r, status, content_type, body, body_len);
+    responder_unref(r);
 }
 
 void http_drop(struct http_responder *r)
@@ -142,14 +230,45 @@ void http_drop(struct http_responder *r)
     responder_unref(r);
 }
 
-static gboolean on_late(void *data)
+void http_request_late(struct http_responder *r)
 {
-    struct http_responder *r = data;
-    drop_late(r);
     r->server->counters.slow_answers++;
     answer_text(r, 503, "no answer in time; try again\n");
-    return G_SOURCE_REMOVE;
 }
+
+/* The engine wants more once what it had has gone out; with each piece the
+ * client has its time anew. */
+static ssize_t next_bytes(void *data, uint64_t at, char *buffer, size_t max)
+{
+    struct http_responder *r = data;
+    (void)at;
+    while (r->piece_at == r->piece->len) {
+        if (!r->pieces.more)
+            return MHD_CONTENT_READER_END_OF_STREAM;
+        g_string_truncate(r->piece, 0);
+        r->piece_at = 0;
+        if (!r->pieces.more(r->piece, r->pieces.data))
+            r->pieces.more = NULL;
+        http_connection_due(r->connection, HTTP_CLIENT_TAKES, r->server->options.request_ms);
+    }
+    size_t n = MIN(max, r->piece->len - r->piece_at);
+    memcpy(buffer, r->piece->str + r->piece_at, n);
+    r->piece_at += n;
+    return (ssize_t)n;
+}
+
+void http_respond_pieces(struct http_responder *r, unsigned status, const char *content_type,
+                         const struct http_pieces *pieces)
+{
+    r->pieces = *pieces;
+    r->piece = g_string_sized_new(PIECE_BYTES);
+    r->references++; /* the answer's */
+    answer(r, status, content_type,
+           MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, BLOCK_BYTES, next_bytes, r, responder_unref));
+    responder_unref(r);
+}
+
+/* ---- routes ---------------------------------------------------------------- */
 
 static bool path_fits(const struct http_route *route, const char *path)
 {
@@ -167,7 +286,7 @@ static bool method_fits(const struct http_route *route, const char *method)
 
 static const struct http_route *find_route(HttpServer *server, const char *method, const char *path)
 {
-    for (size_t i = 0; i < server->n_routes; i++)
+    for (size_t i = 0; path && i < server->n_routes; i++)
         if (path_fits(&server->routes[i], path) && method_fits(&server->routes[i], method))
             return &server->routes[i];
     return NULL;
@@ -180,183 +299,181 @@ static void answer_refused(struct http_responder *r)
 }
 
 /* 405 with the methods that there are, or 404. */
-static void answer_no_route(struct http_responder *r, const char *method, const char *path)
+static void answer_no_route(struct http_responder *r)
 {
     g_autoptr(GString) allowed = g_string_new(NULL);
-    for (size_t i = 0; i < r->server->n_routes; i++)
-        if (path_fits(&r->server->routes[i], path))
-            g_string_append_printf(allowed, "%s%s", allowed->len ? ", " : "", r->server->routes[i].method);
-    g_autofree char *text = allowed->len
-                                ? g_strdup_printf("%.200s takes %s, not %.20s\n", path, allowed->str, method)
-                                : g_strdup_printf("no such path: %.200s\n", path);
     r->server->counters.refused_routes++;
+    if (!r->path) {
+        answer_text(r, 400, "the path is not well-formed\n");
+        return;
+    }
+    for (size_t i = 0; i < r->server->n_routes; i++)
+        if (path_fits(&r->server->routes[i], r->path))
+            g_string_append_printf(allowed, "%s%s", allowed->len ? ", " : "", r->server->routes[i].method);
+    g_autofree char *text =
+        allowed->len ? g_strdup_printf("%.200s takes %s, not %.20s\n", r->path, allowed->str, r->method)
+                     : g_strdup_printf("no such path: %.200s\n", r->path);
     if (allowed->len)
         http_header(r, "Allow", allowed->str);
     answer_text(r, allowed->len ? 405 : 404, text);
 }
 
-static void forget_body(struct http_responder *r)
+static void answer_too_large(struct http_responder *r)
 {
-    r->server->bodies -= r->kept;
-    r->kept = 0;
+    g_autofree char *text = g_strdup_printf("the body has %" G_GUINT64_FORMAT " bytes; %.200s takes %zu\n",
+                                            r->body_len, r->path, r->route->body_max);
+    r->server->counters.refused_bodies++;
+    answer_text(r, 413, text);
 }
 
-static void on_chunk(SoupServerMessage *message, GBytes *chunk, void *data)
-{
-    struct http_responder *r = data;
-    size_t max = r->route && !r->refused ? r->route->body_max : 0, len = g_bytes_get_size(chunk);
-    r->body_len += len;
-    r->crowded |= r->server->bodies + len > r->server->options.bodies_max;
-    if (r->body_len <= max && !r->crowded) {
-        r->kept += len;
-        r->server->bodies += len;
-        return;
-    }
-    forget_body(r);
-    /* Read on, without keeping it, so that the client gets to read the answer. */
-    soup_message_body_set_accumulate(soup_server_message_get_request_body(message), FALSE);
-    soup_message_body_truncate(soup_server_message_get_request_body(message));
-    r->too_large = r->body_len > max;
-    struct http_connection *c = http_connection_of(message);
-    if (c && !r->cut && r->body_len > (uint64_t)max + EXCESS_MAX) {
-        r->cut = true;
-        r->server->counters.refused_bodies++;
-        http_connection_cut(c);
-    }
-}
+/* ---- requests -------------------------------------------------------------- */
 
-static void on_finished(SoupServerMessage *message, void *data)
-{
-    struct http_responder *r = data;
-    struct http_connection *c = http_connection_of(message);
-    r->message = NULL;
-    forget_body(r);
-    drop_late(r);
-    if (c) {
-        http_connection_idle(c, true);
-        http_connection_wait(c, r->server->options.idle_ms);
-    }
-}
-
-static void on_message_gone(void *data)
-{
-    struct http_responder *r = data;
-    r->message = NULL;
-    forget_body(r);
-    drop_late(r);
-    responder_unref(r);
-}
-
-/* The headers are there. */
-static void on_headers(SoupServer *soup, SoupServerMessage *message, const char *path, GHashTable *form,
-                       void *data)
+/* The request line is there; the engine's own reading of it has lost where the
+ * query begins. */
+void *http_request_target(void *data, const char *target, struct MHD_Connection *mhd)
 {
     HttpServer *server = data;
-    (void)soup, (void)form;
-    struct http_responder *r = g_new0(struct http_responder, 1);
-    SoupMessageHeaders *headers = soup_server_message_get_request_headers(message);
-    r->references = 1;
-    r->server = http_server_ref(server);
-    r->message = message;
-    r->route = find_route(server, soup_server_message_get_method(message), path);
-    struct http_connection *c = http_connection_of(message);
-    r->refused = r->route && r->route->guarded && !(c && (c->local || c->peer));
-    g_object_set_data_full(G_OBJECT(message), RESPONDER, r, on_message_gone);
-    g_signal_connect(message, "got-chunk", G_CALLBACK(on_chunk), r);
-    g_signal_connect(message, "finished", G_CALLBACK(on_finished), r);
-    /* Who asks before sending is told before sending. */
-    bool asks = soup_message_headers_get_expectations(headers) & SOUP_EXPECTATION_CONTINUE;
-    goffset length = soup_message_headers_get_content_length(headers);
-    if (asks && (!r->route || r->refused || length > (goffset)r->route->body_max)) {
-        soup_message_headers_replace(soup_server_message_get_response_headers(message), "Connection",
-                                     "close");
+    struct http_connection *c = http_connection_of(mhd);
+    bool first = c->target->len == 0; /* its time is running already */
+    g_string_assign(c->target, target);
+    if (!first)
+        http_connection_due(c, HTTP_CLIENT_SENDS, server->options.request_ms);
+    return NULL;
+}
+
+static void read_target(struct http_responder *r, GString *target)
+{
+    const char *query = strchr(target->str, '?'), *end = query ? query : target->str + target->len;
+    r->query = query ? query + 1 : NULL;
+    r->path = g_uri_unescape_segment(target->str, end, NULL);
+}
+
+static const char *header_of(const struct http_responder *r, const char *name)
+{
+    return MHD_lookup_connection_value(r->connection->mhd, MHD_HEADER_KIND, name);
+}
+
+/* What is said of the body before it comes. Who asks before sending is told
+ * before sending; then the connection ends. */
+static enum MHD_Result look_at_head(struct http_responder *r)
+{
+    const char *coding = header_of(r, "Transfer-Encoding"), *expects = header_of(r, "Expect");
+    const char *length = header_of(r, "Content-Length");
+    uint64_t promised = length ? g_ascii_strtoull(length, NULL, 10) : 0;
+    bool asks = expects && g_ascii_strcasecmp(expects, "100-continue") == 0;
+    size_t max = r->route && !r->refused ? r->route->body_max : 0;
+    if (coding && (length || g_ascii_strcasecmp(coding, "chunked") != 0)) {
+        http_header(r, "Connection", "close");
+        answer_text(r, 400, "a body has either a length or comes in chunks\n");
+    } else if (asks && (!r->route || r->refused || promised > max)) {
+        http_header(r, "Connection", "close");
         if (!r->route) {
-            answer_no_route(r, soup_server_message_get_method(message), path);
+            answer_no_route(r);
         } else if (r->refused) {
             answer_refused(r);
         } else {
-            server->counters.refused_bodies++;
+            r->server->counters.refused_bodies++;
             answer_text(r, 413, "the body is larger than this path takes\n");
         }
+    } else if (promised && promised <= max) {
+        r->body = g_byte_array_sized_new((guint)MIN(promised, BODY_BEGINS) + 1);
     }
+    return r->answer ? send_answer(r) : MHD_YES;
 }
 
-static void call_handler(struct http_responder *r, const char *path)
+static enum MHD_Result begin_request(HttpServer *server, struct http_connection *c, const char *method,
+                                     void **context)
 {
-    SoupServerMessage *message = r->message;
-    struct http_connection *c = http_connection_of(message);
-    SoupMessageHeaders *headers = soup_server_message_get_request_headers(message);
-    SoupMessageBody *body = soup_server_message_get_request_body(message);
-    g_autoptr(GBytes) flat = soup_message_body_flatten(body); /* with a NUL behind it */
-    struct http_request request = {.method = soup_server_message_get_method(message),
-                                   .path = path,
-                                   .query = g_uri_get_query(soup_server_message_get_uri(message)),
-                                   .content_type = soup_message_headers_get_one(headers, "Content-Type"),
-                                   .body = body->data ? body->data : "",
-                                   .body_len = g_bytes_get_size(flat),
-                                   .peer = c ? c->peer : NULL,
-                                   .local = c && c->local};
-    r->references++; /* the handler's */
-    r->in_handler = true;
-    r->route->handler(&request, r, r->server->data);
-    r->in_handler = false;
-    if (!r->answered && r->message) {
-        r->paused = true;
-        soup_server_message_pause(message);
-        r->late = http_server_timer(r->server, r->server->options.answer_ms, on_late, r);
+    struct http_responder *r = g_new0(struct http_responder, 1);
+    r->references = 1;
+    r->server = http_server_ref(server);
+    r->connection = c;
+    r->method = method;
+    read_target(r, c->target);
+    r->route = find_route(server, method, r->path);
+    r->refused = r->route && r->route->guarded && !(c->local || c->peer);
+    c->request = r;
+    *context = r;
+    return look_at_head(r);
+}
+
+static enum MHD_Result take_chunk(struct http_responder *r, const char *chunk, size_t len)
+{
+    size_t max = r->route && !r->refused ? r->route->body_max : 0;
+    r->body_len += len;
+    r->crowded |= r->server->bodies + len > r->server->options.bodies_max;
+    if (r->body_len <= max && !r->crowded) {
+        if (!r->body)
+            r->body = g_byte_array_new();
+        g_byte_array_append(r->body, (const guint8 *)chunk, (guint)len);
+        r->kept += len;
+        r->server->bodies += len;
+        return MHD_YES;
     }
+    /* Read on, without keeping it, so that the client gets to read the answer. */
+    forget_body(r);
+    r->too_large = r->body_len > max;
+    if (r->body_len <= (uint64_t)max + EXCESS_MAX)
+        return MHD_YES;
+    r->server->counters.refused_bodies++;
+    return MHD_NO;
+}
+
+static void call_handler(struct http_responder *r)
+{
+    struct http_connection *c = r->connection;
+    if (r->body)
+        g_byte_array_append(r->body, (const guint8 *)"", 1);
+    struct http_request request = {.method = r->method,
+                                   .path = r->path,
+                                   .query = r->query,
+                                   .content_type = header_of(r, "Content-Type"),
+                                   .body = r->body ? (const char *)r->body->data : "",
+                                   .body_len = r->body ? r->body->len - 1 : 0,
+                                   .peer = c->peer,
+                                   .local = c->local};
+    r->references++; /* the handler's */
+    r->route->handler(&request, r, r->server->data);
 }
 
 /* The whole request is there. */
-static void on_request(SoupServer *soup, SoupServerMessage *message, const char *path, GHashTable *form,
-                       void *data)
+static enum MHD_Result finish_request(struct http_responder *r)
 {
-    HttpServer *server = data;
-    struct http_responder *r = g_object_get_data(G_OBJECT(message), RESPONDER);
-    struct http_connection *c = http_connection_of(message);
-    (void)soup, (void)form;
+    HttpServer *server = r->server;
+    r->whole = true;
     server->counters.requests++;
-    if (c)
-        http_connection_ours(c);
-    r->references++;
+    http_connection_due(r->connection, HTTP_NOBODY, 0);
     if (!r->route) {
-        answer_no_route(r, soup_server_message_get_method(message), path);
+        answer_no_route(r);
     } else if (r->refused) {
         answer_refused(r);
     } else if (r->too_large) {
-        g_autofree char *text =
-            g_strdup_printf("the body has %" G_GUINT64_FORMAT " bytes; %.200s takes %zu\n", r->body_len, path,
-                            r->route->body_max);
-        if (!r->cut)
-            server->counters.refused_bodies++;
-        answer_text(r, 413, text);
+        answer_too_large(r);
     } else if (r->crowded) {
         server->counters.refused_bodies++;
         answer_text(r, 503, "too many large requests at once; try again\n");
     } else {
-        call_handler(r, path);
+        call_handler(r);
     }
-    responder_unref(r);
+    if (r->answer)
+        return send_answer(r);
+    suspend(r);
+    return MHD_YES;
 }
 
-/* The first byte of a request after another; or a fresh connection, whose time
- * is running already. */
-static void on_started(SoupServer *soup, SoupServerMessage *message, void *data)
+enum MHD_Result http_request_step(void *data, struct MHD_Connection *mhd, const char *url, const char *method,
+                                  const char *version, const char *chunk, size_t *len, void **context)
 {
-    HttpServer *server = data;
-    struct http_connection *c = http_connection_of(message);
-    (void)soup;
-    if (!c)
-        return;
-    if (c->used)
-        http_connection_wait(c, server->options.request_ms);
-    c->used = true;
-    http_connection_idle(c, false);
-}
-
-void http_route_setup(HttpServer *server)
-{
-    soup_server_add_early_handler(server->soup, NULL, on_headers, server, NULL);
-    soup_server_add_handler(server->soup, NULL, on_request, server, NULL);
-    g_signal_connect(server->soup, "request-started", G_CALLBACK(on_started), server);
+    struct http_responder *r = *context;
+    (void)url, (void)version;
+    if (!r)
+        return begin_request(data, http_connection_of(mhd), method, context);
+    if (r->abandoned)
+        return MHD_NO;
+    if (*len) {
+        size_t n = *len;
+        *len = 0;
+        return take_chunk(r, chunk, n);
+    }
+    return r->whole ? send_answer(r) : finish_request(r);
 }

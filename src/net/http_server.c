@@ -4,10 +4,10 @@
  */
 #include "net/http_server.h"
 
-#include <sys/socket.h>
-#include <unistd.h>
-
 #include "net/http_server_private.h"
+
+#define CONNECTION_BYTES (32u << 10) /* of each: for its head and what is read at once */
+#define PRIORITIES "NORMAL:-VERS-ALL:+VERS-TLS1.3:+VERS-TLS1.2"
 
 HttpServer *http_server_ref(HttpServer *server)
 {
@@ -31,23 +31,149 @@ GSource *http_server_timer(HttpServer *server, uint32_t ms, GSourceFunc callback
     return source;
 }
 
-/* SoupServer's own listeners stop for ever when one accept() fails and know no
- * limits, so connections are handed to it. But it keeps connections open only
- * while it has a listener: this one is an end of a pair on which nothing comes. */
-static void add_quiet_listener(HttpServer *server)
+/* ---- the engine in our main loop ------------------------------------------ */
+
+struct turns {
+    GSource source;
+    HttpServer *server;
+    void *epoll; /* tag */
+};
+
+static gboolean is_pending(const struct turns *t)
 {
-    int pair[2];
-    g_autoptr(GError) error = NULL;
-    server->keep_fd = -1;
-    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair) != 0)
-        return;
-    g_autoptr(GSocket) quiet = g_socket_new_from_fd(pair[0], NULL);
-    if (!quiet)
-        close(pair[0]);
-    server->keep_fd = pair[1];
-    if (!quiet || !soup_server_listen_socket(server->soup, quiet, 0, &error))
-        g_debug("connections will not be kept open: %s", error ? error->message : "no socket");
+    MHD_UNSIGNED_LONG_LONG ms;
+    return t->server->resumed || (MHD_get_timeout(t->server->engine, &ms) == MHD_YES && ms == 0);
 }
+
+static gboolean turns_prepare(GSource *source, int *ret_timeout)
+{
+    *ret_timeout = -1;
+    return is_pending((struct turns *)source);
+}
+
+static gboolean turns_check(GSource *source)
+{
+    struct turns *t = (struct turns *)source;
+    return g_source_query_unix_fd(source, t->epoll) != 0 || is_pending(t);
+}
+
+static gboolean turns_dispatch(GSource *source, GSourceFunc callback, void *data)
+{
+    HttpServer *server = ((struct turns *)source)->server;
+    (void)callback, (void)data;
+    server->resumed = false;
+    MHD_run(server->engine);
+    return G_SOURCE_CONTINUE;
+}
+
+static GSourceFuncs turns_functions = {turns_prepare, turns_check, turns_dispatch, NULL, NULL, NULL};
+
+static GSource *turns_new(HttpServer *server)
+{
+    GSource *source = g_source_new(&turns_functions, sizeof(struct turns));
+    struct turns *t = (struct turns *)source;
+    const union MHD_DaemonInfo *info = MHD_get_daemon_info(server->engine, MHD_DAEMON_INFO_EPOLL_FD);
+    t->server = server;
+    t->epoll = g_source_add_unix_fd(source, info->epoll_fd, G_IO_IN);
+    g_source_attach(source, server->context);
+    return source;
+}
+
+/* Connections are handed to it: its own listeners know nothing of our bounds. */
+bool http_server_open(HttpServer *server, GError **error)
+{
+    unsigned flags = MHD_USE_EPOLL | MHD_USE_NO_LISTEN_SOCKET | MHD_ALLOW_SUSPEND_RESUME;
+    unsigned limit = 2 * server->options.connections_max + 64; /* ours comes first */
+    struct MHD_OptionItem tls[] = {
+        {MHD_OPTION_HTTPS_CERT_CALLBACK, 0, (void *)(uintptr_t)http_identity_retrieve},
+        {MHD_OPTION_HTTPS_PRIORITIES, 0, (void *)(uintptr_t)PRIORITIES},
+        {MHD_OPTION_END, 0, NULL},
+    };
+    if (server->engine)
+        return true;
+    if (server->identity)
+        flags |= MHD_USE_TLS;
+    else
+        tls[0].option = MHD_OPTION_END;
+    server->engine = MHD_start_daemon(
+        flags, 0, NULL, NULL, http_request_step, server, MHD_OPTION_ARRAY, tls, MHD_OPTION_CONNECTION_LIMIT,
+        limit, MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_BYTES, MHD_OPTION_NOTIFY_CONNECTION,
+        http_connection_notify, server, MHD_OPTION_NOTIFY_COMPLETED, http_request_over, server,
+        MHD_OPTION_URI_LOG_CALLBACK, http_request_target, server, MHD_OPTION_END);
+    if (!server->engine) {
+        g_set_error(error, G_IO_ERROR, G_IO_ERROR_FAILED, "the HTTP server does not start");
+        return false;
+    }
+    server->turns = turns_new(server);
+    return true;
+}
+
+/* ---- the clock ------------------------------------------------------------- */
+
+/* One source for all connections, set later than it was only when it rings:
+ * each setting wakes the main loop up once more. */
+static void set_clock(HttpServer *server, int64_t at_us)
+{
+    server->clock_us = at_us;
+    g_source_set_ready_time(server->clock, at_us == INT64_MAX ? -1 : at_us);
+}
+
+struct clock {
+    GSource source;
+    HttpServer *server;
+};
+
+static gboolean clock_dispatch(GSource *source, GSourceFunc callback, void *data)
+{
+    HttpServer *server = ((struct clock *)source)->server;
+    (void)callback, (void)data;
+    int64_t now = g_get_monotonic_time(), next = INT64_MAX;
+    server->clock_us = INT64_MAX;
+    for (GList *l = server->connections.head, *after; l; l = after) {
+        struct http_connection *c = l->data;
+        after = l->next;
+        if (c->due == HTTP_NOBODY)
+            continue;
+        if (c->due_us > now) {
+            next = MIN(next, c->due_us);
+        } else if (c->due == HTTP_WE_ANSWER) {
+            http_request_late(c->request);
+        } else {
+            server->counters.slow_clients++;
+            http_connection_cut(c);
+        }
+    }
+    set_clock(server, MIN(next, server->clock_us));
+    return G_SOURCE_CONTINUE;
+}
+
+static GSourceFuncs clock_functions = {NULL, NULL, clock_dispatch, NULL, NULL, NULL};
+
+static GSource *clock_new(HttpServer *server)
+{
+    GSource *source = g_source_new(&clock_functions, sizeof(struct clock));
+    ((struct clock *)source)->server = server;
+    g_source_attach(source, server->context);
+    return source;
+}
+
+void http_connection_due(struct http_connection *c, enum http_due due, uint32_t ms)
+{
+    HttpServer *server = c->server;
+    if (c->in_waiting)
+        g_queue_unlink(&server->waiting, &c->waits);
+    c->in_waiting = due == HTTP_CLIENT_SENDS;
+    if (c->in_waiting)
+        g_queue_push_tail_link(&server->waiting, &c->waits);
+    c->due = due;
+    if (due == HTTP_NOBODY)
+        return;
+    c->due_us = g_get_monotonic_time() + (int64_t)ms * 1000;
+    if (c->due_us < server->clock_us)
+        set_clock(server, c->due_us);
+}
+
+/* ---- the object ------------------------------------------------------------ */
 
 HttpServer *http_server_new(const struct http_route *routes, size_t n_routes,
                             const struct http_server_options *options, void *data)
@@ -67,10 +193,16 @@ HttpServer *http_server_new(const struct http_route *routes, size_t n_routes,
     o->bodies_max = o->bodies_max ? o->bodies_max : 128u << 20;
     server->context = g_main_context_ref_thread_default();
     server->listeners = g_ptr_array_new_with_free_func(http_listener_free);
-    server->soup = soup_server_new(NULL, NULL);
-    add_quiet_listener(server);
-    http_route_setup(server);
+    server->clock = clock_new(server);
+    set_clock(server, INT64_MAX);
     return server;
+}
+
+static void drop_source(GSource **source)
+{
+    if (*source)
+        g_source_destroy(*source);
+    g_clear_pointer(source, g_source_unref);
 }
 
 void http_server_free(HttpServer *server)
@@ -79,24 +211,32 @@ void http_server_free(HttpServer *server)
         return;
     server->freed = true;
     g_ptr_array_unref(server->listeners);
-    if (server->stalled)
-        g_source_destroy(server->stalled);
-    g_clear_pointer(&server->stalled, g_source_unref);
-    while (server->waiting.head)
-        http_connection_cut(server->waiting.head->data);
-    soup_server_disconnect(server->soup);
-    g_object_unref(server->soup);
-    g_clear_object(&server->certificate);
-    g_clear_object(&server->anchors);
-    if (server->keep_fd >= 0)
-        close(server->keep_fd);
+    for (GList *l = server->connections.head, *after; l; l = after) {
+        after = l->next;
+        http_connection_cut(l->data);
+    }
+    drop_source(&server->turns);
+    if (server->engine)
+        MHD_stop_daemon(server->engine);
+    drop_source(&server->begin);
+    drop_source(&server->clock);
+    http_identity_unref(server->identity);
     http_server_unref(server);
 }
 
-void http_server_set_tls(HttpServer *server, GTlsCertificate *certificate, GTlsDatabase *client_anchors)
+bool http_server_set_tls(HttpServer *server, const struct tls_pem *pem, const char *client_ca_pem,
+                         GError **error)
 {
-    g_set_object(&server->certificate, certificate);
-    g_set_object(&server->anchors, client_anchors);
+    if (server->engine && !server->identity) {
+        g_set_error(error, G_IO_ERROR, G_IO_ERROR_FAILED, "the server listens without TLS already");
+        return false;
+    }
+    struct http_identity *identity = http_identity_new(pem, client_ca_pem, error);
+    if (!identity)
+        return false;
+    http_identity_unref(server->identity);
+    server->identity = identity;
+    return true;
 }
 
 uint16_t http_server_port(const HttpServer *server)

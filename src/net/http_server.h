@@ -7,12 +7,15 @@
  * 1. Every request gets exactly one answer; a responder that is dropped
  *    answers 500.
  * 2. A client has `request_ms` to send a whole request (TLS handshake
- *    included), `idle_ms` between requests; then its connection ends.
+ *    included), `idle_ms` until the next one's first line is there, `request_ms`
+ *    to take an answer or the next piece of it; then its connection ends.
  * 3. When there are `connections_max` connections, the client that keeps us waiting
  *    longest makes room for the next.
  * 4. Bodies that are under way hold `bodies_max` bytes together; what goes beyond is answered by 503.
  * 5. A new certificate serves the connections that begin after it was set;
- *    the listener stays.
+ *    the listener stays. One handshake begins per turn of the main loop: many
+ *    of them slow nothing down by more than one.
+ * 6. A head (request line and headers) has at most 16 KiB.
  * One thread: the one whose default context was current at http_server_new().
  */
 #ifndef HAMI_NET_HTTP_SERVER_H
@@ -21,6 +24,8 @@
 #include <gio/gio.h>
 #include <stdbool.h>
 #include <stdint.h>
+
+#include "net/tls.h"
 
 typedef struct http_server HttpServer;
 struct http_responder;
@@ -74,10 +79,12 @@ HttpServer *http_server_new(const struct http_route *routes, size_t n_routes,
 void http_server_free(HttpServer *server);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(HttpServer, http_server_free)
 
-/* TLS for connections from now on; NULL certificate = plain (before listening
- * only). With `client_anchors` a client must show a certificate for client use
- * that one of them signed. Both are referenced. */
-void http_server_set_tls(HttpServer *server, GTlsCertificate *certificate, GTlsDatabase *client_anchors);
+/* TLS for connections from now on: our certificate with its key and what it was
+ * signed by; with `client_ca_pem` a client must show a certificate for client
+ * use that one of those signed. Texts are copied. Before the first listener;
+ * later only to replace: what was before stays on an error. */
+bool http_server_set_tls(HttpServer *server, const struct tls_pem *pem, const char *client_ca_pem,
+                         GError **error);
 
 /* "127.0.0.1:8080", "[::1]:8080", "localhost:0", ":443" (every address). May be
  * called again for more addresses. Without TLS only loopback, see options. */
@@ -96,6 +103,9 @@ void http_respond_bytes(struct http_responder *responder, unsigned status, const
                         GBytes *body);
 /* Consumes the responder: answers 500. */
 void http_drop(struct http_responder *responder);
+/* Whether nobody would read an answer: the client has left, or was answered
+ * that it took too long. */
+bool http_is_gone(const struct http_responder *responder);
 /* An answer in pieces, for what is too large to hold: `more` appends the next
  * piece, and is asked for it once the one before has gone out; false when that
  * was the last. `gone` is called once, at the end or when the client leaves. */

@@ -81,17 +81,11 @@ bool tls_signed_by(const char *cert_pem, const char *ca_pem)
     return yes;
 }
 
-char *tls_common_name(GTlsCertificate *certificate)
+char *tls_x509_common_name(gnutls_x509_crt_t crt)
 {
-    g_autofree char *pem = NULL;
     char name[256];
     size_t size = sizeof name;
-    g_object_get(certificate, "certificate-pem", &pem, NULL);
-    gnutls_x509_crt_t crt = pem ? tls_x509_read(pem, NULL) : NULL;
-    if (!crt)
-        return NULL;
     int rc = gnutls_x509_crt_get_dn_by_oid(crt, GNUTLS_OID_X520_COMMON_NAME, 0, 0, name, &size);
-    gnutls_x509_crt_deinit(crt);
     /* A name with a NUL inside would read as another one. */
     return rc == 0 && strlen(name) == size ? g_strdup(name) : NULL;
 }
@@ -116,7 +110,7 @@ char *tls_file_read(const char *path, GError **error)
 }
 
 /* GIO does not look whether a key belongs to its certificate. */
-static bool belong_together(const struct tls_pem *pem, GError **error)
+bool tls_belong_together(const struct tls_pem *pem, GError **error)
 {
     gnutls_certificate_credentials_t both = NULL;
     gnutls_datum_t cert = {(unsigned char *)pem->cert, (unsigned)strlen(pem->cert)};
@@ -136,7 +130,7 @@ bool tls_pem_load(const char *cert_path, const char *key_path, struct tls_pem *r
     pem.key = pem.cert ? tls_file_read(key_path, error) : NULL;
     if (!pem.key)
         return false;
-    if (!belong_together(&pem, error)) {
+    if (!tls_belong_together(&pem, error)) {
         g_prefix_error(error, "%s, %s: ", cert_path, key_path);
         return false;
     }
@@ -147,7 +141,7 @@ bool tls_pem_load(const char *cert_path, const char *key_path, struct tls_pem *r
 
 GTlsCertificate *tls_certificate(const struct tls_pem *pem, GError **error)
 {
-    if (!belong_together(pem, error))
+    if (!tls_belong_together(pem, error))
         return NULL;
     g_autofree char *both = g_strconcat(pem->cert, "\n", pem->key, NULL);
     GTlsCertificate *certificate = g_tls_certificate_new_from_pem(both, -1, error);

@@ -9,6 +9,8 @@
 #include <gnutls/x509.h>
 #include <stdbool.h>
 
+#include "net/tls.h"
+
 /* False and an error for a negative result. */
 bool tls_check(int rc, const char *what, GError **error);
 
@@ -16,7 +18,10 @@ bool tls_check(int rc, const char *what, GError **error);
 gnutls_x509_crt_t tls_x509_read(const char *cert_pem, GError **error);
 
 /* Caller frees; NULL without one. */
-char *tls_common_name(GTlsCertificate *certificate);
+char *tls_x509_common_name(gnutls_x509_crt_t crt);
+
+/* Whether the key is the certificate's. */
+bool tls_belong_together(const struct tls_pem *pem, GError **error);
 
 /* PEM text of at most 1 MiB; caller frees. */
 char *tls_file_read(const char *path, GError **error);

@@ -34,17 +34,8 @@ struct certs {
 
 static bool use(struct scheduler *s, const struct tls_pem *pem, const char *client_ca, GError **error)
 {
-    g_autoptr(GTlsCertificate) certificate = tls_certificate(pem, error);
-    g_autoptr(GTlsDatabase) anchors = NULL;
-    if (!certificate)
-        return false;
-    if (client_ca && !(anchors = tls_anchors(client_ca, error)))
-        return false;
-    if (s->webhook)
-        http_server_set_tls(s->webhook, certificate, NULL);
-    if (s->extender_tls)
-        http_server_set_tls(s->extender, certificate, anchors);
-    return true;
+    return (!s->webhook || http_server_set_tls(s->webhook, pem, NULL, error)) &&
+           (!s->extender_tls || http_server_set_tls(s->extender, pem, client_ca, error));
 }
 
 /* ---- files ------------------------------------------------------------- */

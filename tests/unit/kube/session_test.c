@@ -32,11 +32,9 @@ static void open_fixture(struct fixture *f, const char *name, bool mutual)
     memset(f, 0, sizeof *f);
     g_assert_true(tls_make_ca("ca", 10, &f->ca, &error) && tls_make_ca("other", 10, &f->other_ca, &error) &&
                   tls_make_server(&f->ca, "server", names, 10, &f->pem, &error));
-    g_autoptr(GTlsCertificate) certificate = tls_certificate(&f->pem, &error);
-    g_autoptr(GTlsDatabase) anchors = mutual ? tls_anchors(f->ca.cert, &error) : NULL;
-    g_assert_no_error(error);
     f->server = http_server_new(routes, 1, &(struct http_server_options){.idle_ms = 50}, NULL);
-    http_server_set_tls(f->server, certificate, anchors);
+    http_server_set_tls(f->server, &f->pem, mutual ? f->ca.cert : NULL, &error);
+    g_assert_no_error(error);
     http_server_listen(f->server, "127.0.0.1:0", &error);
     g_assert_no_error(error);
     f->config = g_new0(struct kube_config, 1);

@@ -76,15 +76,25 @@ struct fixture {
     GTlsCertificate *certificate; /* the client's */
 };
 
-static void open_fixture(struct fixture *f, const struct http_server_options *options)
+static void open_quiet(struct fixture *f, const struct http_server_options *options)
 {
-    GError *error = NULL;
     memset(f, 0, sizeof *f);
     f->scheme = "http";
     f->server = http_server_new(routes, G_N_ELEMENTS(routes), options, &f->seen);
+    f->session = soup_session_new_with_options("proxy-resolver", NULL, NULL);
+}
+
+static void listen_on(struct fixture *f)
+{
+    GError *error = NULL;
     http_server_listen(f->server, "127.0.0.1:0", &error);
     g_assert_no_error(error);
-    f->session = soup_session_new_with_options("proxy-resolver", NULL, NULL);
+}
+
+static void open_fixture(struct fixture *f, const struct http_server_options *options)
+{
+    open_quiet(f, options);
+    listen_on(f);
 }
 
 static void close_fixture(struct fixture *f)
@@ -481,10 +491,8 @@ static void clear_identities(struct identities *i)
 static void set_server(struct fixture *f, const struct tls_pem *pem, const struct tls_pem *client_ca)
 {
     GError *error = NULL;
-    g_autoptr(GTlsCertificate) certificate = tls_certificate(pem, &error);
-    g_autoptr(GTlsDatabase) anchors = client_ca ? tls_anchors(client_ca->cert, &error) : NULL;
+    http_server_set_tls(f->server, pem, client_ca ? client_ca->cert : NULL, &error);
     g_assert_no_error(error);
-    http_server_set_tls(f->server, certificate, anchors);
 }
 
 static void new_session(struct fixture *f, const struct tls_pem *ca, const struct tls_pem *client)
@@ -507,9 +515,10 @@ static void test_certificate_is_replaced_live(void)
     struct fixture f;
     struct identities i = {0};
     struct answer a;
-    open_fixture(&f, NULL);
+    open_quiet(&f, NULL);
     make_identities(&i);
     set_server(&f, &i.server, NULL);
+    listen_on(&f);
     new_session(&f, &i.ca, NULL);
     assert_answer(&f, "GET", "/get", NULL, 200, "GET /get? [] ");
     begin(&f, &a, "GET", "/keep", NULL);
@@ -535,9 +544,10 @@ static void test_client_certificate_is_asked_for(void)
 {
     struct fixture f;
     struct identities i = {0};
-    open_fixture(&f, NULL);
+    open_quiet(&f, NULL);
     make_identities(&i);
     set_server(&f, &i.server, &i.ca);
+    listen_on(&f);
     new_session(&f, &i.ca, &i.client);
     assert_answer(&f, "GET", "/get", NULL, 200, "GET /get? [] ");
     g_assert_cmpstr(f.seen.peer, ==, "system:kube-scheduler");
@@ -562,9 +572,10 @@ static void test_handshake_that_does_not_come_is_cut(void)
 {
     struct fixture f;
     struct identities i = {0};
-    open_fixture(&f, &(struct http_server_options){.request_ms = 60});
+    open_quiet(&f, &(struct http_server_options){.request_ms = 60});
     make_identities(&i);
     set_server(&f, &i.server, NULL);
+    listen_on(&f);
     guint id = g_timeout_add(10, wake, NULL);
     g_autoptr(GSocketConnection) c = dial(&f);
     WAIT(is_closed(c));

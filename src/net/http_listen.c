@@ -70,6 +70,7 @@ static void connection_free(struct http_connection *c)
     drop_source(&c->hello);
     http_identity_unref(c->identity);
     g_string_free(c->target, TRUE);
+    g_clear_pointer(&c->kept, g_byte_array_unref);
     g_free(c->peer);
     g_free(c);
 }

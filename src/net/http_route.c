@@ -32,6 +32,7 @@ struct http_responder {
     struct MHD_Response *answer;
     unsigned status;
     bool suspended, answered, abandoned;
+    bool has_body; /* the answer */
 
     /* While the body comes in. */
     const struct http_route *route; /* NULL: none fits */
@@ -87,6 +88,7 @@ void http_request_over(void *data, struct MHD_Connection *mhd, void **context,
     *context = NULL;
     struct http_connection *c = g_steal_pointer(&r->connection);
     c->request = NULL;
+    http_identity_flush(c);
     drop_left(r);
     forget_body(r);
     g_clear_pointer(&r->answer, MHD_destroy_response);
@@ -175,6 +177,8 @@ static enum MHD_Result send_answer(struct http_responder *r)
     struct MHD_Response *response = g_steal_pointer(&r->answer);
     struct http_connection *c = r->connection;
     http_connection_due(c, HTTP_CLIENT_TAKES, r->server->options.request_ms);
+    if (r->has_body && strcmp(r->method, "HEAD") != 0)
+        http_identity_keep_next(c);
     enum MHD_Result queued = MHD_queue_response(c->mhd, r->status, response);
     MHD_destroy_response(response);
     return queued;
@@ -187,6 +191,7 @@ static void answer_copy(struct http_responder *r, unsigned status, const char *c
         const void *body;
         void *data;
     } both = {body};
+    r->has_body |= len && !r->answered;
     answer(r, status, content_type, MHD_create_response_from_buffer(len, both.data, MHD_RESPMEM_MUST_COPY));
 }
 
@@ -208,6 +213,7 @@ void http_respond_bytes(struct http_responder *r, unsigned status, const char *c
     } both;
     size_t len;
     both.body = g_bytes_get_data(body, &len);
+    r->has_body |= len && !r->answered;
     if (len)
         answer(r, status, content_type,
                MHD_create_response_from_buffer_with_free_callback_cls(len, both.data, bytes_unref,

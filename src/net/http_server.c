@@ -61,8 +61,11 @@ static gboolean turns_dispatch(GSource *source, GSourceFunc callback, void *data
 {
     HttpServer *server = ((struct turns *)source)->server;
     (void)callback, (void)data;
+    g_return_val_if_fail(!server->turning, G_SOURCE_CONTINUE);
+    server->turning = true;
     server->resumed = false;
     MHD_run(server->engine);
+    server->turning = false;
     return G_SOURCE_CONTINUE;
 }
 
@@ -74,6 +77,8 @@ static GSource *turns_new(HttpServer *server)
     struct turns *t = (struct turns *)source;
     const union MHD_DaemonInfo *info = MHD_get_daemon_info(server->engine, MHD_DAEMON_INFO_EPOLL_FD);
     t->server = server;
+    /* GLib blocks other sources while they run, and wakes itself up for it. */
+    g_source_set_can_recurse(source, TRUE);
     t->epoll = g_source_add_unix_fd(source, info->epoll_fd, G_IO_IN);
     g_source_attach(source, server->context);
     return source;

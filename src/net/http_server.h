@@ -15,7 +15,7 @@
  * 5. A new certificate serves the connections that begin after it was set;
  *    the listener stays. One handshake begins per turn of the main loop: many
  *    of them slow nothing down by more than one.
- * 6. A head (request line and headers) has at most 16 KiB.
+ * 6. A head (request line and headers) has at most 32 KiB.
  * One thread: the one whose default context was current at http_server_new().
  */
 #ifndef HAMI_NET_HTTP_SERVER_H

@@ -28,7 +28,8 @@ struct http_server {
     GMainContext *context;
     struct MHD_Daemon *engine; /* from the first listener on, with TLS or without */
     GSource *turns;            /* turn the engine */
-    bool resumed;              /* it has something to do that it does not tell of */
+    bool turning;
+    bool resumed; /* it has something to do that it does not tell of */
     struct http_identity *identity;
     GPtrArray *listeners;           /* struct http_listener */
     GQueue connections;             /* all of them */
@@ -72,6 +73,8 @@ struct http_connection {
     GString *target;                /* of the request */
     char *peer;                     /* common name of the client's certificate */
     bool local, shaken;             /* hands */
+    bool keeps_next;                /* what is sent next waits for what follows it, */
+    GByteArray *kept;               /* here; NULL without TLS */
 };
 
 /* Who is due, and has so long; a client that is late is cut. */
@@ -101,6 +104,11 @@ struct http_identity *http_identity_ref(struct http_identity *identity);
 void http_identity_unref(struct http_identity *identity);
 /* Prepares the handshake of a connection, which has an identity. */
 void http_identity_apply(struct http_connection *c, gnutls_session_t session);
+/* An answer's head and body are sent one after the other; the client wakes up
+ * for both together. Without effect where there is no TLS. */
+void http_identity_keep_next(struct http_connection *c);
+/* Nothing follows. */
+void http_identity_flush(struct http_connection *c);
 /* GnuTLS' question for the certificate of a session. */
 int http_identity_retrieve(gnutls_session_t session, const gnutls_datum_t *authorities, int n_authorities,
                            const gnutls_pk_algorithm_t *algorithms, int n_algorithms,

@@ -4,13 +4,18 @@
  * Each connection keeps the identity that it met, so that another may be set
  * at any moment.
  */
+#include <errno.h>
 #include <gnutls/x509.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
 
 #include "net/http_server_private.h"
 #include "net/tls_x509.h"
 
 #define CHAIN_MAX 8
+#define KEPT_MAX 4096
+#define PARTS_MAX 8
 
 struct http_identity {
     unsigned references;
@@ -141,8 +146,63 @@ static int on_finished(gnutls_session_t session, unsigned type, unsigned when, u
     return 0;
 }
 
+/* ---- sending --------------------------------------------------------------- */
+
+void http_identity_keep_next(struct http_connection *c)
+{
+    c->keeps_next = c->kept != NULL;
+}
+
+/* As much as the socket takes, what was kept first; counts only what is new. */
+static ssize_t send_parts(struct http_connection *c, const giovec_t *parts, int n)
+{
+    struct iovec all[PARTS_MAX + 1] = {{.iov_base = c->kept->data, .iov_len = c->kept->len}};
+    struct msghdr message = {.msg_iov = all, .msg_iovlen = (size_t)MIN(n, PARTS_MAX) + 1};
+    for (size_t i = 1; i < message.msg_iovlen; i++)
+        all[i] = (struct iovec){parts[i - 1].iov_base, parts[i - 1].iov_len};
+    ssize_t sent = sendmsg(c->fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
+    if (sent < 0)
+        return -1;
+    size_t old = MIN((size_t)sent, c->kept->len);
+    if (old)
+        g_byte_array_remove_range(c->kept, 0, (guint)old);
+    if (n && (size_t)sent == old) {
+        errno = EAGAIN;
+        return -1;
+    }
+    return sent - (ssize_t)old;
+}
+
+static ssize_t push(gnutls_transport_ptr_t transport, const giovec_t *parts, int n)
+{
+    struct http_connection *c = transport;
+    size_t len = 0;
+    for (int i = 0; i < n; i++)
+        len += parts[i].iov_len;
+    if (!c->keeps_next || c->kept->len + len > KEPT_MAX)
+        return send_parts(c, parts, n);
+    c->keeps_next = false;
+    for (int i = 0; i < n; i++)
+        g_byte_array_append(c->kept, parts[i].iov_base, (guint)parts[i].iov_len);
+    return (ssize_t)len;
+}
+
+void http_identity_flush(struct http_connection *c)
+{
+    c->keeps_next = false;
+    if (c->kept && c->kept->len && (send_parts(c, NULL, 0) < 0 || c->kept->len))
+        shutdown(c->fd, SHUT_RDWR); /* it does not take a few hundred bytes */
+}
+
 void http_identity_apply(struct http_connection *c, gnutls_session_t session)
 {
+    union {
+        intptr_t fd;
+        void *pointer;
+    } both = {c->fd};
+    c->kept = g_byte_array_new();
+    gnutls_transport_set_ptr2(session, both.pointer, c);
+    gnutls_transport_set_vec_push_function(session, push);
     gnutls_handshake_set_hook_function(session, GNUTLS_HANDSHAKE_FINISHED, GNUTLS_HOOK_POST, on_finished);
     if (!c->identity->anchors)
         return;

@@ -360,7 +360,10 @@ void extender_answer_held(struct scheduler *s)
     while ((h = g_queue_pop_head(&s->held))) {
         gsize len;
         const char *body = g_bytes_get_data(h->body, &len);
-        filter(s, body, len, h->responder);
+        if (http_is_gone(h->responder))
+            http_drop(h->responder); /* and reserves nothing */
+        else
+            filter(s, body, len, h->responder);
         g_bytes_unref(h->body);
         g_free(h);
     }

@@ -7,6 +7,7 @@ import json
 import os
 import re
 import signal
+import socket
 import ssl
 import subprocess
 
@@ -185,6 +186,21 @@ def _(build):
         w.api("PATCH", LEASES + "/hami", {"spec": {"holderIdentity": "node1_2", "renewTime": "2026-01-01T00:00:01.000000Z"}}, "application/merge-patch+json")
         t.join(20)
         assert answers and answers[0]["NodeNames"] == ["a"], answers
+
+
+@test("a held call whose caller has left reserves nothing")
+def _(build):
+    with world(build, node("a", cards=1), start=False) as w:
+        w.api("POST", LEASES, lease("node10_1", "2026-01-01T00:00:00.000000Z"))
+        s = w.start(*LEASE, "--identity", "node1", wait="event=pods-synced")
+        body = json.dumps({"Pod": w.create(pod("left", slice_of(mem=1))), "Nodes": None, "NodeNames": ["a"]}).encode()
+        with socket.create_connection(("127.0.0.1", s.port)) as caller:
+            caller.sendall(b"POST /filter HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
+            assert s.get("/readyz").status == 200  # asked for after it, so it is held by now
+        w.api("PATCH", LEASES + "/hami", {"spec": {"holderIdentity": "node1_2", "renewTime": "2026-01-01T00:00:01.000000Z"}}, "application/merge-patch+json")
+        whole = w.create(pod("whole", slice_of(mem=40960)))
+        assert s.filter(whole, ["a"])["NodeNames"] == ["a"]
+        assert s.metric("hami_scheduler_leading") == 1
 
 
 @test("a lease that its holder no longer renews leads nobody, though it still bears our name")

@@ -125,12 +125,22 @@ static int take(const struct verb *v, const struct cli_option *o, const char *va
         *(bool *)o->target = true;
         return 1;
     }
-    if (o->kind == CLI_TEXT && !value && !next) {
+    bool follows = o->kind == CLI_TEXT || o->kind == CLI_LIST;
+    if (follows && !value && !next) {
         cli_usage(v, "--%s needs a value: --%s %s", o->name, o->name, o->value);
         return 0;
     }
-    *(const char **)o->target = value ? value : o->kind == CLI_MAYBE ? "" : next;
-    return o->kind == CLI_TEXT && !value ? 2 : 1;
+    const char *text = value ? value : o->kind == CLI_MAYBE ? "" : next;
+    struct cli_list *list = o->kind == CLI_LIST ? o->target : NULL;
+    if (list && list->n == CLI_LIST_MAX) {
+        cli_usage(v, "--%s may be given %d times at most", o->name, CLI_LIST_MAX);
+        return 0;
+    }
+    if (list)
+        list->texts[list->n++] = text;
+    else
+        *(const char **)o->target = text;
+    return follows && !value ? 2 : 1;
 }
 
 int cli_parse(const struct verb *v, int argc, char **argv, int *ret_rest)
@@ -180,7 +190,7 @@ static void print_options(const struct cli_option *o)
         g_autofree char *letter = o->letter ? g_strdup_printf("-%c, ", o->letter) : g_strdup("    ");
         g_autofree char *flag =
             g_strdup_printf("%s--%s%s%s%s", letter, o->name, o->kind == CLI_MAYBE ? "[=" : "",
-                            o->kind == CLI_TEXT ? " " : "", o->value ? o->value : "");
+                            o->kind == CLI_TEXT || o->kind == CLI_LIST ? " " : "", o->value ? o->value : "");
         g_autofree char *closed = g_strconcat(flag, o->kind == CLI_MAYBE ? "]" : "", NULL);
         if (strlen(closed) > FLAG_COLUMN) /* on a line of its own */
             printf("  %s\n  %-*s %s\n", closed, FLAG_COLUMN, "", o->help);

@@ -16,7 +16,15 @@
 enum cli_kind {
     CLI_FLAG,  /* target is bool * */
     CLI_TEXT,  /* target is const char **; the value follows, or stands behind "=" */
+    CLI_LIST,  /* as CLI_TEXT, any number of times: target is struct cli_list * */
     CLI_MAYBE, /* as CLI_TEXT, but a value only behind "="; "" without */
+};
+
+/* What was given, in order; borrowed from argv, and NULL behind the last. */
+#define CLI_LIST_MAX 32
+struct cli_list {
+    unsigned n;
+    const char *texts[CLI_LIST_MAX + 1];
 };
 
 struct cli_option {

@@ -11,6 +11,7 @@
 #include "cli/manifest_flags.h"
 #include "model/quantity.h"
 #include "scheduler/collect.h"
+#include "vendor/admit.h"
 
 static struct manifest_flags flags;
 static const char *kubeconfig, *kube_context, *snapshot_file, *node_selector;
@@ -124,9 +125,28 @@ static int print_placed(const Snapshot *s, const struct cluster_pod *p)
 
 /* ------------------------------------------------------------------------ */
 
+/* Reads a pod; a new one as admission makes it, which adds cards to their parts and the like. */
+static bool read_pod(const Snapshot *s, const struct pod_reader *reader, const char *text, bool is_new,
+                     struct pod_object *ret, const char **ret_why)
+{
+    struct admit_policy policy = {.scheduler_name = "", .defaults = {"binpack", "spread"}};
+    struct admit_result result;
+    struct json_scan scan;
+    if (!is_new)
+        return pod_object_parse(reader, text, strlen(text), ret, ret_why);
+    json_scan_init(&scan, text, strlen(text));
+    if (!pod_object_scan_new(reader, &scan, ret)) {
+        *ret_why = scan.fault;
+        return false;
+    }
+    vendor_admit(s->families, &policy, ret, "", &result);
+    admit_result_clear(&result); /* what would be refused, the request's reader says */
+    return true;
+}
+
 /* Explains a pod's text on the snapshot. */
 static int explain_text(const struct verb *v, const Snapshot *s, const struct pod_reader *reader,
-                        const char *text)
+                        const char *text, bool is_new)
 {
     static struct pod_request wanted;
     struct pod_defaults defaults = {"binpack", "spread"};
@@ -134,7 +154,7 @@ static int explain_text(const struct verb *v, const Snapshot *s, const struct po
     const char *fault;
     g_autofree char *why = NULL;
     int status = STATUS_OK;
-    if (!pod_object_parse(reader, text, strlen(text), &pod, &fault))
+    if (!read_pod(s, reader, text, is_new, &pod, &fault))
         return cli_usage(v, "the pod cannot be read: %s", fault);
     if (!vendor_request_parse(s->families, &pod, &defaults, &wanted, NULL, &why)) {
         status = cli_usage(v, "%s", why);
@@ -171,7 +191,7 @@ static int explain_pod(const struct verb *v, const Snapshot *s, const struct pod
         return cli_usage(v, "pod %s/%s is not in the snapshot, neither placed nor waiting", namespace_, name);
     if (!text && (!scheduler_flags(&o, &error) || !(text = collect_pod(&o, namespace_, name, &error))))
         return cli_fail(v, error);
-    return explain_text(v, s, reader, text);
+    return explain_text(v, s, reader, text, false);
 }
 
 /* A pod made of the flags. */
@@ -188,7 +208,7 @@ static int explain_fit(const struct verb *v, const Snapshot *s, const struct pod
     json_object_set_new(json_object_get(pod, "metadata"), "namespace", json_string("default"));
     g_autofree char *text = json_dumps(pod, JSON_COMPACT);
     json_decref(pod);
-    return explain_text(v, s, reader, text);
+    return explain_text(v, s, reader, text, true);
 }
 
 static int run(int argc, char **argv)
@@ -238,6 +258,7 @@ const struct verb verb_explain = {
     .examples = "hami explain pod default/demo\n"
                 "hami explain fit --gpus 2 --mem 20000 --cores 50 --type A100\n"
                 "kubectl -n kube-system exec deploy/hami-scheduler -c hami -- hami explain pod default/demo\n"
+                "hami explain fit --request nvidia.com/gpu=1,nvidia.com/gpumem=8000\n"
                 "hami explain fit --gpus 8 --snapshot snapshot.json --json",
     .options = options,
     .run = run,

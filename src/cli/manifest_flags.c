@@ -7,6 +7,7 @@ struct manifest_options manifest_flags_options(const struct manifest_flags *f)
 {
     return (struct manifest_options){
         .vendor = f->vendor,
+        .request = f->request.n ? f->request.texts : NULL,
         .gpus = f->gpus,
         .size = f->size,
         .mem = f->mem,

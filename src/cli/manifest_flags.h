@@ -11,6 +11,7 @@
 #include "vendor/manifest.h"
 
 struct manifest_flags {
+    struct cli_list request;
     const char *vendor, *gpus, *size, *mem, *cores, *priority, *type, *not_type, *uuid, *not_uuid,
         *node_policy, *card_policy, *weights, *mode, *qos, *app_class, *topology, *device_config;
     bool numa;
@@ -19,6 +20,12 @@ struct manifest_flags {
 #define MANIFEST_FLAGS(f)                                                                                    \
     {"vendor", 0, CLI_TEXT, "NAME", "family of cards: NVIDIA, MLU, Ascend910B3, amd, ... (NVIDIA)",          \
      &f.vendor},                                                                                             \
+        {"request",                                                                                          \
+         0,                                                                                                  \
+         CLI_LIST,                                                                                           \
+         "RESOURCE=N,...",                                                                                   \
+         "limits by their Kubernetes names, instead of the flags below",                                     \
+         &f.request},                                                                                        \
         {"gpus", 'g', CLI_TEXT, "N", "cards (1)", &f.gpus},                                                  \
         {"size", 0, CLI_TEXT, "N", "of the slice of one card, for Enflame DRS (1)", &f.size},                \
         {"mem", 'm', CLI_TEXT, "SIZE", "memory of each: MiB, 8G, or 30% of the card", &f.mem},               \

@@ -180,16 +180,17 @@ static uint64_t cores_max(const struct family *f)
     return f->cores_unit == 100 && !f->cores_div_by_count ? 100 : (uint64_t)MAX(f->cores_unit, 100) * 16;
 }
 
-static json_t *container(const struct family *f, const struct manifest_options *o, GError **error)
+static bool set_flags(json_t *limits, const struct family *f, const struct manifest_options *o,
+                      GError **error)
 {
-    json_t *limits = json_object();
-    bool good = set_count(limits, f, o, error) && set_mem(limits, f, o->mem, error) &&
-                set_number(limits, f, FAMILY_CORES, "cores", o->cores, 1, cores_max(f), error) &&
-                set_number(limits, f, FAMILY_PRIORITY, "priority", o->priority, 0, 1, error);
-    if (!good) {
-        json_decref(limits);
-        return NULL;
-    }
+    return set_count(limits, f, o, error) && set_mem(limits, f, o->mem, error) &&
+           set_number(limits, f, FAMILY_CORES, "cores", o->cores, 1, cores_max(f), error) &&
+           set_number(limits, f, FAMILY_PRIORITY, "priority", o->priority, 0, 1, error);
+}
+
+/* Takes the limits. */
+static json_t *container(json_t *limits, const struct manifest_options *o)
+{
     json_t *c = json_pack("{s:s,s:s,s:{s:o}}", "name", o->name, "image", o->image ? o->image : "busybox",
                           "resources", "limits", limits);
     if (o->command && o->command[0]) {
@@ -258,22 +259,90 @@ static bool is_admitted(const struct family_set *set, const struct manifest_opti
     return allowed;
 }
 
-json_t *manifest_build(const struct family_set *set, const struct manifest_options *o, GError **error)
+static void no_family(const struct family_set *set, const char *word, GError **error)
 {
-    const struct family *f = manifest_vendor(set, o->vendor);
-    if (!f) {
-        g_autoptr(GPtrArray) words = g_ptr_array_new();
-        for (uint32_t i = 0; i < set->n; i++)
-            g_ptr_array_add(words, (gpointer)(uintptr_t)set->rows[i]->word);
-        g_ptr_array_add(words, NULL);
-        g_autofree char *all = words_join((const char *const *)words->pdata);
-        g_autofree char *why = g_strdup_printf("no such family; there are %s", all);
-        fail(error, "vendor", o->vendor, why);
+    g_autoptr(GPtrArray) words = g_ptr_array_new();
+    for (uint32_t i = 0; i < set->n; i++)
+        g_ptr_array_add(words, (gpointer)(uintptr_t)set->rows[i]->word);
+    g_ptr_array_add(words, NULL);
+    g_autofree char *all = words_join((const char *const *)words->pdata);
+    g_autofree char *why = g_strdup_printf("no such family; there are %s", all);
+    fail(error, "vendor", word, why);
+}
+
+/* ---- by the names of Kubernetes ---- */
+
+static const struct family *family_with(const struct family_set *set, const char *resource)
+{
+    for (uint32_t i = 0; i < set->n; i++)
+        for (int r = 0; r < FAMILY_RESOURCES; r++)
+            if (*resource && g_strcmp0(set->rows[i]->resource[r], resource) == 0)
+                return set->rows[i];
+    return NULL;
+}
+
+static bool no_resource(const struct family_set *set, const char *text, const char *name, GError **error)
+{
+    g_autoptr(GPtrArray) names = g_ptr_array_new();
+    for (uint32_t i = 0; i < set->n; i++)
+        for (int r = 0; r < FAMILY_RESOURCES; r++)
+            if (set->rows[i]->resource[r] && *set->rows[i]->resource[r])
+                g_ptr_array_add(names, (gpointer)(uintptr_t)set->rows[i]->resource[r]);
+    g_ptr_array_add(names, NULL);
+    const char *near = words_nearest(name, (const char *const *)names->pdata);
+    g_autofree char *why = g_strdup_printf("\"%s\" is no resource of any family%s%s%s", name,
+                                           near ? "; did you mean " : "", near ? near : "", near ? "?" : "");
+    return fail(error, "request", text, why);
+}
+
+/* Limits by their names, and the family of the first. NULL when one is unknown or comes twice. */
+static const struct family *set_request(json_t *limits, const struct family_set *set,
+                                        const struct manifest_options *o, GError **error)
+{
+    const struct family *first = NULL;
+    if (o->vendor || o->gpus || o->size || o->mem || o->cores || o->priority) {
+        fail(error, "request", o->request[0],
+             "says all that --vendor, --gpus, --size, --mem, --cores and --priority say; leave one side out");
         return NULL;
     }
-    json_t *annotations = json_object(), *c = NULL, *object = NULL;
-    if (set_annotations(annotations, f, o, error) && (c = container(f, o, error))) {
-        json_t *spec = json_pack("{s:[o]}", "containers", c);
+    for (const char *const *text = o->request; *text; text++) {
+        g_auto(GStrv) parts = g_strsplit(*text, ",", -1);
+        for (char **p = parts; *p; p++) {
+            char *equals = strchr(*p, '=');
+            if (!equals || !equals[1]) {
+                fail(error, "request", *text, "needs the form RESOURCE=N,..., such as nvidia.com/gpu=1");
+                return NULL;
+            }
+            *equals = '\0';
+            const struct family *f = family_with(set, g_strstrip(*p));
+            if (!f) {
+                no_resource(set, *text, *p, error);
+                return NULL;
+            }
+            if (json_object_get(limits, *p)) {
+                fail(error, "request", *text, "names a resource twice");
+                return NULL;
+            }
+            json_object_set_new(limits, *p, json_string(g_strstrip(equals + 1)));
+            first = first ? first : f;
+        }
+    }
+    if (!first)
+        fail(error, "request", o->request[0], "names no resource");
+    return first;
+}
+
+/* ------------------------------------------------------------------------ */
+
+json_t *manifest_build(const struct family_set *set, const struct manifest_options *o, GError **error)
+{
+    json_t *limits = json_object(), *annotations = json_object(), *object = NULL;
+    const struct family *f =
+        o->request ? set_request(limits, set, o, error) : manifest_vendor(set, o->vendor);
+    if (!f && !o->request)
+        no_family(set, o->vendor, error);
+    if (f && set_annotations(annotations, f, o, error) && (o->request || set_flags(limits, f, o, error))) {
+        json_t *spec = json_pack("{s:[o]}", "containers", container(json_incref(limits), o));
         if (o->scheduler_name && *o->scheduler_name)
             json_object_set_new(spec, "schedulerName", json_string(o->scheduler_name));
         if (f->runtime_class && *f->runtime_class)
@@ -283,5 +352,6 @@ json_t *manifest_build(const struct family_set *set, const struct manifest_optio
         json_decref(spec);
     }
     json_decref(annotations);
+    json_decref(limits);
     return object;
 }

@@ -20,6 +20,9 @@ struct manifest_options {
     const char *const *command; /* NULL-terminated; NULL = the image's */
     uint32_t replicas;
     const char *vendor; /* a family's word or the head of its resource names; NULL = NVIDIA */
+    /* "nvidia.com/gpu=1,nvidia.com/gpumem=8000", NULL-terminated, in the place of vendor and of the next
+     * line. */
+    const char *const *request;
     const char *gpus, *size, *mem, *cores, *priority;
     const char *use_type, *not_type, *use_uuid, *not_uuid;
     const char *node_policy, *card_policy, *weights, *mode;

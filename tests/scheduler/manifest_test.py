@@ -140,6 +140,29 @@ def _(build):
             assert r.returncode == 0 and re.search(says, r.stdout.split("asks for")[0], re.M), (flags, r)
 
 
+@test("explain fit: --request takes the names and quantities of Kubernetes")
+def _(build):
+    with world(build, node("gpu", cards=2, mem=8192)) as (w, _):
+        def asks(*flags):
+            r = explain(build, w, *flags)
+            return r.returncode, r.stdout.split("asks for\n")[1].splitlines()[0] if "asks for" in r.stdout else r.stderr
+        for flags, want in ((["nvidia.com/gpu=2,nvidia.com/gpumem=8k,nvidia.com/gpucores=30"], (0, "  request: 2 x NVIDIA, 7.8 GiB, 30 %")),
+                            (["nvidia.com/gpu=1", "nvidia.com/gpumem=9000"], (66, "  request: 1 x NVIDIA, 8.7 GiB")),
+                            (["nvidia.com/gpumem=1024"], (0, "  request: 1 x NVIDIA, 1.0 GiB")),  # scheduler.md 2.4: one card is claimed
+                            (["nvidia.com/gpu=1"], (0, "  request: 1 x NVIDIA, 100 % of the memory, 100 %"))):
+            got = asks(*[word for f in flags for word in ("--request", f)])
+            assert got[0] == want[0] and got[1].startswith(want[1].split(", 100 %")[0]) and got[1].endswith(want[1].split(",")[-1]), (flags, got, want)
+        assert asks("--request=nvidia.com/gpu=1", "--type", "A100")[0] == 0 and asks("--request=nvidia.com/gpu=1", "--type", "H100")[0] == 66
+        for flags, says in ((["--request", "nvidia.com/gpu-mem=1"], "did you mean nvidia.com/gpumem?"), (["--request", "nvidia.com/gpu"], "RESOURCE=N"),
+                            (["--request", "nvidia.com/gpu=1", "--request", "nvidia.com/gpu=2"], "twice"), (["--request", "nvidia.com/gpu=1", "--mem", "3"], "leave one side out"),
+                            (["--request", "nvidia.com/gpu=1,nvidia.com/gpumem=16Gi"], "write 16384"), (["--request", ""], "names no resource"),
+                            (["--request", "nvidia.com/gpu=x"], "not a number"), (["--request=nvidia.com/gpu=1"] * 33, "32 times at most")):
+            r = explain(build, w, *flags)
+            assert r.returncode == 64 and "--request" in r.stderr + " --request" and says in r.stderr, (flags, r)
+    assert "--request RESOURCE=N,..." in hami(build, "explain", "--help").stdout
+    assert written(build, "--request", "hygon.com/dcunum=1,hygon.com/dcumem=2000")[1] == {"hygon.com/dcunum": "1", "hygon.com/dcumem": "2000"}
+
+
 @test("explain fit: a percentage is answered by an amount, and every reason has a remedy that a cluster offers")
 def _(build):
     with world(build, node("gpu", cards=1, mem=8000)) as (w, s):

@@ -14,68 +14,11 @@
 #include "scheduler/review_body.h"
 #include "scheduler/service.h"
 
-#define LOOK_US 50000 /* for a node that could hold a pod; anyone may ask for the impossible all day */
-
 static const char *quota_exceeded(const struct pod_request *r, const char *namespace_, void *data)
 {
     struct scheduler *s = data;
     (void)namespace_;
     return cluster_quota_exceeded(s->cluster, r);
-}
-
-struct possible {
-    struct scheduler *s;
-    const struct pod_request *r;
-    bool known; /* some node has cards of every family that is asked for */
-    bool fits;
-    int64_t until_us; /* then it is not known */
-    GString *why;
-};
-
-static bool has_family(const struct node_spec *spec, uint16_t family)
-{
-    for (uint32_t i = 0; i < spec->n_cards; i++)
-        if (spec->cards[i].family == family)
-            return true;
-    return false;
-}
-
-static bool try_empty(ClusterNode n, void *data)
-{
-    static struct cluster_answer answer;
-    struct possible *p = data;
-    const struct node_spec *spec = cluster_node_spec(p->s->cluster, n);
-    for (unsigned i = 0; i < p->r->n_requests; i++)
-        if (!has_family(spec, p->r->requests[i].family))
-            return true;
-    if (g_get_monotonic_time() > p->until_us) {
-        p->known = false;
-        return false;
-    }
-    p->known = true;
-    g_string_truncate(p->why, 0);
-    p->fits = cluster_fit_spec(p->s->cluster, p->r, spec, &answer, p->why) == SCHED_FITS;
-    return !p->fits;
-}
-
-/* Only where the cluster has such cards at all: nodes may be about to come. A
- * quota is no reason: it may be raised, and has its own words. */
-static char *impossible(const struct pod_request *asked, void *data)
-{
-    static struct pod_request r;
-    r = *asked;
-    r.namespace_ = NULL;
-    g_autoptr(GString) why = g_string_new("");
-    struct possible p = {.s = data, .r = &r, .why = why, .until_us = g_get_monotonic_time() + LOOK_US};
-    if (!scheduler_is_synced(p.s))
-        return NULL;
-    cluster_node_each(p.s->cluster, try_empty, &p);
-    return p.known && !p.fits
-               ? g_strdup_printf(
-                     "no node could hold it even when empty (the last one: %s); ask for less per card, "
-                     "for fewer cards, or drop a selection",
-                     why->str)
-               : NULL;
 }
 
 static struct admit_policy policy_of(struct scheduler *s, const char *user)
@@ -86,7 +29,7 @@ static struct admit_policy policy_of(struct scheduler *s, const char *user)
         .trusted = s->o.trusted_user && *s->o.trusted_user && strcmp(user, s->o.trusted_user) == 0,
         .defaults = s->defaults,
         .quota = quota_exceeded,
-        .impossible = impossible,
+        .impossible = possible_why_not,
         .data = s,
     };
     memcpy(p.level, s->o.admission, sizeof p.level);

@@ -143,6 +143,9 @@ void extender_bind(const struct http_request *request, struct http_responder *re
 void extender_preempt(const struct http_request *request, struct http_responder *responder, void *data);
 void extender_answer_held(struct scheduler *s);
 
+/* possible.c: NULL, or why no node could ever hold the pod (caller frees). data: the scheduler. */
+char *possible_why_not(const struct pod_request *asked, void *data);
+
 /* review.c */
 void review_admit(const struct http_request *http, struct http_responder *responder, void *data);
 

@@ -56,5 +56,22 @@ def _(build):
         assert s.filter(p, ["a"])["NodeNames"] == ["a"] and s.bind(p, "a") == ""
 
 
+@test("the impossible is refused with the most that any node has, and families that no node has together are")
+def _(build):
+    big, dcu = node("big", cards=1, mem=80000), node("dcu", cards=0)
+    dcu["metadata"]["annotations"]["hami.io/node-dcu-register"] = "DCU-0,4,65536,100,DCU-Z100L,0,true:"
+    with world(build, node("many", cards=4), big, dcu, flags=["--webhook-bind", "127.0.0.1:0"]) as (w, s):
+        def refused(*containers):
+            r = s.review(pod("p", *containers))
+            return "" if r["allowed"] else r["status"]["message"]
+        for asks in (slice_of(mem=80001), slice_of(gpus=5, mem=10)):
+            why = refused(asks)
+            assert "a node has at most 4 (many)" in why and "80000 MiB (big)" in why, (asks, why)
+        assert refused(slice_of(mem=80000)) == "" and refused({"hygon.com/dcunum": 1}) == ""
+        why = refused(slice_of(mem=10), {"hygon.com/dcunum": 1})
+        assert "NVIDIA GPU is on node many" in why and "Hygon DCU is on node dcu" in why and "separate pods" in why, why
+        assert refused(slice_of(mem=10), {"cambricon.com/vmlu": 1}) == ""  # such nodes may be about to come
+
+
 if __name__ == "__main__":
     kit.main()

@@ -51,7 +51,7 @@ static void check_zero(struct admission *a, const struct family *f)
         return;
     for (int r = FAMILY_COUNT; r < FAMILY_RESOURCES; r++)
         if ((r == FAMILY_COUNT || (r == FAMILY_CORES && f->cores_kind == FAMILY_CORES_MASK)) &&
-            admission_integer(admission_asked(a, f, r), &n) && n == 0)
+            admission_integer(admission_asked(a, f, (enum family_resource)r), &n) && n == 0)
             vendor_fault_add(a->faults, ADMIT_RULE,
                              "container " FAULT_NAME
                              ": resources.limits[%s] is 0; write at least 1, or leave it out",

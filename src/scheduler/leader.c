@@ -56,20 +56,15 @@ static void marked(GObject *source, GAsyncResult *result, gpointer data)
     begin_relist(s);
 }
 
-/* From now on nothing is decided until all that was written before is seen. */
-static void catch_up(struct scheduler *s)
+/* ---- our own pod ---------------------------------------------------------- */
+
+/* The Service of the reference's chart sends admission to pods with the role "leader" (scheduler.md 3.6, 10).
+ */
+static void patch_own_pod(struct scheduler *s, const char *role, const char *marker, GAsyncReadyCallback done)
 {
-    if (!s->pod_watch || !s->o.leader_elect)
-        return;
-    if (!s->o.pod_name || !s->o.pod_namespace) {
-        begin_relist(s);
-        return;
-    }
-    g_free(s->marker);
-    s->marker = g_uuid_string_random();
-    struct kube_annotation a = {annotation_leading, s->marker};
+    struct kube_annotation label = {annotation_role_label, role}, a = {annotation_leading, marker};
     struct kube_target target = {s->o.pod_namespace, s->o.pod_name, NULL, NULL};
-    g_autofree char *body = kube_body_annotate(&target, &a, 1, NULL, 0, NULL);
+    g_autofree char *body = kube_body_annotate(&target, &a, marker != NULL, &label, 1, NULL);
     g_autofree char *path =
         kube_path("api", "v1", "namespaces", s->o.pod_namespace, "pods", s->o.pod_name, NULL);
     struct kube_request request = {.method = "PATCH",
@@ -78,7 +73,39 @@ static void catch_up(struct scheduler *s)
                                    .body = body,
                                    .body_len = body ? strlen(body) : 0,
                                    .repeatable = true};
-    kube_request_async(s->client, &request, NULL, marked, s);
+    kube_request_async(s->client, &request, NULL, done, s);
+}
+
+static void role_shown(GObject *source, GAsyncResult *result, gpointer data)
+{
+    g_autoptr(GError) error = NULL;
+    g_autoptr(GBytes) done = kube_request_finish(result, NULL, &error);
+    (void)source, (void)data;
+    if (!done)
+        log_line(LOG_WARN, "role-label", "why", error->message, NULL);
+}
+
+static bool has_own_pod(const struct scheduler *s)
+{
+    return s->o.pod_name && s->o.pod_namespace;
+}
+
+/* From now on nothing is decided until all that was written before is seen. */
+static void catch_up(struct scheduler *s)
+{
+    bool in_pod = has_own_pod(s);
+    if (!s->pod_watch || !s->o.leader_elect) {
+        if (in_pod)
+            patch_own_pod(s, "leader", NULL, role_shown);
+        return;
+    }
+    if (!in_pod) {
+        begin_relist(s);
+        return;
+    }
+    g_free(s->marker);
+    s->marker = g_uuid_string_random();
+    patch_own_pod(s, "leader", s->marker, marked);
 }
 
 void leader_saw_marker(struct scheduler *s, const char *marker)
@@ -103,8 +130,11 @@ static void set_leading(struct scheduler *s, bool leading, const char *holder)
         return;
     s->leading = leading;
     log_line(LOG_INFO, leading ? "leading" : "standing-by", "holder", holder, NULL);
-    if (!leading)
+    if (!leading) {
+        if (has_own_pod(s))
+            patch_own_pod(s, "follower", NULL, role_shown);
         return;
+    }
     catch_up(s);
     scheduler_became_ready(s);
 }
@@ -242,6 +272,7 @@ bool leader_start(struct scheduler *s, GError **error)
 {
     if (!s->o.leader_elect) {
         s->leading = true;
+        catch_up(s);
         return true;
     }
     if (s->o.leader_own)

@@ -10,6 +10,7 @@ import signal
 import socket
 import ssl
 import subprocess
+import time
 
 import kit
 from kit import call, node, pod, slice_of, test
@@ -251,6 +252,23 @@ def _(build):
         s.process.p.send_signal(signal.SIGCONT)
         assert s.filter(p, ["a"])["FailedNodes"] == {"a": "1/1 CardInsufficientMemory"}
         assert w.pod("me", "kube-system")["metadata"]["annotations"]["hami.io/leading"]
+        assert w.pod("me", "kube-system")["metadata"]["labels"] == {"hami.io/scheduler-role": "leader"}
+        w.api("PATCH", LEASES + "/hami", {"spec": {"holderIdentity": "other_1", "renewTime": "2026-01-01T00:00:02.000000Z"}}, "application/merge-patch+json")
+        s.process.line("event=standing-by")
+        s.process.end()  # what it wrote is answered first
+        assert w.pod("me", "kube-system")["metadata"]["labels"] == {"hami.io/scheduler-role": "follower"}
+
+
+@test("who decides alone has its pod selected by the Service of the reference's chart")
+def _(build):
+    """scheduler.md 10: the Service's selector includes hami.io/scheduler-role: leader."""
+    with world(build, node("a"), start=False) as w:
+        w.create(pod("me", {}, namespace="kube-system"))
+        w.start(env={**os.environ, "POD_NAME": "me", "POD_NAMESPACE": "kube-system"})
+        until = time.monotonic() + 10
+        while w.pod("me", "kube-system")["metadata"].get("labels") != {"hami.io/scheduler-role": "leader"}:
+            assert time.monotonic() < until
+            time.sleep(0.01)
 
 
 # ---- the command line

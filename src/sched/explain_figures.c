@@ -92,10 +92,10 @@ static uint64_t highest_on(struct explain_view *v, uint32_t i, const struct figu
     uint64_t bound = bound_of(v, i, f), high = MIN(bound, f->limit) / f->unit, low = best / f->unit + 1;
     if (high < low)
         return best;
-    if (try_value(v, i, f, high * f->unit))
-        return high * f->unit;
-    if (high == low || !try_value(v, i, f, low * f->unit))
+    if (!try_value(v, i, f, low * f->unit)) /* most nodes have no more than the best so far */
         return best;
+    if (high == low || try_value(v, i, f, high * f->unit))
+        return high * f->unit;
     while (low + 1 < high) {
         uint64_t middle = low + (high - low) / 2;
         if (try_value(v, i, f, middle * f->unit))

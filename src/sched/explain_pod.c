@@ -245,7 +245,7 @@ bool explain_is_plausible(const struct explain_view *v, uint32_t i, uint64_t mas
 {
     const struct explain_node *node = &v->e->nodes[i];
     uint32_t n = 0, needed;
-    if (v->pod->n_requests > 1)
+    if (v->pod->n_requests > 1 || mask == EXPLAIN_ANY)
         return true;
     mask |= EXPLAIN_BIT(SCHED_FITS);
     needed = explain_needed(v, i);

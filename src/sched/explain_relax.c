@@ -87,12 +87,12 @@ static void drop_lists(struct explain_view *v)
 static void drop_switches(struct explain_view *v)
 {
     struct explain_hint hint = {.request = -1};
-    if (v->pod->modes && has_anywhere(v, EXPLAIN_BIT(SCHED_TYPE))) {
+    if (v->pod->modes && has_anywhere(v, EXPLAIN_BIT(SCHED_TYPE) | EXPLAIN_BIT(SCHED_NO_CARDS))) {
         start(v);
         v->changed.modes = 0;
         hint.change = EXPLAIN_MODE;
         hint.annotation = annotation_vgpu_mode;
-        explain_add(v, hint, EXPLAIN_BIT(SCHED_TYPE));
+        explain_add(v, hint, EXPLAIN_ANY); /* too few cards are enough once they may be cut into instances */
     }
     if (v->pod->numa_bind && has_anywhere(v, EXPLAIN_BIT(SCHED_NUMA))) {
         start(v);
@@ -261,8 +261,8 @@ static void raise_quota(struct explain_view *v)
     g_autofree struct fit_quota *quota = g_memdup2(&v->quota, sizeof v->quota);
     uint32_t i = 0;
     uint64_t mask = EXPLAIN_BIT(SCHED_QUOTA);
-    while (i < v->e->n_nodes && !(explain_has_reason(v, i, mask) &&
-                                  explain_is_plausible(v, i, ~UINT64_C(0)) && fits_with(v, i, NULL)))
+    while (i < v->e->n_nodes && !(explain_has_reason(v, i, mask) && explain_is_plausible(v, i, EXPLAIN_ANY) &&
+                                  fits_with(v, i, NULL)))
         i++;
     if (i == v->e->n_nodes)
         return;

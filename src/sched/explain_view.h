@@ -15,6 +15,7 @@
 
 #define EXPLAIN_STEPS_MAX (128 * FIT_STEPS) /* some 200 ms */
 #define EXPLAIN_BIT(reason) (UINT64_C(1) << (reason))
+#define EXPLAIN_ANY UINT64_MAX /* also where no card was tried */
 _Static_assert(SCHED_REASONS <= 64, "a set of reasons is a mask");
 
 struct explain_view {

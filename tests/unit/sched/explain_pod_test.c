@@ -135,6 +135,24 @@ static void instances_have_sizes(void)
     world_clear(&w);
 }
 
+/* A card that the wanted mode leaves whole does for two in another one. */
+static void a_mode_may_hide_that_a_card_can_be_cut(void)
+{
+    struct world w;
+    struct pod_request r;
+    world_init(&w, 1);
+    world_cut(world_add_node(&w, "NVIDIA", 1));
+    world_set_node(&w, 0);
+    world_request(&w, &r, "NVIDIA", 2);
+    r.requests[0].mem_bytes = MIB(4000);
+    r.modes = 1 << CARD_HAMI_CORE;
+    g_autoptr(Explanation) e = sched_explain_pod(w.cluster, &r, NULL, 0);
+    g_assert_cmpint(e->reason, ==, SCHED_NO_CARDS);
+    g_assert_nonnull(find(e, EXPLAIN_MODE));
+    g_assert_cmpuint(find(e, EXPLAIN_MODE)->n_nodes, ==, 1);
+    world_clear(&w);
+}
+
 static void reasons_are_counted(void)
 {
     struct world w;
@@ -470,6 +488,8 @@ int main(int argc, char **argv)
     g_test_init(&argc, &argv, NULL);
     g_test_add_func("/explain/figures_come_down_to_what_fits", figures_come_down_to_what_fits);
     g_test_add_func("/explain/instances_have_sizes", instances_have_sizes);
+    g_test_add_func("/explain/a_mode_may_hide_that_a_card_can_be_cut",
+                    a_mode_may_hide_that_a_card_can_be_cut);
     g_test_add_func("/explain/reasons_are_counted", reasons_are_counted);
     g_test_add_func("/explain/candidates_are_looked_at_once", candidates_are_looked_at_once);
     g_test_add_func("/explain/wishes_are_named", wishes_are_named);

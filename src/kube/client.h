@@ -33,8 +33,11 @@ struct kube_client_options {
     uint32_t timeout_ms;    /* of a request, all attempts; 30 s */
     size_t answer_max;      /* bytes, unpacked; 64 MiB */
     uint32_t attempts;      /* 5 */
-    bool no_gzip;           /* do not ask for compressed answers */
-    kube_jitter jitter;     /* for tests; NULL = random */
+    /* An answer said 403, whoever asked; the error is borrowed. May be NULL. */
+    void (*refused)(void *data, const GError *error);
+    void *refused_data;
+    bool no_gzip;       /* do not ask for compressed answers */
+    kube_jitter jitter; /* for tests; NULL = random */
     void *jitter_data;
 };
 

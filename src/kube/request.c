@@ -93,8 +93,11 @@ static void call_end(struct call *c, GError *error, void *result, GDestroyNotify
 
 static void call_fail(struct call *c, GError *error)
 {
+    const struct kube_client_options *o = &c->client->options;
     if (error->domain == KUBE_ERROR)
         g_prefix_error(&error, "%s %s: ", c->method, c->path);
+    if (o->refused && g_error_matches(error, KUBE_ERROR, KUBE_ERROR_FORBIDDEN))
+        o->refused(o->refused_data, error);
     call_end(c, error, NULL, NULL);
 }
 

@@ -9,9 +9,11 @@
 #include "base/status.h"
 #include "scheduler/assigned.h"
 #include "scheduler/nodelock.h"
+#include "scheduler/rights.h"
 
-#define EXPIRE_AGAIN_MS 100 /* a sweep looks at all: not once for each of many that end one after the other  \
-                             */
+#define EXPIRE_AGAIN_MS                                                                                      \
+    100 /* a sweep looks at all: not once for each of many that end one after the other                      \
+         */
 
 bool scheduler_is_synced(const struct scheduler *s)
 {
@@ -95,8 +97,12 @@ static bool start(struct scheduler *s, GError **error)
 {
     g_autoptr(GPtrArray) warnings = g_ptr_array_new_with_free_func(g_free);
     KubeConfig *config = kube_config_find(s->o.kubeconfig, s->o.kube_context, error);
-    struct kube_client_options options = {
-        .qps = s->o.kube_qps, .burst = s->o.kube_burst, .timeout_ms = s->o.kube_timeout_ms};
+    s->rights = rights_new();
+    struct kube_client_options options = {.refused = rights_refused,
+                                          .refused_data = s->rights,
+                                          .qps = s->o.kube_qps,
+                                          .burst = s->o.kube_burst,
+                                          .timeout_ms = s->o.kube_timeout_ms};
     struct kube_events_options events = {.component = s->o.scheduler_name};
     if (!config || !(s->client = kube_client_new(config, &options, error)))
         return false;
@@ -150,6 +156,7 @@ static void clear(struct scheduler *s)
     g_clear_pointer(&s->lease, kube_lease_free);
     g_clear_pointer(&s->events, kube_events_free);
     g_clear_pointer(&s->client, kube_client_unref);
+    g_clear_pointer(&s->rights, rights_free);
     g_clear_pointer(&s->assigned, g_hash_table_unref);
     g_clear_pointer(&s->mig_texts, g_hash_table_unref);
     g_clear_pointer(&s->cluster, cluster_free);

@@ -38,6 +38,7 @@ struct scheduler {
     Cluster *cluster;
     KubeClient *client;
     KubeEvents *events;
+    struct rights *rights;
     GMainLoop *loop;
 
     KubeWatch *node_watch, *pod_watch, *quota_watch;
@@ -53,11 +54,11 @@ struct scheduler {
     size_t waiting_cost;
     uint64_t wake_round;
     bool wake_unfinished;
-    uint32_t waking;     /* writes under way */
-    GHashTable *reloads; /* node -> struct reload (reload.c) */
-    GHashTable *owed;    /* nodes without cards on which pods with cards were seen (reload.c) */
-    GHashTable *ended;   /* UIDs of pods that ended while a list of a node's pods was under way */
-    GQueue held;         /* filter calls that came before we were ready (extender.c) */
+    uint32_t waking;      /* writes under way */
+    GHashTable *reloads;  /* node -> struct reload (reload.c) */
+    GHashTable *owed;     /* nodes without cards on which pods with cards were seen (reload.c) */
+    GHashTable *ended;    /* UIDs of pods that ended while a list of a node's pods was under way */
+    GQueue held;          /* filter calls that came before we were ready (extender.c) */
     int64_t expire_at_ms; /* when expire_timer fires */
     guint expire_timer, trim_timer, handshake_timer, wake_timer;
     uint64_t freed_seen;

@@ -2,13 +2,19 @@
 # SPDX-License-Identifier: Apache-2.0
 """What is set up wrongly around the scheduler, and how it says so."""
 import base64
+import json
 import signal
 
 import kit
 from contract import world
-from kit import node, pod, slice_of, test
+from kit import gpu, pod, slice_of, test
 
+REGISTER = "hami.io/node-nvidia-register"
 CONFIGURATIONS = "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations"
+
+
+def node(name, register=None, annotations=None, **more):
+    return kit.node(name, annotations={**({REGISTER: json.dumps(register)} if register else {}), **(annotations or {})}, **more)
 
 
 def configuration(*names):
@@ -71,6 +77,69 @@ def _(build):
         why = refused(slice_of(mem=10), {"hygon.com/dcunum": 1})
         assert "NVIDIA GPU is on node many" in why and "Hygon DCU is on node dcu" in why and "separate pods" in why, why
         assert refused(slice_of(mem=10), {"cambricon.com/vmlu": 1}) == ""  # such nodes may be about to come
+
+
+@test("a card's UUID on two nodes, as of a machine that was renamed: each node's card is counted for itself")
+def _(build):
+    with world(build, node("old", register=[gpu(0, "x", mem=1000)]), node("new", register=[gpu(0, "x", mem=1000)])) as (w, s):
+        given = {s.place(pod(f"p{i}", slice_of(mem=1000, cores=1)), ["old", "new"])["spec"]["nodeName"] for i in range(2)}
+        assert given == {"old", "new"}, given
+        f = s.filter(w.create(pod("p2", slice_of(mem=1, cores=1))), ["old", "new"])
+        assert f["FailedNodes"] == {n: "1/1 CardInsufficientMemory" for n in ("old", "new")}, f
+        w.api("DELETE", "/api/v1/nodes/old")
+        s.process.line("event=node-removed .*node=old")
+        assert s.metric("hami_gpu_memory_allocated_bytes", node="new", device_uuid="GPU-x-0") == 1000 << 20
+        assert s.metric("hami_gpu_memory_allocated_bytes", node="old") is None
+
+
+@test("a card's UUID twice on one node is a register that cannot be read, and is said")
+def _(build):
+    twice = [gpu(0, "x"), gpu(1, "x", id="GPU-x-0")]
+    with world(build, node("a", register=[gpu(0, "x", mem=1000)]), node("b", register=twice)) as (w, s):
+        s.process.line("event=register-malformed .*node=b .*same id GPU-x-0")
+        assert s.filter(w.create(pod("p", slice_of(mem=1, cores=1))), ["b"])["FailedNodes"] == {"b": "node unregistered"}
+        w.annotate("/api/v1/nodes/a", **{REGISTER: json.dumps(twice)})
+        s.process.line("event=register-malformed .*node=a")
+        s.place(pod("q", slice_of(mem=1000, cores=1)), ["a"])  # what was known before stays in use
+
+
+PAIRS = "hami.io/node-nvidia-score"
+ODD_SCORES = ["NaN", '[{"uuid":"GPU-a-0","score":{"GPU-a-1":NaN}}]', '[{"uuid":"GPU-a-0","score":{"GPU-a-1":1e308}}]',
+              '[{"uuid":"GPU-a-0","score":{"GPU-a-1":-1}}]', '[{"uuid":"GPU-a-0","score":{"GPU-a-1":99999999999999999999}}]',
+              '[{"uuid":"GPU-a-0","score":{"GPU-a-1":65536}}]', '[{"uuid":"GPU-a-0","score":[1]}]', "[[]]", "{}", "", "x" * 100000]
+
+
+@test("pair scores that are no numbers are left out, said, and harm no placement")
+def _(build):
+    for text in ODD_SCORES:
+        with world(build, node("a", annotations={PAIRS: text})) as (w, s):
+            s.process.line("event=scores-malformed .*node=a")
+            p = s.place(pod("p", slice_of(gpus=2, mem=100, cores=1), annotations={"hami.io/gpu-scheduler-policy": "topology-aware"}), ["a"])
+            assert p["metadata"]["annotations"]["hami.io/vgpu-devices-allocated"].count("GPU-a-") == 2, (text[:80], p)
+
+
+@test("the largest pair scores are added up without a wrap")
+def _(build):
+    pairs = [{"uuid": f"GPU-a-{i}", "score": {f"GPU-a-{j}": 65535 if {i, j} <= {1, 2, 3} else 65534 for j in range(4) if j != i}} for i in range(4)]
+    with world(build, node("a", cards=4, annotations={PAIRS: json.dumps(pairs)})) as (w, s):
+        p = s.place(pod("p", slice_of(gpus=3, mem=100, cores=1), annotations={"hami.io/gpu-scheduler-policy": "topology-aware"}), ["a"])
+        text = p["metadata"]["annotations"]["hami.io/vgpu-devices-allocated"]
+        assert all(f"GPU-a-{i}," in text for i in (1, 2, 3)), text
+
+
+ODD_WEIGHTS = ["slot=nan,core=1,memory=1", "slot=inf", "slot=1e308,core=1e308,memory=1e308", "slot=-1,core=2,memory=0", "slot=0,core=0,memory=0",
+               "slot=99999999999999999999,core=1,memory=1", "slot=1,slot=2", "=", "," * 1000, "slot=1" * 5000]
+
+
+@test("weights that are no numbers neither crash nor decide: the pod is placed as without them, or refused by name")
+def _(build):
+    with world(build, node("a", cards=1), node("b", cards=1), flags=["--webhook-bind", "127.0.0.1:0"]) as (w, s):
+        for i, text in enumerate(ODD_WEIGHTS):
+            p = pod(f"p{i}", slice_of(mem=10, cores=1), annotations={"hami.io/device-scoring-weights": text})
+            r = s.review(p)
+            assert not r["allowed"] and "hami.io/device-scoring-weights" in r["status"]["message"], (text[:80], r)
+            f = s.filter(w.create(p), ["a", "b"])  # one that admission was not asked about
+            assert len(f["NodeNames"] or []) == 1 or "hami.io/device-scoring-weights" in f["Error"], (text[:80], f)
 
 
 if __name__ == "__main__":

@@ -96,6 +96,7 @@ static void print_service(const struct scheduler *s, GString *out)
     print_number(out, METRIC_CONFLICTS, s->count.conflicts);
     print_number(out, METRIC_EXPIRED, s->count.reservations_expired);
     print_number(out, METRIC_FORGED, s->count.forged_pods);
+    print_number(out, METRIC_STRANGERS, s->count.strangers);
     print_number(out, METRIC_ADMITTED, s->count.admitted);
     print_number(out, METRIC_REFUSED, s->count.refused);
     print_number(out, METRIC_WAKES, s->count.wakes);

@@ -16,6 +16,7 @@
 #include "scheduler/assigned.h"
 #include "scheduler/nodelock.h"
 
+#define STRANGER_AGAIN_MS 60000
 #define MIG_TEXT_MAX (32u << 10) /* an instance is some 250 bytes */
 
 /* Scratch of one pod; several KiB, hence not on the stack. */
@@ -116,13 +117,36 @@ static void give_up_reservation(struct scheduler *s, const struct pod_object *p)
     }
 }
 
+/* Somebody gave cards away while we decide: both count only what they have seen of the other, so sooner or
+ * later a card is given twice. Loud, for nobody means this: two instances without election, or another HAMi
+ * beside us. */
+static void notice_stranger(struct scheduler *s, const struct pod_object *p, bool known)
+{
+    static const char why[] =
+        "the pod was given cards by another scheduler while this one decides: run one, or several with "
+        "--leader-elect and one lease, else cards are given twice";
+    struct kube_object_ref about = {"v1", "Pod", p->namespace_, p->name, p->uid};
+    if (known || !s->pods_live || !scheduler_may_decide(s) || assigned_get(s, p->uid))
+        return;
+    s->count.strangers++;
+    if (s->o.events != SCHEDULER_EVENTS_NONE)
+        kube_events_emit(s->events, &about, "Warning", "SecondScheduler", why);
+    if (s->stranger_ms && scheduler_now_ms() - s->stranger_ms < STRANGER_AGAIN_MS)
+        return;
+    g_autofree char *total = g_strdup_printf("%" G_GUINT64_FORMAT, s->count.strangers);
+    s->stranger_ms = scheduler_now_ms();
+    log_line(LOG_ERROR, "second-scheduler", "namespace", p->namespace_, "pod", p->name, "node", p->node,
+             "pods_so_far", total, "why", why, NULL);
+}
+
 static void count_bound(struct scheduler *s, struct pod_object *p)
 {
     g_autofree char *why = NULL;
     unsigned unknown = 0;
     ClusterNode n = cluster_node_find(s->cluster, p->node, strlen(p->node));
     struct cluster_pod known;
-    if (cluster_pod_get(s->cluster, p->uid, &known) && known.state == POD_BOUND) {
+    bool held = cluster_pod_get(s->cluster, p->uid, &known);
+    if (held && known.state == POD_BOUND) {
         cluster_touch(s->cluster, p->uid);
         remember_mig(s, p);
         if (p->inits_done && !known.started) {
@@ -150,6 +174,7 @@ static void count_bound(struct scheduler *s, struct pod_object *p)
     } else if (unknown == 0 && !align(s, node)) {
         distrust(s, p, "the assigned cards are not what the containers ask for");
     } else {
+        notice_stranger(s, p, held);
         cluster_bound(s->cluster, p->uid, p->namespace_, p->name, p->node, &grant, wanted.slot_kind,
                       wanted.n_slots, p->priority, p->inits_done);
         remember_mig(s, p);
@@ -222,6 +247,7 @@ static void begin(void *data, uint64_t number)
 {
     struct scheduler *s = data;
     (void)number;
+    s->pods_live = false;
     cluster_sweep_begin(s->cluster);
     waiting_sweep_begin(s);
 }
@@ -248,7 +274,7 @@ static void synced(void *data)
     g_hash_table_foreach_remove(s->mig_texts, holds_nothing, s);
     waiting_capacity_changed(s);
     bool first = !s->pods_synced;
-    s->pods_synced = true;
+    s->pods_synced = s->pods_live = true;
     leader_saw_list(s);
     if (!first)
         return;
@@ -279,9 +305,12 @@ void pods_listed_again(struct scheduler *s, const char *json, size_t len)
 {
     struct pod_object p;
     const char *why;
-    bool ended =
+    bool ended, was_live = s->pods_live;
+    s->pods_live = false;
+    ended =
         pod_object_parse_leniently(s->reader, json, len, &p, &why) && g_hash_table_contains(s->ended, p.uid);
     pod_object_clear(&p);
     if (!ended)
         apply(s, KUBE_MODIFIED, json, len);
+    s->pods_live = was_live;
 }

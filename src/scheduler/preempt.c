@@ -2,7 +2,7 @@
  *
  * POST /preempt: kube-scheduler names victims per node by its own resources;
  * we answer which of its nodes can be made to fit in cards, and by whose end. Per node
- * the victims are those it named and the ones that cards need besides.
+ * the victims are those it named and, should they not be enough, the ones that cards need besides.
  * Wire: k8s.io/kube-scheduler/extender/v1 ExtenderPreemptionArgs and -Result,
  * in the form for nodeCacheCapable extenders (NodeNameToMetaVictims).
  */
@@ -85,7 +85,10 @@ static void consider(struct scheduler *s, struct json_text name, struct json_sca
     ClusterNode node = name.escaped ? CLUSTER_NO_NODE : cluster_node_find(s->cluster, name.at, name.len);
     if (node == CLUSTER_NO_NODE)
         return;
-    g_autoptr(GPtrArray) ours = sched_victims(s->cluster, &wanted, node, NULL);
+    g_autofree const char **named = (const char **)g_hash_table_get_keys_as_array(uids, NULL);
+    g_autoptr(GPtrArray) ours = sched_victims(s->cluster, &wanted, node, named);
+    if (!ours)
+        ours = sched_victims(s->cluster, &wanted, node, NULL);
     if (!ours)
         return;
     for (guint i = 0; i < ours->len; i++)

@@ -43,10 +43,12 @@ struct scheduler {
 
     KubeWatch *node_watch, *pod_watch, *quota_watch;
     bool nodes_synced, pods_synced, quotas_synced;
-    uint64_t node_generation;        /* changes when a node comes into the ledger or goes */
-    GHashTable *nodes;               /* of struct node_state, by name (nodes.c) */
-    GHashTable *quotas;              /* namespace/name -> generation (quotas.c) */
-    GHashTable *assigned;            /* uid -> struct assignment (assigned.c) */
+    bool pods_live;           /* what comes of pods now has just happened: no list is under way (pods.c) */
+    int64_t stranger_ms;      /* when another scheduler was last reported (pods.c) */
+    uint64_t node_generation; /* changes when a node comes into the ledger or goes */
+    GHashTable *nodes;        /* of struct node_state, by name (nodes.c) */
+    GHashTable *quotas;       /* namespace/name -> generation (quotas.c) */
+    GHashTable *assigned;     /* uid -> struct assignment (assigned.c) */
     GHashTable *locking[NODE_LOCKS]; /* node -> struct nodelock (nodelock.c) */
     GHashTable *mig_texts;           /* uid -> hami.io/vgpu-mig-allocations (pods.c) */
     GHashTable *waiting;             /* uid -> struct waiting (waiting.c) */
@@ -79,7 +81,8 @@ struct scheduler {
     struct histogram filter_ns, bind_ns, webhook_ns, watch_lag_ns;
     struct {
         uint64_t filters, filter_fits, filter_errors, binds, bind_failures, conflicts, reservations_expired;
-        uint64_t admitted, refused, node_events, node_parses, pod_events, foreign_pods, forged_pods, wakes;
+        uint64_t admitted, refused, node_events, node_parses, pod_events, foreign_pods, forged_pods,
+            strangers, wakes;
     } count;
     bool collecting; /* read once, then stop (collect.c) */
     GError *failure; /* of reading */

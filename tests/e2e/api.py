@@ -12,7 +12,7 @@ import urllib.parse
 LIMIT_S = int(os.environ.get("HAMI_E2E_LIMIT_S", "60"))  # for whatever is waited for
 MERGE = "application/merge-patch+json"
 GROUPS = {"leases": "apis/coordination.k8s.io/v1", "deployments": "apis/apps/v1", "replicasets": "apis/apps/v1",
-          "jobs": "apis/batch/v1"}
+          "jobs": "apis/batch/v1", "priorityclasses": "apis/scheduling.k8s.io/v1"}
 
 
 class Refused(Exception):

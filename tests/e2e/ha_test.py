@@ -6,7 +6,7 @@ import time
 
 from kit import Skip, note, test
 from nodes import nvidia
-from pods import pod
+from pods import devices, pod
 
 # kube-scheduler's lease; the shortest that it accepts and that a busy machine can renew.
 SHORT = "leaderElection: {leaseDuration: 2s, renewDeadline: 1500ms, retryPeriod: 300ms, "
@@ -106,3 +106,56 @@ def _(w):
     binding = {"PodName": "asked", "PodNamespace": w.ns, "PodUID": p["metadata"]["uid"], "Node": "gpu-1"}
     assert not a.grants("bind", binding), "the former leader bound a pod"
     w.nothing_is_given_twice()
+
+
+def without_election(w, name, host):
+    r = w.replica(name, host=host)
+    r.start(args=[a for a in r.arguments() if not a.startswith("--leader-elect")])
+    return r.start_kube_scheduler(lambda text: text.replace("leaderElection: {leaderElect: true", "leaderElection: {leaderElect: false"))
+
+
+@test("replicas: two that were started without election both bind, no pod twice, and each says so loudly")
+def _(w):
+    """Cards can be given twice in this state: each sees what the other gave only afterwards. It is not to last unnoticed."""
+    w.pause()
+    for i in range(4):
+        w.node(f"gpu-{i}", nvidia(f"gpu-{i}", cards=4, mem=10000))
+    pair = [without_election(w, name, None) for name in ("twin-a", "twin-b")]
+    pair[0].serve_webhook()
+    w.webhook_works()
+    names = [f"p{i}" for i in range(60)]
+    w.create(*(pod(name, gpus=1, mem=2000, cores=20) for name in names))
+    found = w.all_bound(names)
+    assert all(len([d for slot in devices(p) for d in slot]) == 1 for p in found.values())
+    over = w.over_committed()
+    note(f"60 pods on 16 cards of five each by two schedulers: {len(over)} cards were given away twice")
+
+    def strangers(r):
+        return sum(float(line.rsplit(" ", 1)[1]) for line in r.metrics().splitlines() if line.startswith("hami_scheduler_foreign_assignments_total "))
+    for r in pair:
+        w.eventually(lambda: strangers(r) > 0, f"{r.name} has seen the other's pods")
+        said = [line for line in r.child.said().splitlines() if "event=second-scheduler" in line]
+        assert len(said) == 1 and "level=error" in said[0] and "--leader-elect" in said[0], said
+    w.eventually(lambda: any(e["reason"] == "SecondScheduler" for e in w.api.list("events", w.ns)), "the pods' events tell")
+    # Once one is ended the other goes on, and knows what both have given.
+    pair[1].scheduler.kill()
+    pair[1].child.kill()
+    before = strangers(pair[0])
+    for name in names[:40]:
+        w.delete(name)
+    w.place("alone", gpus=1, mem=2000, cores=20)
+    assert strangers(pair[0]) == before
+
+
+@test("replicas: nobody is taken for a second scheduler where the lease passes from hand to hand")
+def _(w):
+    for i in range(2):
+        w.node(f"gpu-{i}", nvidia(f"gpu-{i}", cards=4, mem=10000))
+    a, b = replicas(w)
+    w.place("of-a", gpus=1, mem=2000, cores=20)
+    b.serve_webhook()
+    for child in (a.scheduler, a.child):
+        child.signal(signal.SIGTERM)
+    w.eventually(lambda: holder(w) == "replica-b", "the other one leads")
+    w.place("of-b", gpus=1, mem=2000, cores=20)
+    assert not [r.name for r in (a, b) if "second-scheduler" in r.child.said()]

@@ -20,10 +20,14 @@ struct rights {
 static const struct {
     const char *verbs, *resource, *without;
 } rows[] = {
-    {"list watch", "nodes", "no pod is placed, for no card is known"},
-    {"list watch", "pods", "no pod is placed, for it is not known what is in use"},
-    {"list watch", "resourcequotas", "no pod is placed, for the limits of namespaces are not known"},
-    {"list watch", "leases", "no pod is placed, for this instance never learns that it leads"},
+    {"list", "nodes", "no pod is placed, for no card is known"},
+    {"watch", "nodes", "nodes and cards that come, go or change are not seen"},
+    {"list", "pods", "no pod is placed, for it is not known what is in use"},
+    {"watch", "pods", "cards of pods that end stay taken"},
+    {"list", "resourcequotas", "no pod is placed, for the limits of namespaces are not known"},
+    {"watch", "resourcequotas", "limits of namespaces that come or change are not seen"},
+    {"list", "leases", "no pod is placed, for this instance never learns that it leads"},
+    {"watch", "leases", "this instance stops deciding a lease's duration after it began to"},
     {"get create update", "leases", "no pod is placed, for this instance cannot lead"},
     {"create", "pods/binding", "no pod is bound"},
     {"update", "assignments", "no pod with cards is bound: the admission policy takes us for a stranger"},

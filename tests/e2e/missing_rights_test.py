@@ -12,18 +12,19 @@ from pods import pod
 RBAC, BESIDE = (os.path.join(DEPLOY, name) for name in ("rbac.yaml", "rbac-kube-scheduler.yaml"))
 STOPS = "no pod with a card is bound"
 GOES_ON = "pods with cards are bound"
+STALE = "what was listed at the start counts, and no change of it"
 UNUSED = "nothing asks for it in the Deployment's way of running"
 # Every right of rbac.yaml: what is lost without it. A get beside a list and a watch is what `hami explain` in the pod asks for;
 # leases are written by the kube-scheduler beside us.
 RIGHTS = {
-    ("nodes", "get"): UNUSED, ("nodes", "list"): STOPS, ("nodes", "watch"): STOPS, ("nodes", "patch"): GOES_ON,
-    ("pods", "get"): UNUSED, ("pods", "list"): STOPS, ("pods", "watch"): STOPS, ("pods", "patch"): GOES_ON,
+    ("nodes", "get"): UNUSED, ("nodes", "list"): STOPS, ("nodes", "watch"): STALE, ("nodes", "patch"): GOES_ON,
+    ("pods", "get"): UNUSED, ("pods", "list"): STOPS, ("pods", "watch"): STALE, ("pods", "patch"): GOES_ON,
     ("pods/binding", "create"): STOPS,
-    ("resourcequotas", "get"): UNUSED, ("resourcequotas", "list"): STOPS, ("resourcequotas", "watch"): STOPS,
+    ("resourcequotas", "get"): UNUSED, ("resourcequotas", "list"): STOPS, ("resourcequotas", "watch"): STALE,
     ("events", "create"): GOES_ON, ("events", "patch"): GOES_ON,
     ("mutatingwebhookconfigurations", "get"): GOES_ON, ("mutatingwebhookconfigurations", "patch"): GOES_ON,
     ("assignments", "update"): STOPS,
-    ("leases", "create"): UNUSED, ("leases", "list"): STOPS, ("leases", "watch"): STOPS,
+    ("leases", "create"): UNUSED, ("leases", "list"): STOPS, ("leases", "watch"): STALE,
     ("leases", "get"): UNUSED, ("leases", "update"): UNUSED, ("leases", "patch"): UNUSED}
 
 
@@ -94,10 +95,10 @@ def complaint(r, resource, verb):
 def provoke(w, r, resource, verb):
     """What makes hami use the right."""
     if (resource, verb) == ("nodes", "patch"):  # a node whose plugin wants a lock
-        locked = node("locked", nvidia("locked"))
+        locked = node("theirs", nvidia("theirs"))
         del locked["metadata"]["annotations"]["hami.io/node-agent"]
         w.api.create("nodes", locked)
-        w.pod("on-locked", gpus=1, mem=1000, spec={"nodeSelector": {"kubernetes.io/hostname": "locked"}})
+        w.pod("on-locked", gpus=1, mem=1000, spec={"nodeSelector": {"kubernetes.io/hostname": "theirs"}})
     if resource == "events":  # the same failure twice is an event that is counted up
         w.pod("misfit", gpus=1, mem=900000)
         w.pod("misfit-too", gpus=1, mem=900000)
@@ -132,13 +133,13 @@ def _(w):
                 assert "without=" in said and 'without=""' not in said and "rbac.yaml" in said, said
                 if effect == GOES_ON:
                     w.bound(f"p{number}")
-                else:
+                elif effect == STOPS:
                     assert not w.get(f"p{number}")["spec"].get("nodeName")
                 give_back(w, resource, verb)
                 w.bound(f"p{number}")
                 if resource == "nodes" and verb == "patch":
                     w.bound("on-locked")
-                    w.api.delete("nodes", "locked")  # nobody there takes the next lock away
+                    w.api.delete("nodes", "theirs")  # nobody there takes the next lock away
             except AssertionError as why:
                 wrong.append(f"{verb} {resource}: {why}")
                 give_back(w, resource, verb)

@@ -23,5 +23,5 @@ def _(w):
 def _(w):
     written = {(r["verb"], r["requestURI"]) for r in requests_of_hami(w) if r["verb"] not in ("get", "list", "watch")
                and r.get("objectRef", {}).get("resource") == "nodes"
-               and r["objectRef"].get("name") != "theirs"}  # of deploy_test.py
+               and r["objectRef"].get("name") != "theirs"}  # of deploy_test.py and missing_rights_test.py
     assert not written, sorted(written)[:10]

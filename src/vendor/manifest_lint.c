@@ -156,7 +156,7 @@ static void lint_container(const struct lint *x, json_t *container)
 static void lint_annotation(const struct lint *x, const char *key, json_t *value)
 {
     bool domain;
-    if (!json_is_string(value)) {
+    if (!json_is_string(value) && !json_is_null(value)) { /* null is "" */
         g_autofree char *written = json_dumps(value, JSON_ENCODE_ANY | JSON_COMPACT);
         say(x, LINT_ERROR,
             "annotation %.253s: its value %.64s is not a text, which the API server refuses; write it in "

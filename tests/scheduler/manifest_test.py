@@ -97,7 +97,7 @@ def _(build):
                                (pod(gpu, requests={"nvidia.com/gpumem": 10}), "error", "requests[nvidia.com/gpumem] has no limit")):
         rc, found = check(build, what)
         assert rc == 64 and any(f[0] == level and f[1] == "Pod default/d" and all(s in f[2] for s in says) for f in found), (what, rc, found)
-    for what in (pod({**gpu, "cpu": 1, "example.org/gpu": 1}, {"example.org/x": "y", "hami.io/gpu-scheduler-policy": "spread"}), pod({**gpu, "memory": "1Gi"}, requests=gpu),
+    for what in (pod({**gpu, "cpu": 1, "example.org/gpu": 1}, {"example.org/x": "y", "hami.io/gpu-scheduler-policy": "spread", "example.org/z": None}), pod({**gpu, "memory": "1Gi"}, requests=gpu),
                  pod({}, requests={"enflame.com/gcu-memory": 6})):  # vendors.md 3.8: the webhook copies it to the limits
         assert check(build, what) == (0, []), (what, check(build, what))
     rc, found = check(build, pod({**gpu, "nvidia.com/mig-1g.5gb": 1}))  # NVIDIA's own plugin has it

@@ -61,7 +61,7 @@ static bool add(struct card_reader *r, const char *node_name, const struct plan 
 {
     const struct family *f = r->family;
     struct card *card = card_reader_add(r);
-    g_autofree char *id = node_capacity_id(f->capacity_id, node_name, i);
+    g_autofree char *id = node_capacity_id(f->capacity_id ? f->capacity_id : "%s-%u", node_name, i);
     if (!card || !card_reader_text(r, "id", id, strlen(id), CARD_UUID_MAX, false, &card->uuid))
         return false;
     card->mem_bytes = p->mem_bytes;
@@ -73,11 +73,27 @@ static bool add(struct card_reader *r, const char *node_name, const struct plan 
     return true;
 }
 
+static struct card_list *cards_of(const struct plan *p, const struct family *f, const char *node_name,
+                                  char **ret_why)
+{
+    struct card_reader r;
+    card_reader_init(&r, f);
+    if (p->n > CARD_PER_NODE)
+        card_reader_fail(&r,
+                         "the node's capacity makes %" G_GUINT64_FORMAT " cards of %s; at most %d are taken",
+                         p->n, f->title, CARD_PER_NODE);
+    else if (p->mem_bytes > (uint64_t)CARD_MIB_MAX * QUANTITY_MIB)
+        card_reader_fail(&r, "the node's capacity gives a card of %s more than %d MiB", f->title,
+                         CARD_MIB_MAX);
+    for (uint32_t i = 0; i < p->n && !r.why && add(&r, node_name, p, i); i++)
+        ;
+    return card_reader_end(&r, ret_why);
+}
+
 struct card_list *node_codec_from_capacity(const struct family *f, const char *node_name,
                                            uint64_t (*amount)(const char *resource, void *data), void *data,
                                            char **ret_why)
 {
-    struct card_reader r;
     uint64_t cores = amount_of(f, FAMILY_CORES, amount, data);
     struct plan p = {.n = amount_of(f, FAMILY_COUNT, amount, data),
                      .mem_bytes = f->capacity_mem_bytes,
@@ -87,15 +103,22 @@ struct card_list *node_codec_from_capacity(const struct family *f, const char *n
         plan_by_cores(&p, f, cores, amount_of(f, FAMILY_MEM, amount, data));
     if (f->cores_kind == FAMILY_CORES_MASK)
         plan_by_mask(&p, cores);
-    card_reader_init(&r, f);
-    if (p.n > CARD_PER_NODE)
-        card_reader_fail(&r,
-                         "the node's capacity makes %" G_GUINT64_FORMAT " cards of %s; at most %d are taken",
-                         p.n, f->title, CARD_PER_NODE);
-    else if (p.mem_bytes > (uint64_t)CARD_MIB_MAX * QUANTITY_MIB)
-        card_reader_fail(&r, "the node's capacity gives a card of %s more than %d MiB", f->title,
-                         CARD_MIB_MAX);
-    for (uint32_t i = 0; i < p.n && !r.why && add(&r, node_name, &p, i); i++)
-        ;
-    return card_reader_end(&r, ret_why);
+    return cards_of(&p, f, node_name, ret_why);
+}
+
+struct card_list *node_codec_from_template(const struct family *f, const char *node_name,
+                                           uint64_t (*amount)(const char *resource, void *data), void *data,
+                                           char **ret_why)
+{
+    uint64_t count = amount_of(f, FAMILY_COUNT, amount, data), mem = amount_of(f, FAMILY_MEM, amount, data);
+    uint64_t cores = amount_of(f, FAMILY_CORES, amount, data);
+    *ret_why = NULL;
+    if (f->cores_kind != FAMILY_CORES_PERCENT || cores < f->cores_unit || mem == 0 || count == 0)
+        return NULL;
+    struct plan p = {.n = cores / f->cores_unit, .cores = f->cores_unit};
+    unsigned __int128 bytes = (unsigned __int128)mem * f->mem_unit_bytes / p.n;
+    p.mem_bytes = (uint64_t)MIN(bytes, (unsigned __int128)UINT64_MAX);
+    p.mem_bytes -= p.mem_bytes % QUANTITY_MIB;
+    p.slots = (uint32_t)MIN(MAX(count / p.n, 1), UINT16_MAX);
+    return cards_of(&p, f, node_name, ret_why);
 }

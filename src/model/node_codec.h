@@ -37,6 +37,13 @@ struct card_list *node_codec_from_capacity(const struct family *f, const char *n
                                            uint64_t (*amount)(const char *resource, void *data), void *data,
                                            char **ret_why);
 
+/* A node that does not exist yet, of a family whose agent would register cards: as many as the capacity has
+ * whole shares of compute, memory and places evenly among them. NULL without *ret_why: the capacity does not
+ * name all three. */
+struct card_list *node_codec_from_template(const struct family *f, const char *node_name,
+                                           uint64_t (*amount)(const char *resource, void *data), void *data,
+                                           char **ret_why);
+
 /* Byte-exact writers, in the reference's key order and omit-empty rules. Caller
  * frees. The family (may be NULL) names the custominfo key of a card's group. */
 char *node_codec_format_colon(const struct card *cards, uint32_t n);

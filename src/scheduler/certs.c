@@ -26,7 +26,7 @@
 struct certs {
     struct scheduler *s;
     TlsFiles *files;
-    struct tls_pem ca; /* self-made */
+    struct tls_pem ca;           /* self-made */
     struct kube_backoff backoff; /* of looking at the configuration in vain */
     char *told;                  /* why in vain; said once, NULL = it went well */
     guint rotate_timer, look_timer, hangup;

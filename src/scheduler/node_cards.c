@@ -217,6 +217,25 @@ void node_cards_read(struct scheduler *s, struct node_object *o, const char *nam
     };
 }
 
+void node_cards_of_template(struct scheduler *s, struct node_object *o, const char *name,
+                            struct node_cards *ret)
+{
+    for (uint32_t i = 0; i < s->families->n; i++) {
+        const struct family *f = s->families->rows[i];
+        g_autofree char *why = NULL;
+        if (!f->enabled || f->inventory == FAMILY_INV_CAPACITY)
+            continue;
+        struct card_list *list = node_codec_from_template(f, name, capacity_amount, o, &why);
+        if (!list)
+            continue;
+        g_ptr_array_add(ret->lists, list);
+        g_array_append_vals(ret->cards, list->cards, list->n);
+    }
+    g_array_set_size(ret->cards, MIN(ret->cards->len, CARD_PER_NODE));
+    ret->spec.n_cards = ret->cards->len;
+    ret->spec.cards = (struct card *)(void *)ret->cards->data;
+}
+
 void node_cards_clear(struct node_cards *n)
 {
     g_array_unref(n->cards);

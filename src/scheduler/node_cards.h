@@ -30,6 +30,9 @@ struct node_cards {
 /* A malformed register keeps what the ledger has of that family, and is reported. */
 void node_cards_read(struct scheduler *s, struct node_object *o, const char *name, uint64_t alive,
                      struct node_cards *ret);
+/* After node_cards_read() found none: what the capacity of a node that does not exist yet promises. */
+void node_cards_of_template(struct scheduler *s, struct node_object *o, const char *name,
+                            struct node_cards *ret);
 void node_cards_clear(struct node_cards *n);
 
 #endif

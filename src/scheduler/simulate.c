@@ -36,6 +36,8 @@ static void try_node(struct scheduler *s, const char *text, size_t len, struct b
     g_autoptr(GString) why = g_string_new("");
     enum sched_reason reason = SCHED_UNREGISTERED;
     node_cards_read(s, &object, name, node_cards_alive(s, &object, &never), &cards);
+    if (!cards.spec.n_cards)
+        node_cards_of_template(s, &object, name, &cards);
     if (cards.spec.n_cards)
         reason = cluster_fit_spec(s->cluster, &wanted, &cards.spec, &answer, why);
     node_cards_clear(&cards);

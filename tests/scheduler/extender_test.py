@@ -387,6 +387,19 @@ def _(build):
         assert s.metric("hami_scheduler_pods") == 1
 
 
+@test("a template of a node that does not exist yet shows its cards by capacity")
+def _(build):
+    """Two cards of 40 GiB for ten pods each, in the units of pods."""
+    capacity = {"nvidia.com/gpu": "20", "nvidia.com/gpumem": "81920", "nvidia.com/gpucores": "200"}
+    partly = {"nvidia.com/gpu": "20", "nvidia.com/gpucores": "200"}
+    nodes = {"items": [{"metadata": {"name": name}, "status": {"capacity": c}} for name, c in (("whole", capacity), ("partly", partly))]}
+    with world(build, node("a", cards=1)) as (w, s):
+        for limits, fits in ((slice_of(mem=40960, cores=100), True), (slice_of(mem=40961), False), (slice_of(gpus=2, mem=40960), True), (slice_of(gpus=3, mem=1), False)):
+            a = s.post("/filter", {"Pod": pod("q", limits, uid="q"), "Nodes": nodes, "NodeNames": None}).json
+            assert [n["metadata"]["name"] for n in (a["Nodes"] or {}).get("items", [])] == (["whole"] if fits else []), (limits, a)
+            assert a["FailedNodes"]["partly"] == "node unregistered"
+
+
 @test("preemption names the fewest pods of lower priority")
 def _(build):
     with world(build, node("a", cards=1)) as (w, s):

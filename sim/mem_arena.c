@@ -88,12 +88,29 @@ static struct sim_arena *arena_new(CUdevice device)
     return a;
 }
 
+/* Address space below 4 GiB, or MAP_FAILED. */
+static void *map_low(size_t size)
+{
+    const int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
+#ifdef MAP_32BIT
+    return mmap(NULL, size, PROT_NONE, flags | MAP_32BIT, -1, 0);
+#else
+    for (uintptr_t at = LOW_SPAN; at + size <= UINT64_C(1) << 32; at += LOW_SPAN) {
+        void *map = mmap((void *)at, size, PROT_NONE, flags | MAP_FIXED_NOREPLACE, -1, 0);
+        if (map == (void *)at)
+            return map;
+        if (map != MAP_FAILED) /* Linux before 4.17 takes the address for a wish */
+            munmap(map, size);
+    }
+    return MAP_FAILED;
+#endif
+}
+
 /* The space below 4 GiB: one for the process, for the device that asks first. */
 static struct sim_arena *low_new(CUdevice device)
 {
     struct sim_arena *a = arena_blank(device);
-    char *map = mmap(NULL, LOW_SPAN + SIM_CHUNK, PROT_NONE,
-                     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_32BIT, -1, 0);
+    char *map = map_low(LOW_SPAN + SIM_CHUNK);
     if (!a || map == MAP_FAILED) {
         free(a);
         return NULL;

@@ -342,7 +342,9 @@ resolve_and_jump:
 dlopen:
     .cfi_startproc
     hint #34
-    tbnz w1, #3, loader_dlopen_deep
+    tbz w1, #3, 7f
+    b loader_dlopen_deep /* in another section: out of a conditional branch's reach */
+7:
     adrp x16, genuine_dlopen
     ldr x16, [x16, #:lo12:genuine_dlopen]
     cbz x16, 8f

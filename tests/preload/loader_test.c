@@ -274,8 +274,10 @@ static int other_namespace(int argc, char **argv)
 {
     (void)argc;
     void *own = dlmopen(LM_ID_NEWLM, argv[0], RTLD_NOW);
-    if (!own)
+    if (!own) {
+        fprintf(stderr, "%s\n", dlerror());
         return 1;
+    }
     int (*chain)(char *) = (int (*)(char *))dlsym(own, "chain");
     char path[8] = "";
     kit_tell("%d %s", chain ? chain(path) : -1, path);

@@ -175,10 +175,10 @@ struct kit_process *kit_start_program(struct kit *kit, const char *const argv[])
     int pipe_in[2], pipe_out[2];
     g_assert_cmpint(pipe2(pipe_in, O_CLOEXEC), ==, 0);
     g_assert_cmpint(pipe2(pipe_out, O_CLOEXEC), ==, 0);
-    g_spawn_async_with_pipes_and_fds(NULL, argv, (const char *const *)kit->env,
-                                     G_SPAWN_DO_NOT_REAP_CHILD | G_SPAWN_SEARCH_PATH_FROM_ENVP,
-                                     restore_signals, NULL, pipe_in[0], pipe_out[1], err, NULL, NULL, 0,
-                                     &p->pid, NULL, NULL, NULL, &error);
+    g_auto(GStrv) words =
+        g_strdupv((char **)(uintptr_t)argv); /* what GLib does not write to it does not call const */
+    g_spawn_async_with_fds(NULL, words, kit->env, G_SPAWN_DO_NOT_REAP_CHILD | G_SPAWN_SEARCH_PATH_FROM_ENVP,
+                           restore_signals, NULL, &p->pid, pipe_in[0], pipe_out[1], err, &error);
     g_assert_no_error(error);
     close(pipe_in[0]);
     close(pipe_out[1]);

@@ -298,6 +298,8 @@ static void decide(struct scheduler *s, struct args *a, struct http_responder *r
         g_string_append_c(names, ']');
         s->count.filter_fits++;
         assigned_put(s, p->uid, &r, &answer);
+        if (!held)
+            histogram_add(&s->queue_ns, waiting_ms(s, p->uid) * 1000000);
         waiting_remove(s, p->uid);
         g_autofree char *score = g_strdup_printf("%.2f", answer.score);
         log_line(LOG_INFO, "placed", "namespace", p->namespace_, "pod", p->name, "node", node, "score", score,

@@ -107,6 +107,7 @@ static void print_service(const struct scheduler *s, GString *out)
     print_times(out, METRIC_FILTER_SECONDS, &s->filter_ns);
     print_times(out, METRIC_BIND_SECONDS, &s->bind_ns);
     print_times(out, METRIC_WEBHOOK_SECONDS, &s->webhook_ns);
+    print_times(out, METRIC_QUEUE_SECONDS, &s->queue_ns);
     print_times(out, METRIC_WATCH_LAG_SECONDS, &s->watch_lag_ns);
 }
 

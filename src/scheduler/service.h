@@ -78,7 +78,7 @@ struct scheduler {
     bool extender_tls;
     struct certs *certs;
 
-    struct histogram filter_ns, bind_ns, webhook_ns, watch_lag_ns;
+    struct histogram filter_ns, bind_ns, webhook_ns, queue_ns, watch_lag_ns;
     struct {
         uint64_t filters, filter_fits, filter_errors, binds, bind_failures, conflicts, reservations_expired;
         uint64_t admitted, refused, node_events, node_parses, pod_events, foreign_pods, forged_pods,
@@ -165,6 +165,8 @@ void waiting_remove(struct scheduler *s, const char *uid);
  */
 void waiting_sweep_begin(struct scheduler *s);
 bool waiting_seen(struct scheduler *s, const char *uid);
+/* How long the pod has waited; 0 = it does not. */
+int64_t waiting_ms(const struct scheduler *s, const char *uid);
 void waiting_sweep_end(struct scheduler *s);
 void waiting_capacity_changed(struct scheduler *s);
 /* Their Pod objects, comma-separated (snapshot). */

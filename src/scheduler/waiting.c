@@ -216,6 +216,12 @@ bool waiting_seen(struct scheduler *s, const char *uid)
     return w != NULL;
 }
 
+int64_t waiting_ms(const struct scheduler *s, const char *uid)
+{
+    const struct waiting *w = s->waiting ? g_hash_table_lookup(s->waiting, uid) : NULL;
+    return w ? scheduler_now_ms() - w->since_ms : 0;
+}
+
 void waiting_sweep_end(struct scheduler *s)
 {
     remove_if(s, is_unseen);

@@ -280,8 +280,11 @@ def _(build):
         assert s.metric("hami_scheduler_waiting_pods") == 3
         w.delete("first")
         assert s.process.line("event=woken pod=default/(\S+)").group(1) == "high"
+        before = s.metric("hami_scheduler_queue_seconds_sum")
+        assert before == 0 and s.metric("hami_scheduler_queue_seconds_count") == 1, "the first one was placed at once"
         assert s.filter(w.pod("high"), ["a"])["NodeNames"] == ["a"]
         assert s.metric("hami_scheduler_waiting_pods") == 2
+        assert s.metric("hami_scheduler_queue_seconds_count") == 2 and s.metric("hami_scheduler_queue_seconds_sum") > 0
 
 
 @test("quota holds in placement and is lifted with its object")

@@ -6,8 +6,8 @@
  *   1. The board is looked at again before each use: one that shrank (a
  *      tenant may truncate the file) is replaced by the slice's own.
  *   2. The turn is given back when tokens are short, when others wait and it
- *      lasted TURN_NS (TURN_SHORT_NS beside somebody in a hurry), and when nothing is in flight at a synchronisation or
- *      for IDLE_NS.
+ *      lasted TURN_NS (TURN_SHORT_NS beside somebody in a hurry), and when nothing is in flight at a
+ * synchronisation or for IDLE_NS.
  *   3. A process without a seat, or without a board, runs on tokens alone.
  *   4. The seat changes under the card's turn_lock; a thread may come to it with a time that another one's
  *      has passed.

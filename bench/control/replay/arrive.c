@@ -164,7 +164,21 @@ static void ask_later(struct replay *r, struct arrival *a, double first_ms)
         g_queue_push_head(&r->later, a);
 }
 
-static void filter_one(struct replay *r, struct http *extender, struct arrival *a, size_t candidates)
+/* kube-scheduler would know from its watch of a pod that was bound or deleted behind its back: so does who
+ * was told neither by a bind's reply nor by the look after it. True: that was its end. */
+static bool has_ended(struct replay *r, struct http *api, struct arrival *a)
+{
+    int seen = load_look(api, a);
+    if (seen != 1 && seen != -1)
+        return false;
+    if (seen == 1)
+        count(r, &r->late);
+    end(r, a, seen == 1 ? OUT_BOUND : OUT_GONE);
+    return true;
+}
+
+static void filter_one(struct replay *r, struct http *extender, struct http *api, struct arrival *a,
+                       size_t candidates)
 {
     g_autoptr(GString) request = load_filter_request(extender, a, &r->names, candidates);
     http_connect(extender);
@@ -179,6 +193,8 @@ static void filter_one(struct replay *r, struct http *extender, struct arrival *
         return;
     }
     count(r, v == VERDICT_ERROR ? &r->filter_errors : &r->no_fit);
+    if (v == VERDICT_ERROR && has_ended(r, api, a))
+        return;
     bool again = v == VERDICT_ERROR || (r->options->retry && a->tries < 3);
     if (!again)
         end(r, a, OUT_UNSCHEDULABLE);
@@ -199,9 +215,10 @@ static struct arrival *next_waiting(struct replay *r)
 static void *filter(void *user)
 {
     struct replay *r = user;
-    struct http extender;
+    struct http extender, api;
     size_t n = r->options->all ? r->names.nodes->len : load_sample_size(r->names.nodes->len);
     connect_to(&extender, r->options, r->options->extender, "Go-http-client/1.1");
+    connect_to(&api, r->options, r->options->api, "replay");
     for (;;) {
         struct arrival *a = next_waiting(r);
         if (a == &stop_mark || now_ns() > r->deadline_ns)
@@ -212,10 +229,11 @@ static void *filter(void *user)
             a->failed_bind = false;
             ask_later(r, a, 100);
         } else {
-            filter_one(r, &extender, a, n);
+            filter_one(r, &extender, &api, a, n);
         }
     }
     http_clear(&extender);
+    http_clear(&api);
     return NULL;
 }
 

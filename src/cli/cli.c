@@ -130,16 +130,17 @@ static int take(const struct verb *v, const struct cli_option *o, const char *va
         cli_usage(v, "--%s needs a value: --%s %s", o->name, o->name, o->value);
         return 0;
     }
-    const char *text = value ? value : o->kind == CLI_MAYBE ? "" : next;
-    struct cli_list *list = o->kind == CLI_LIST ? o->target : NULL;
-    if (list && list->n == CLI_LIST_MAX) {
-        cli_usage(v, "--%s may be given %d times at most", o->name, CLI_LIST_MAX);
-        return 0;
-    }
-    if (list)
+    const char *text = value ? value : follows ? next : "";
+    if (o->kind == CLI_LIST) {
+        struct cli_list *list = o->target;
+        if (list->n == CLI_LIST_MAX) {
+            cli_usage(v, "--%s may be given %d times at most", o->name, CLI_LIST_MAX);
+            return 0;
+        }
         list->texts[list->n++] = text;
-    else
+    } else {
         *(const char **)o->target = text;
+    }
     return follows && !value ? 2 : 1;
 }
 

@@ -113,7 +113,8 @@ struct card_list *node_codec_from_template(const struct family *f, const char *n
     uint64_t count = amount_of(f, FAMILY_COUNT, amount, data), mem = amount_of(f, FAMILY_MEM, amount, data);
     uint64_t cores = amount_of(f, FAMILY_CORES, amount, data);
     *ret_why = NULL;
-    if (f->cores_kind != FAMILY_CORES_PERCENT || cores < f->cores_unit || mem == 0 || count == 0)
+    if (f->cores_kind != FAMILY_CORES_PERCENT || f->cores_unit == 0 || cores < f->cores_unit || mem == 0 ||
+        count == 0)
         return NULL;
     struct plan p = {.n = cores / f->cores_unit, .cores = f->cores_unit};
     unsigned __int128 bytes = (unsigned __int128)mem * f->mem_unit_bytes / p.n;

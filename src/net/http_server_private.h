@@ -81,15 +81,14 @@ struct http_connection {
 void http_connection_due(struct http_connection *c, enum http_due due, uint32_t ms);
 /* May free it. */
 void http_connection_cut(struct http_connection *c);
-/* The engine's callbacks. */
-void http_connection_notify(void *server, struct MHD_Connection *mhd, void **context,
+/* The engine's callbacks; data is the HttpServer. */
+void http_connection_notify(void *data, struct MHD_Connection *mhd, void **context,
                             enum MHD_ConnectionNotificationCode what);
 
-void *http_request_target(void *server, const char *target, struct MHD_Connection *mhd);
-enum MHD_Result http_request_step(void *server, struct MHD_Connection *mhd, const char *url,
-                                  const char *method, const char *version, const char *chunk, size_t *len,
-                                  void **context);
-void http_request_over(void *server, struct MHD_Connection *mhd, void **context,
+void *http_request_target(void *data, const char *target, struct MHD_Connection *mhd);
+enum MHD_Result http_request_step(void *data, struct MHD_Connection *mhd, const char *url, const char *method,
+                                  const char *version, const char *chunk, size_t *len, void **context);
+void http_request_over(void *data, struct MHD_Connection *mhd, void **context,
                        enum MHD_RequestTerminationCode how);
 /* It took too long: 503. */
 void http_request_late(struct http_responder *r);

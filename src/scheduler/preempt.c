@@ -85,8 +85,9 @@ static void consider(struct scheduler *s, struct json_text name, struct json_sca
     ClusterNode node = name.escaped ? CLUSTER_NO_NODE : cluster_node_find(s->cluster, name.at, name.len);
     if (node == CLUSTER_NO_NODE)
         return;
-    g_autofree const char **named = (const char **)g_hash_table_get_keys_as_array(uids, NULL);
-    g_autoptr(GPtrArray) ours = sched_victims(s->cluster, &wanted, node, named);
+    g_autofree gpointer *named = g_hash_table_get_keys_as_array(uids, NULL);
+    g_autoptr(GPtrArray) ours =
+        sched_victims(s->cluster, &wanted, node, (const char *const *)(const void *)named);
     if (!ours)
         ours = sched_victims(s->cluster, &wanted, node, NULL);
     if (!ours)

@@ -192,8 +192,10 @@ def _(build):
 @test("an unbound pod's annotations mean nothing")
 def _(build):
     with world(build, node("a", cards=1)) as (w, s):
-        w.create(pod("thief", slice_of(mem=1), annotations={DEVICES: "GPU-a-0,NVIDIA,40960,100:;", "hami.io/vgpu-node": "a"}))
-        s.place(pod("p", slice_of(mem=40960)), ["a"])
+        for name, mem in (("greedy", 1), ("plausible", 40960)):
+            w.create(pod(name, slice_of(mem=mem, cores=100), annotations={DEVICES: "GPU-a-0,NVIDIA,40960,100:;", "hami.io/vgpu-node": "a"}))
+        s.place(pod("p", slice_of(mem=40960, cores=100)), ["a"])
+        assert s.metric("hami_scheduler_pods") == 1
 
 
 @test("a bound pod that claims more than it asks for is not counted")
@@ -454,6 +456,33 @@ def _(build):
         assert any(h["to"] and h["nodes"] for h in said["hints"]), said["hints"]
         held = subprocess.run([hami, "explain", "pod", "default/p", "--snapshot", path], capture_output=True, text=True)
         assert held.returncode == 0 and "holds cards of node a" in held.stdout, held
+
+
+@test("a snapshot holds the quotas too")
+def _(build):
+    import os
+    import subprocess
+    quota = {"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "q", "namespace": "default"},
+             "spec": {"hard": {"limits.nvidia.com/gpumem": "4000"}}}
+    with world(build, node("a", cards=4), quota) as (w, s):
+        s.filter(w.create(pod("w", slice_of(mem=5000))), ["a"])
+        path = os.path.join(w.dir, "snapshot.json")
+        with open(path, "w") as f:
+            f.write(s.get("/debug/snapshot").text)
+        r = subprocess.run([os.path.join(build, "hami"), "explain", "pod", "default/w", "--snapshot", path], capture_output=True, text=True)
+        assert r.returncode == 66 and "ResourceQuotaNotFit" in r.stdout, r
+
+
+@test("a node that went while the watch was broken is gone after the new list")
+def _(build):
+    with world(build, node("a", cards=1), node("b", cards=1)) as (w, s):
+        w.api("POST", "/control/set?drop=1")
+        w.api("DELETE", "/api/v1/nodes/b")
+        w.api("POST", "/control/set?drop=0")
+        assert s.metric("hami_scheduler_nodes") == 2, "the event was to be lost"
+        w.api("POST", "/control/break?how=expired")
+        s.until("hami_scheduler_nodes", 1)
+        assert s.filter(pod("p", slice_of(mem=1), uid="p"), ["a", "b"])["NodeNames"] == ["a"]
 
 
 if __name__ == "__main__":

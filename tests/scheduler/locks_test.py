@@ -48,6 +48,14 @@ def _(build):
             s.until("hami_scheduler_pods", 0)
 
 
+@test("6.7 nodes of our own agent are bound without a lock")
+def _(build):
+    with world(build, node("ours", annotations={"hami.io/node-agent": "hami"}), node("theirs"), flags=LOCKING) as (w, s):
+        for name in ("ours", "theirs"):
+            s.place(pod("on-" + name, slice_of(mem=1)), [name])
+        assert MUTEX not in annotations_of(w, "ours") and MUTEX in annotations_of(w, "theirs")
+
+
 @test("6.7 --node-lock-timeout is when a lock has run out, and --node-lock-retry-timeout 0 does not wait")
 def _(build):
     flags = ["--compat-node-lock", "--node-lock-timeout", "5s", "--node-lock-retry-timeout", "0"]

@@ -150,6 +150,10 @@ def _(build):
         found = [parsed(line) for line in text.splitlines()]
         for sample in wanted:
             assert parsed(sample) in found, (sample, [x for x in text.splitlines() if x.startswith(sample.split("{")[0])])
+    with world(build, node("a", cards=1)) as (w, s):
+        s.place(pod("p", slice_of(mem=20480, cores=25)), ["a"])
+        others = {line.split()[2] for line in s.metrics().splitlines() if line.startswith("# TYPE") and not line.split()[2].startswith("hami_")}
+        assert not others, others
 
 
 @test("a hostile product name cannot forge a sample")
@@ -369,6 +373,17 @@ metadata: {name: web}
     assert "nvidia.com/gpumem" in found[0]["message"] and "16Gi" in found[0]["message"], found
 
 
+@test("keys of device-config.yaml that nobody reads are named, and do not keep it from starting")
+def _(build):
+    with world(build, node("a"), start=False) as w:
+        path = os.path.join(w.dir, "device-config.yaml")
+        with open(path, "w") as f:
+            f.write("nvidia:\n  resourceCountName: nvidia.com/gpu\n  resourceCuontName: nvidia.com/x\n")
+        s = w.start("--device-config-file", path, wait=None)
+        assert s.process.line("event=device-config .*(resourceCuontName)")
+        s.process.line("event=ready")
+
+
 @test("the extender answers only this machine or a verified client")
 def _(build):
     def sh(*a, cwd):
@@ -384,11 +399,13 @@ def _(build):
         path = lambda n: os.path.join(d, n)
         s = w.start("--cert_file", path("server.crt"), "--key_file", path("server.key"), "--client-ca-file", path("ca.crt"))
         context = ssl.create_default_context(cafile=path("ca.crt"))
-        try:
-            call(s.port, "GET", "/healthz", tls=context)
-            raise AssertionError("a client without a certificate was served")
-        except (ssl.SSLError, ConnectionError):
-            pass
+        for where in ("/healthz", "/debug/snapshot"):
+            try:
+                call(s.port, "GET", where, tls=context)
+                raise AssertionError(f"a client without a certificate was served {where}")
+            except (ssl.SSLError, ConnectionError):
+                pass
+        assert call(s.metrics_port, "GET", "/debug/snapshot").status == 404, "the listener of metrics is open to all"
         context.load_cert_chain(path("client.crt"), path("client.key"))
         assert call(s.port, "GET", "/readyz", tls=context).status == 200
         p = w.create(pod("p", slice_of(mem=1)))

@@ -242,7 +242,7 @@ def _(w):
 def _(w):
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1):
         p = w.start("--mem", "1G", "--", "bash", "-c",
-                    f"trap 'echo got; exit 5' {int(number)}; echo ready; while :; do read -t 1 || :; done")
+                    f"trap 'echo got; exit 5' {int(number)}; echo ready; while :; do sleep 1 & wait; done")
         assert line(p) == "ready"
         p.send_signal(number)
         code, out, _ = rest(p)

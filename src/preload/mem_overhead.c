@@ -16,6 +16,7 @@
 
 #include "preload/log.h"
 #include "preload/mem_engine.h"
+#include "preload/mem_pool.h"
 #include "preload/mem_self.h"
 #include "preload/mem_share.h"
 #include "region/extension.h"
@@ -164,13 +165,14 @@ static uint64_t overhead_charged(unsigned d)
 /* The driver's figure for this process less what it asked for. */
 static bool measure(unsigned d, uint64_t *ret)
 {
+    uint64_t before = ledger_operations(&slice.region, slice.slot, d);
     uint64_t held = ledger_held(&slice.region, slice.slot, d);
     uint64_t asked = held - overhead_charged(d) + share_borrowed(d);
     uint64_t used;
 
     /* What the overflow slot holds is that of many processes. */
-    if (slice.slot == REGION_SLOTS - 1 || !mem_self_used(d, &used) ||
-        ledger_held(&slice.region, slice.slot, d) != held)
+    if (slice.slot == REGION_SLOTS - 1 || mem_pools_growing(d) || !mem_self_used(d, &used) ||
+        ledger_operations(&slice.region, slice.slot, d) != before)
         return false;
     *ret = used > asked ? used - asked : 0;
     return *ret <= MEM_BYTES_MAX;

@@ -446,6 +446,23 @@ void mem_pools_device_gone(unsigned d)
             mem_pool_settle(&pools[i]);
 }
 
+bool mem_pools_growing(unsigned d)
+{
+    uint32_t n = atomic_load_explicit(&n_pools, memory_order_acquire);
+    bool growing = false;
+
+    for (uint32_t i = 0; i < n && !growing; i++) {
+        struct mem_pool *p = &pools[i];
+
+        if (!charged_kind(p) || p->device != d)
+            continue;
+        mem_lock(&p->lock);
+        growing = p->held != 0 || atomic_load(&p->inflight) != 0;
+        mem_unlock(&p->lock);
+    }
+    return growing;
+}
+
 void mem_pools_after_fork(void)
 {
     for (uint32_t i = 0; i < POOLS_MAX; i++)

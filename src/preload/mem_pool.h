@@ -72,6 +72,8 @@ void mem_pools_touch(void);
 void mem_pools_settle(void);
 bool mem_pools_trim(unsigned d); /* gives unused memory of device d back; true if anything came */
 void mem_pools_device_gone(unsigned d);
+/* An allocation is under way: the driver may have grown a pool by more than is charged yet. */
+bool mem_pools_growing(unsigned d);
 void mem_pools_after_fork(void);
 
 #endif

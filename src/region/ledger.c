@@ -382,6 +382,12 @@ uint64_t ledger_held(const struct region *r, int slot, unsigned d)
     return exists ? load(&journal(r, (unsigned)slot, d)->held) : 0;
 }
 
+uint64_t ledger_operations(const struct region *r, int slot, unsigned d)
+{
+    bool exists = r->ext && (unsigned)slot < REGION_SLOTS && d < REGION_DEVICES;
+    return exists ? load(&journal(r, (unsigned)slot, d)->intent) : 0;
+}
+
 uint64_t ledger_peak(const struct region *r, unsigned d)
 {
     return r->ext && d < REGION_DEVICES ? load(&r->ext->devices[d].peak) : 0;

@@ -14,6 +14,9 @@ import traceback
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 CLIENT = os.path.join(HERE, "client.py")
+# What nohup ignores a shell below cannot trap.
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
 LIMIT_S = 60
 MIB = 1 << 20
 TESTS = []

@@ -6,27 +6,9 @@
 #include <libsoup/soup.h>
 #include <string.h>
 
+#include "../wait.h"
 #include "net/http_server.h"
 #include "net/tls.h"
-
-#define PATIENCE_MS 10000
-
-static gboolean on_late(void *data)
-{
-    *(bool *)data = true;
-    return G_SOURCE_REMOVE;
-}
-
-/* Turns the main loop until the condition holds; ten seconds are a failure. */
-#define WAIT(condition)                                                                                      \
-    do {                                                                                                     \
-        bool late_ = false;                                                                                  \
-        guint id_ = g_timeout_add(PATIENCE_MS, on_late, &late_);                                             \
-        while (!(condition) && !late_)                                                                       \
-            g_main_context_iteration(NULL, TRUE);                                                            \
-        g_assert_false(late_);                                                                               \
-        g_source_remove(id_);                                                                                \
-    } while (0)
 
 struct seen {
     unsigned calls;

@@ -7,36 +7,14 @@
 #include <string.h>
 #include <sys/socket.h>
 
+#include "../wait.h"
 #include "net/http_server.h"
 
-#define PATIENCE_MS 10000
+/* Bare sockets wake no main loop. */
+#define LOOK(condition) WAIT_LOOKING(condition, 5)
+
 #define LARGE (32u << 20)
 #define PIECE (100u << 10)
-
-static gboolean on_late(void *data)
-{
-    *(bool *)data = true;
-    return G_SOURCE_REMOVE;
-}
-
-/* Turns the main loop until the condition holds; ten seconds are a failure. */
-#define WAIT(condition)                                                                                      \
-    do {                                                                                                     \
-        bool late_ = false;                                                                                  \
-        guint id_ = g_timeout_add(PATIENCE_MS, on_late, &late_);                                             \
-        guint tick_ = g_timeout_add(5, on_tick, NULL);                                                       \
-        while (!(condition) && !late_)                                                                       \
-            g_main_context_iteration(NULL, TRUE);                                                            \
-        g_assert_false(late_);                                                                               \
-        g_source_remove(id_);                                                                                \
-        g_source_remove(tick_);                                                                              \
-    } while (0)
-
-static gboolean on_tick(void *data)
-{
-    (void)data;
-    return G_SOURCE_CONTINUE;
-}
 
 struct fixture {
     HttpServer *server;
@@ -176,13 +154,13 @@ static void test_talk(gconstpointer data)
     open_server(&f, NULL, NULL);
     say(&f, talks[i].say);
     if (talks[i].between)
-        WAIT(hear(&f, talks[i].between));
+        LOOK(hear(&f, talks[i].between));
     if (talks[i].then)
         say(&f, talks[i].then);
-    WAIT(hear(&f, talks[i].hear));
+    LOOK(hear(&f, talks[i].hear));
     g_assert_nonnull(strstr(f.heard->str, talks[i].hear));
     if (talks[i].ends)
-        WAIT(hear(&f, NULL));
+        LOOK(hear(&f, NULL));
     g_assert_cmpint(f.ended, ==, talks[i].ends);
     close_server(&f);
 }
@@ -194,7 +172,7 @@ static void test_head_beyond_its_bound_is_refused(void)
     g_autofree char *text = g_strdup_printf("GET /keep HTTP/1.1\r\nHost: x\r\nX: %s\r\n\r\n", filler);
     open_server(&f, NULL, NULL);
     say(&f, text);
-    WAIT(hear(&f, NULL));
+    LOOK(hear(&f, NULL));
     g_assert_null(f.kept);
     g_assert_null(strstr(f.heard->str, " 200 "));
     close_server(&f);
@@ -213,18 +191,18 @@ static void test_large_answer_is_made_as_it_is_read(void)
     struct fixture f;
     open_server(&f, &(struct http_server_options){.request_ms = 300}, NULL);
     say(&f, "GET /large HTTP/1.1\r\nHost: x\r\n\r\n");
-    WAIT(http_server_counters(f.server).slow_clients == 1);
+    LOOK(http_server_counters(f.server).slow_clients == 1);
     g_assert_cmpuint(f.pieces, <, LARGE / PIECE / 2);
-    WAIT(f.gone && http_server_counters(f.server).connections == 0);
+    LOOK(f.gone && http_server_counters(f.server).connections == 0);
     g_clear_object(&f.client);
     dial(&f);
     f.gone = false;
     f.pieces = 0;
     say(&f, "GET /large HTTP/1.1\r\nHost: x\r\n\r\n");
-    WAIT(hear(&f, NULL) || is_last_chunk(f.heard));
+    LOOK(hear(&f, NULL) || is_last_chunk(f.heard));
     g_assert_false(f.ended);
     g_assert_cmpuint(f.heard->len, >, LARGE);
-    WAIT(f.gone);
+    LOOK(f.gone);
     close_server(&f);
 }
 
@@ -233,11 +211,11 @@ static void test_client_that_leaves_is_seen(void)
     struct fixture f;
     open_server(&f, NULL, NULL);
     say(&f, "GET /keep HTTP/1.1\r\nHost: x\r\n\r\n");
-    WAIT(f.kept);
+    LOOK(f.kept);
     g_assert_false(http_is_gone(f.kept));
     g_io_stream_close(G_IO_STREAM(f.client), NULL, NULL);
     g_assert_true(http_is_gone(f.kept)); /* at once, */
-    WAIT(http_server_counters(f.server).connections == 0);
+    LOOK(http_server_counters(f.server).connections == 0);
     g_assert_true(http_is_gone(f.kept)); /* and afterwards */
     http_drop(f.kept);
     close_server(&f);
@@ -248,7 +226,7 @@ static void test_answered_too_late_is_gone(void)
     struct fixture f;
     open_server(&f, &(struct http_server_options){.answer_ms = 30}, NULL);
     say(&f, "GET /keep HTTP/1.1\r\nHost: x\r\n\r\n");
-    WAIT(hear(&f, "HTTP/1.1 503 "));
+    LOOK(hear(&f, "HTTP/1.1 503 "));
     g_assert_true(http_is_gone(f.kept));
     http_drop(f.kept);
     close_server(&f);
@@ -280,7 +258,7 @@ static void session_open(struct session *s, struct fixture *f, const char *prior
     g_assert_cmpint(gnutls_priority_set_direct(s->tls, priorities, NULL), ==, 0);
     gnutls_alpn_set_protocols(s->tls, protocols, 2, 0);
     gnutls_transport_set_int(s->tls, g_socket_get_fd(socket_of(f)));
-    WAIT((s->rc = gnutls_handshake(s->tls)) == 0 || gnutls_error_is_fatal(s->rc));
+    LOOK((s->rc = gnutls_handshake(s->tls)) == 0 || gnutls_error_is_fatal(s->rc));
 }
 
 static void session_close(struct session *s)
@@ -314,7 +292,7 @@ static void test_version(gconstpointer data)
         g_assert_true(chosen.size == 8 &&
                       memcmp(chosen.data, "http/1.1", 8) == 0); /* HTTP/2 is not offered */
     } else {
-        WAIT(http_server_counters(f.server).refused_handshakes == 1);
+        LOOK(http_server_counters(f.server).refused_handshakes == 1);
     }
     session_close(&s);
     close_server(&f);
@@ -347,7 +325,7 @@ static void test_tls_answer_comes_as_one(void)
         g_string_truncate(f.heard, 0);
         g_assert_cmpint(gnutls_record_send(s.tls, request, sizeof request - 1), ==, sizeof request - 1);
         while (!strstr(f.heard->str, "\r\n\r\nabc")) {
-            WAIT((n = gnutls_record_recv(s.tls, buffer, sizeof buffer)) != GNUTLS_E_AGAIN);
+            LOOK((n = gnutls_record_recv(s.tls, buffer, sizeof buffer)) != GNUTLS_E_AGAIN);
             g_assert_cmpint(n, >, 0);
             g_string_append_len(f.heard, buffer, n);
         }
@@ -371,11 +349,11 @@ static void test_tls_carries_a_large_answer(void)
     session_open(&s, &f, "NORMAL");
     gnutls_record_send(s.tls, request, sizeof request - 1);
     while (total < LARGE) {
-        WAIT((n = gnutls_record_recv(s.tls, buffer, sizeof buffer)) != GNUTLS_E_AGAIN);
+        LOOK((n = gnutls_record_recv(s.tls, buffer, sizeof buffer)) != GNUTLS_E_AGAIN);
         g_assert_cmpint(n, >, 0);
         total += (size_t)n;
     }
-    WAIT(f.gone);
+    LOOK(f.gone);
     session_close(&s);
     close_server(&f);
 }

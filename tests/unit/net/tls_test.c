@@ -7,25 +7,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "../wait.h"
 #include "net/tls.h"
-
-#define PATIENCE_MS 10000
-
-static gboolean on_late(void *data)
-{
-    *(bool *)data = true;
-    return G_SOURCE_REMOVE;
-}
-
-#define WAIT(condition)                                                                                      \
-    do {                                                                                                     \
-        bool late_ = false;                                                                                  \
-        guint id_ = g_timeout_add(PATIENCE_MS, on_late, &late_);                                             \
-        while (!(condition) && !late_)                                                                       \
-            g_main_context_iteration(NULL, TRUE);                                                            \
-        g_assert_false(late_);                                                                               \
-        g_source_remove(id_);                                                                                \
-    } while (0)
 
 static void test_certificates_are_what_was_asked_for(void)
 {

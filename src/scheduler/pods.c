@@ -160,7 +160,8 @@ static void count_bound(struct scheduler *s, struct pod_object *p)
     bool asks = !pod_request_is_empty(&wanted);
     bool is_counted = false;
     if (!node || !node->n_cards) {
-        if (asks || has_assignment(s, p))
+        is_counted = has_assignment(s, p); /* once the node registers: what was reserved there stays so */
+        if (asks || is_counted)
             reload_owe(s, p->node);
     } else if (!has_assignment(s, p)) {
         s->count.foreign_pods += asks;

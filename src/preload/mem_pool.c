@@ -11,7 +11,7 @@
 
 #define POOLS_MAX 256
 #define GROWTH_BYTES (UINT64_C(2) << 20)
-#define TRIES 4
+#define TRIES 16
 
 static struct mem_pool pools[POOLS_MAX];
 static _Atomic uint32_t n_pools;
@@ -61,8 +61,8 @@ struct mem_pool *mem_pool_add(CUmemoryPool handle, enum mem_pool_kind kind, int 
         p->ordinal = ordinal;
         p->charged = 0;
         p->held = 0;
+        p->claimed = 0;
         atomic_store_explicit(&p->live, 0, memory_order_relaxed);
-        atomic_store_explicit(&p->inflight, 0, memory_order_relaxed);
         atomic_store_explicit(&p->dirty, 0, memory_order_relaxed);
         atomic_store_explicit(&p->kind, (uint8_t)(device < 0 ? MEM_POOL_OTHER : kind), memory_order_release);
         if (p == &pools[atomic_load_explicit(&n_pools, memory_order_relaxed)])
@@ -151,21 +151,57 @@ static uint64_t read_used(const struct mem_pool *p)
     return r == CUDA_SUCCESS ? bytes : 0;
 }
 
-/* Makes the charge `target`, of which `reserved` bytes are in the ledger
- * already under our name. Growth beyond that is reserved when it may be
- * refused, else charged. The ledger is not touched under the lock. */
-static bool apply(struct mem_pool *p, uint32_t version, uint64_t target, uint64_t reserved, bool may_refuse,
-                  bool *ret_refused)
+/* One look at the driver, for the allocation that ends with it (none: zeros).
+ * `used` is read first: whatever an allocation under way adds after that is
+ * among the claims still, so that used + claimed is never less than what the
+ * pool has come to hold, however many blocks are freed in between. */
+struct look {
+    uint32_t version;
+    uint64_t used, reserved; /* what the driver says */
+    bool used_is_known;
+    uint64_t n, taken; /* the claim that ends, and what the ledger holds for it */
+};
+
+static bool look_at(struct mem_pool *p, struct look *l)
 {
-    uint64_t have, more = 0, less = 0, covered = 0;
+    l->version = atomic_load_explicit(&p->version, memory_order_acquire);
+    mem_lock(&p->lock);
+    l->used_is_known = p->claimed > l->n;
+    mem_unlock(&p->lock);
+    l->used = l->used_is_known ? read_used(p) : 0;
+    return read_reserved(p, &l->reserved);
+}
+
+/* What the pool is charged from now on: what the driver holds, and not less
+ * than what the other allocations under way count on. */
+static uint64_t new_charge(const struct mem_pool *p, const struct look *l)
+{
+    uint64_t wanted = p->claimed ? round_up(l->used + p->claimed) : 0;
+    uint64_t have = p->charged + l->taken;
+
+    wanted = wanted > p->held ? wanted - p->held : 0;
+    if (wanted > have)
+        wanted = have;
+    return l->reserved > wanted ? l->reserved : wanted;
+}
+
+/* Ends the claim and makes the charge what it should be. Growth that nothing
+ * covers is reserved when it may be refused, else charged. The ledger is not
+ * touched under the lock. */
+static bool apply(struct mem_pool *p, const struct look *l, bool may_refuse, bool *ret_refused)
+{
+    uint64_t have, target, more = 0, less = 0, covered = 0;
 
     mem_lock(&p->lock);
-    if (atomic_load_explicit(&p->version, memory_order_relaxed) != version) {
+    if (atomic_load_explicit(&p->version, memory_order_relaxed) != l->version ||
+        (p->claimed > l->n && !l->used_is_known)) {
         mem_unlock(&p->lock);
         return false;
     }
-    have = p->charged + reserved;
-    p->held -= reserved;
+    p->claimed -= l->n;
+    p->held -= l->taken;
+    have = p->charged + l->taken;
+    target = new_charge(p, l);
     if (target > have) {
         more = target - have;
         covered = more < p->held ? more : p->held;
@@ -174,7 +210,7 @@ static bool apply(struct mem_pool *p, uint32_t version, uint64_t target, uint64_
         less = have - target;
     }
     p->charged = target - covered;
-    atomic_store_explicit(&p->version, version + 1, memory_order_relaxed);
+    atomic_store_explicit(&p->version, l->version + 1, memory_order_relaxed);
     mem_unlock(&p->lock);
     if (covered)
         mem_pool_touch(p);
@@ -185,17 +221,16 @@ static bool apply(struct mem_pool *p, uint32_t version, uint64_t target, uint64_
     return true;
 }
 
-/* Reads the driver's figure and applies it. False: others were faster each
- * time, and what was reserved is still reserved. */
-static bool follow(struct mem_pool *p, uint64_t reserved, bool may_refuse, bool *ret_refused)
+/* Reads the driver's figures and applies them. False: others were faster each
+ * time, and the claim has not ended. */
+static bool follow(struct mem_pool *p, uint64_t n, uint64_t taken, bool may_refuse, bool *ret_refused)
 {
-    for (unsigned i = 0; i < TRIES; i++) {
-        uint32_t version = atomic_load_explicit(&p->version, memory_order_acquire);
-        uint64_t target;
+    struct look l = {.n = n, .taken = taken};
 
-        if (!read_reserved(p, &target))
+    for (unsigned i = 0; i < TRIES; i++) {
+        if (!look_at(p, &l))
             return false;
-        if (apply(p, version, target, reserved, may_refuse, ret_refused))
+        if (apply(p, &l, may_refuse, ret_refused))
             return true;
     }
     return false;
@@ -210,7 +245,7 @@ void mem_pool_settle(struct mem_pool *p)
     atomic_store_explicit(&p->dirty, 0, memory_order_relaxed);
     if (!charged_kind(p))
         return;
-    if (!follow(p, 0, false, &refused) ||
+    if (!follow(p, 0, 0, false, &refused) ||
         (p->handle && charged(p) > round_up(atomic_load_explicit(&p->live, memory_order_relaxed))))
         mem_pool_touch(p);
 }
@@ -223,52 +258,74 @@ void mem_pool_touch(struct mem_pool *p)
 
 /* ---- an allocation ---- */
 
-/* What the pool may have to grow by for the allocations under way, of which
- * one is of n bytes. A pool that is being trimmed has nothing to spare. */
-static uint64_t growth(struct mem_pool *p, uint64_t n)
+/* What the ledger must hold beyond charged and held before n more bytes may be
+ * asked for. The rounded size is always enough. */
+static uint64_t missing(const struct mem_pool *p, uint64_t used, uint64_t n)
 {
-    uint64_t reserved, used, slack = 0, inflight, need;
+    uint64_t wanted = round_up(used + p->claimed + n);
+    uint64_t have = p->charged + p->held;
+    uint64_t more = wanted > have ? wanted - have : 0;
 
-    if (!atomic_load(&p->trimming) && read_reserved(p, &reserved)) {
-        used = read_used(p);
-        slack = reserved > used ? reserved - used : 0;
+    return more < round_up(n) ? more : round_up(n);
+}
+
+/* Enters the claim when `taken` covers it; else says what would. */
+static bool claim(struct mem_pool *p, uint64_t n, uint64_t taken, uint64_t *ret_needed)
+{
+    uint32_t version = atomic_load_explicit(&p->version, memory_order_acquire);
+    uint64_t used = read_used(p);
+    bool entered;
+
+    mem_lock(&p->lock);
+    /* After another's conclusion `used` may lack what that one took. */
+    *ret_needed = atomic_load_explicit(&p->version, memory_order_relaxed) == version ? missing(p, used, n)
+                                                                                     : round_up(n);
+    entered = *ret_needed <= taken;
+    if (entered) {
+        p->claimed += n;
+        p->held += taken;
     }
-    inflight = atomic_load(&p->inflight);
-    need = inflight > slack ? inflight - slack : 0;
-    return round_up(need < n ? need : n);
+    mem_unlock(&p->lock);
+    return entered;
+}
+
+/* Another thread's allocation may be counted as used and as claimed, for a
+ * moment: look again before refusing. */
+static bool claim_quietly(struct mem_pool *p, uint64_t n, uint64_t *taken, uint64_t *ret_needed)
+{
+    for (unsigned i = 0; i < TRIES; i++) {
+        if (claim(p, n, *taken, ret_needed))
+            return true;
+        if (mem_reserve_quietly(p->device, *ret_needed - *taken))
+            *taken = *ret_needed;
+    }
+    return false;
 }
 
 CUresult mem_pool_reserve(struct mem_pool *p, uint64_t n, uint64_t *ret_reserved)
 {
-    CUresult r = CUDA_SUCCESS;
-    uint64_t need = 0;
-    bool fits = false;
+    uint64_t taken = 0, needed = 0;
 
     *ret_reserved = 0;
     if (!charged_kind(p) || !n)
         return CUDA_SUCCESS;
     if (n > MEM_BYTES_MAX)
         return mem_reserve_slow(p->device, n);
-    atomic_fetch_add(&p->inflight, n);
-    /* Another thread's allocation may be counted as used and as under way, for
-     * a moment: look again before refusing. */
-    for (unsigned i = 0; i < TRIES && !fits; i++) {
-        need = growth(p, n);
-        fits = !need || mem_reserve_quietly(p->device, need);
+    if (!claim_quietly(p, n, &taken, &needed)) {
+        /* The search gives back what pools can spare, ours too: what is needed
+         * is another figure after it. */
+        if (mem_reserve(p->device, needed - taken) == CUDA_SUCCESS)
+            taken = needed;
+        if (taken != needed || !claim_quietly(p, n, &taken, &needed)) {
+            mem_release(p->device, taken);
+            return CUDA_ERROR_OUT_OF_MEMORY;
+        }
     }
-    if (!fits)
-        r = mem_reserve(p->device, need);
-    if (r != CUDA_SUCCESS) {
-        atomic_fetch_sub(&p->inflight, n);
-        return r;
-    }
-    mem_lock(&p->lock);
-    p->held += need;
-    mem_unlock(&p->lock);
-    *ret_reserved = need;
-    return r;
+    *ret_reserved = taken;
+    return CUDA_SUCCESS;
 }
 
+/* Ends an allocation of n bytes, made or not. */
 static bool conclude(struct mem_pool *p, uint64_t n, uint64_t reserved, bool may_refuse)
 {
     bool refused = false;
@@ -277,9 +334,9 @@ static bool conclude(struct mem_pool *p, uint64_t n, uint64_t reserved, bool may
         mem_release(p->device, reserved);
         return true;
     }
-    atomic_fetch_sub(&p->inflight, n);
-    if (!follow(p, reserved, may_refuse, &refused)) {
+    if (!follow(p, n, reserved, may_refuse, &refused)) {
         mem_lock(&p->lock); /* kept in full until the driver says better */
+        p->claimed -= n;
         p->held -= reserved;
         p->charged += reserved;
         atomic_fetch_add_explicit(&p->version, 1, memory_order_relaxed);
@@ -300,16 +357,12 @@ void mem_pool_launched(struct mem_pool *p, uint64_t n, uint64_t reserved)
     conclude(p, n, reserved, false);
 }
 
+/* What was reserved may be what others count on by now, so it is not simply
+ * given back. */
 void mem_pool_cancel(struct mem_pool *p, uint64_t n, uint64_t reserved)
 {
-    if (charged_kind(p)) {
-        atomic_fetch_sub(&p->inflight, n);
-        mem_lock(&p->lock);
-        p->held -= reserved;
-        mem_unlock(&p->lock);
-        mem_pool_touch(p);
-    }
-    mem_release(p->device, reserved);
+    conclude(p, n, reserved, false);
+    mem_pool_touch(p);
 }
 
 /* A dead pool shrinks with its allocations, for the driver no longer says. */
@@ -385,22 +438,15 @@ void mem_pools_settle(void)
             mem_pool_settle(&pools[i]);
 }
 
-/* Only a pool without allocations under way: they may count on what it has to
- * spare. Either we see them here, or they see that it is being trimmed. */
 static void trim(struct mem_pool *p)
 {
-    CUstreamCaptureMode mode;
+    CUstreamCaptureMode mode = mem_quiet_begin();
 
-    atomic_fetch_add(&p->trimming, 1);
-    if (!atomic_load(&p->inflight)) {
-        mode = mem_quiet_begin();
-        if (p->handle)
-            real.cuMemPoolTrimTo(p->handle, 0);
-        else
-            real.cuDeviceGraphMemTrim(p->ordinal);
-        mem_quiet_end(mode);
-    }
-    atomic_fetch_sub(&p->trimming, 1);
+    if (p->handle)
+        real.cuMemPoolTrimTo(p->handle, 0);
+    else
+        real.cuDeviceGraphMemTrim(p->ordinal);
+    mem_quiet_end(mode);
     mem_pool_settle(p);
 }
 
@@ -457,7 +503,7 @@ bool mem_pools_growing(unsigned d)
         if (!charged_kind(p) || p->device != d)
             continue;
         mem_lock(&p->lock);
-        growing = p->held != 0 || atomic_load(&p->inflight) != 0;
+        growing = p->held != 0 || p->claimed != 0;
         mem_unlock(&p->lock);
     }
     return growing;

@@ -5,9 +5,14 @@
  *
  * Invariants:
  *   1. pool.charged is what the ledger holds for the pool; it follows the
- *      driver's figure after each allocation and at each settlement.
- *   2. Growth is reserved before the driver may grow the pool; growth beyond
- *      the estimate is reserved right after, or the allocation undone.
+ *      driver's figure after each allocation and at each settlement, as far as
+ *      2 allows.
+ *   2. charged + held covers what the driver uses in the pool and what is being
+ *      asked of it (claimed), rounded up: whether an allocation grows the pool
+ *      or finds what others freed, and whether the driver trims it meanwhile,
+ *      nothing is taken that the ledger does not hold. A driver that grows a
+ *      pool by more than that has the rest reserved right after, or the
+ *      allocation undone.
  *   3. A figure read before another thread settled is never applied.
  *   4. A destroyed pool stays charged for what still lives in it.
  *   5. Growth that another thread's reservation covers is left to that thread.
@@ -35,13 +40,12 @@ struct mem_pool {
     _Atomic uint8_t kind; /* enum mem_pool_kind */
     uint16_t device;
     CUdevice ordinal;
-    uint8_t was;               /* the kind before its destruction began */
-    uint64_t charged;          /* under lock, as held */
-    uint64_t held;             /* reserved by allocations under way, beside charged */
-    _Atomic uint64_t live;     /* bytes of the allocations in it that we know */
-    _Atomic uint64_t inflight; /* bytes being asked for right now */
-    _Atomic uint32_t version;  /* of charged */
-    _Atomic uint32_t trimming; /* threads that trim it */
+    uint8_t was;              /* the kind before its destruction began */
+    uint64_t charged;         /* under lock, as held and claimed */
+    uint64_t held;            /* reserved by allocations under way, beside charged */
+    uint64_t claimed;         /* bytes being asked of the driver right now */
+    _Atomic uint64_t live;    /* bytes of the allocations in it that we know */
+    _Atomic uint32_t version; /* of charged */
     _Atomic uint32_t dirty;
 };
 

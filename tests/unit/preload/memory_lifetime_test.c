@@ -196,6 +196,54 @@ static void unused_pool_memory_makes_way_for_a_plain_allocation(void)
     fake_end();
 }
 
+/* What another thread may do while the driver is being asked. */
+static CUresult (*driver_alloc_async)(CUdeviceptr *, size_t, CUstream);
+
+static CUresult trimmed_meanwhile(CUdeviceptr *ret, size_t n, CUstream stream)
+{
+    CUmemoryPool pool;
+    CUdeviceptr p = 0;
+
+    real.cuDeviceGetDefaultMemPool(&pool, 0);
+    g_assert_cmpint(cuMemPoolTrimTo(pool, 0), ==, CUDA_SUCCESS);
+    memory_settle();
+    g_assert_cmpint(cuMemAlloc_v2(&p, 8 * MIB), ==, CUDA_ERROR_OUT_OF_MEMORY);
+    return driver_alloc_async(ret, n, stream);
+}
+
+static void memory_that_an_allocation_counts_on_is_not_given_away(void)
+{
+    CUdeviceptr p = 0, q = 0;
+
+    fake_begin(16 * MIB, 0);
+    g_assert_cmpint(cuMemAllocAsync(&p, 8 * MIB, NULL), ==, CUDA_SUCCESS);
+    g_assert_cmpint(cuMemAlloc_v2(&q, 8 * MIB), ==, CUDA_SUCCESS);
+    g_assert_cmpint(cuMemFreeAsync(p, NULL), ==, CUDA_SUCCESS); /* the pool keeps it */
+    driver_alloc_async = real.cuMemAllocAsync;
+    real.cuMemAllocAsync = trimmed_meanwhile;
+    g_assert_cmpint(cuMemAllocAsync(&p, 8 * MIB, NULL), ==, CUDA_SUCCESS);
+    check(0, 16 * MIB);
+    fake_end();
+}
+
+static CUresult fails_once_asked(CUdeviceptr *ret, size_t n, CUstream stream)
+{
+    (void)ret, (void)n, (void)stream;
+    g_assert_cmpuint(ledger_used(&slice.region, 0), ==, 2 * MIB);
+    return CUDA_ERROR_UNKNOWN;
+}
+
+static void a_failed_allocation_gives_its_growth_back(void)
+{
+    CUdeviceptr p = 0;
+
+    fake_begin(16 * MIB, 0);
+    real.cuMemAllocAsync = fails_once_asked;
+    g_assert_cmpint(cuMemAllocAsync(&p, MIB, NULL), ==, CUDA_ERROR_UNKNOWN);
+    check(0, 0);
+    fake_end();
+}
+
 static CUmemoryPool make_pool(CUmemLocationType type, int id)
 {
     CUmemPoolProps props = {.allocType = CU_MEM_ALLOCATION_TYPE_PINNED, .location = {.type = type, .id = id}};
@@ -478,6 +526,8 @@ int main(int argc, char **argv)
     TEST(a_pool_cannot_grow_past_the_limit);
     TEST(growth_beyond_the_estimate_is_undone_when_it_does_not_fit);
     TEST(unused_pool_memory_makes_way_for_a_plain_allocation);
+    TEST(memory_that_an_allocation_counts_on_is_not_given_away);
+    TEST(a_failed_allocation_gives_its_growth_back);
     TEST(explicit_pools_are_charged_to_their_device);
     TEST(a_destroyed_pool_is_charged_for_what_still_lives_in_it);
     TEST(graph_memory_is_reserved_before_the_launch);

@@ -12,6 +12,7 @@
 #include "preload/board.h"
 #include "preload/bucket.h"
 #include "preload/busy.h"
+#include "preload/hook.h"
 #include "preload/port.h"
 
 /* Who waits for so little work at a time is in a hurry: others keep their turns short. */
@@ -46,9 +47,9 @@ struct card {
     _Atomic uint32_t left_over;   /* percent that they leave */
 };
 
-extern struct card cards[REGION_DEVICES];
-extern _Atomic bool cards_gated; /* a launch of this process was gated once */
-extern struct prices prices;
-extern struct port_lock prices_lock;
+extern OURS struct card cards[REGION_DEVICES];
+extern OURS _Atomic bool cards_gated; /* a launch of this process was gated once */
+extern OURS struct prices prices;
+extern OURS struct port_lock prices_lock;
 
 #endif

@@ -23,8 +23,8 @@ struct ctx_here {
     uint64_t epoch; /* of ctx_epoch when this was true; 0 = never */
 };
 
-extern _Thread_local struct ctx_here ctx_here_cache __attribute__((tls_model("initial-exec")));
-extern _Atomic uint64_t ctx_epoch;
+extern OURS _Thread_local struct ctx_here ctx_here_cache __attribute__((tls_model("initial-exec")));
+extern OURS _Atomic uint64_t ctx_epoch;
 
 const struct ctx_here *ctx_here_refresh(void);
 

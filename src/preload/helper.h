@@ -20,7 +20,7 @@ struct helper {
     _Atomic uint32_t active; /* somebody submitted work since the last visit */
 };
 
-extern struct helper helper;
+extern OURS struct helper helper;
 
 void helper_wake(void);
 

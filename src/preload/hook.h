@@ -9,6 +9,9 @@
 #define HAMI_PRELOAD_HOOK_H
 
 #define HOOK __attribute__((visibility("default")))
+/* In the declaration of a variable that files of this library share: it is
+ * reached directly, not by way of an address that the loader writes. */
+#define OURS __attribute__((visibility("hidden")))
 #define likely(x) __builtin_expect(!!(x), 1)
 #define unlikely(x) __builtin_expect(!!(x), 0)
 

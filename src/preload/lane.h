@@ -76,9 +76,9 @@ struct lane_tls {
 _Static_assert(offsetof(struct lane_tls, left) == 0 && offsetof(struct lane_tls, lane) == LANE_TLS_LANE_AT,
                "launch.S goes by these");
 
-extern __thread struct lane_tls lane_tls;
-extern struct lane lane_none; /* of a thread that has no lane yet: nothing passes, nothing is written */
-extern _Atomic uint32_t lane_stamp;
+extern OURS __thread struct lane_tls lane_tls;
+extern OURS struct lane lane_none; /* of a thread that has no lane yet: nothing passes, nothing is written */
+extern OURS _Atomic uint32_t lane_stamp;
 
 /* log2 of the number of blocks, of those in 32 bits: more of them in one launch
  * share the class of a few, which costs an estimate its sharpness. */

@@ -7,9 +7,10 @@
 #define HAMI_PRELOAD_LANE_LAYOUT_H
 
 /* tag = function + LANE_BY_STREAM * stream + LANE_BY_SIZE * size. Odd numbers of
- * 31 bits: two launches of different kind with the same tag would need handles
- * that lie more than 16 GiB apart, in exactly that step. */
-#define LANE_BY_STREAM 0x7feb352d
+ * 30 and 31 bits: two launches of different kind with the same tag would need
+ * handles that lie more than 8 GiB apart, in exactly that step. Twice the first
+ * is a displacement that an instruction of x86-64 has room for. */
+#define LANE_BY_STREAM 0x3feb352d
 #define LANE_BY_SIZE 0x68bc21eb
 
 /* The tag's entry lies LANE_ENTRIES_AT + (tag * LANE_MIX >> LANE_SHIFT & LANE_MASK)
@@ -26,10 +27,8 @@
 #define LANE_ENTRY_COUNT_AT 16
 #define LANE_TLS_LANE_AT 8
 
-/* The host's two words, from the start of the mapped region. */
-#define GATE_BASE_AT 16 /* in `slice`: where the region is mapped */
-#define GATE_RECENT_KERNEL_AT 2008904
-#define GATE_SUSPENDED_AT 2011200
+/* The host's two words: the second lies so far behind the first. */
+#define GATE_SUSPENDED_AT 2296
 
 #define CONFIG_GRID_AT 0 /* in CUlaunchConfig: three words */
 #define CONFIG_STREAM_AT 32

@@ -24,21 +24,34 @@
 #include "cuda.def"
 #undef CUDA
 
-/* What follows leaves the tag of the launch in r11; r10 is free. */
-    .macro TAG function
-    orl $1, %r10d
+/* What follows leaves the tag of the launch in r11; r10 is free. A product of 0
+ * (no grid that a driver takes, or an overflow) leaves bsr's register as it was
+ * or as it likes: the tag is then another one, and the launch one that asks. */
+    .macro SIZE
     bsrl %r10d, %r10d
     imulq $LANE_BY_SIZE, %r10, %r10
+    .endm
+    .macro TAG function stream
+    SIZE
+    imulq $LANE_BY_STREAM, \stream, %r11
     addq \function, %r11
     addq %r10, %r11
     .endm
 
 /* Per-thread entries mean the thread's own stream by 0; its name is 2. */
-    .macro STREAM_OF_THREAD stream
-    movl $2, %r11d
+    .macro TAG_OF_THREAD function stream
+    SIZE
     cmpq $0, \stream
-    cmovneq \stream, %r11
-    imulq $LANE_BY_STREAM, %r11, %r11
+    je 4f
+    imulq $LANE_BY_STREAM, \stream, %r11
+    addq \function, %r11
+    addq %r10, %r11
+5:
+    .endm
+    .macro TAG_OF_OWN_STREAM function
+4:
+    leaq 2*LANE_BY_STREAM(\function, %r10), %r11
+    jmp 5b
     .endm
 
 /* f in rdi; the grid in esi, edx, ecx; the ninth argument is the stream. */
@@ -48,47 +61,40 @@
     imull %ecx, %r10d
     .endm
     .macro GRID
-    imulq $LANE_BY_STREAM, 24(%rsp), %r11
     BLOCKS_OF_GRID
-    TAG %rdi
+    TAG %rdi 24(%rsp)
     .endm
     .macro GRID_OF_THREAD
-    STREAM_OF_THREAD 24(%rsp)
     BLOCKS_OF_GRID
-    TAG %rdi
+    TAG_OF_THREAD %rdi 24(%rsp)
     .endm
 
 /* A configuration in rdi, which may be NULL; f in rsi. */
     .macro BLOCKS_OF_CONFIG
+    testq %rdi, %rdi
+    jz 3f
     movl CONFIG_GRID_AT(%rdi), %r10d
     imull CONFIG_GRID_AT+4(%rdi), %r10d
     imull CONFIG_GRID_AT+8(%rdi), %r10d
     .endm
     .macro CONFIG
-    testq %rdi, %rdi
-    jz 3f
-    imulq $LANE_BY_STREAM, CONFIG_STREAM_AT(%rdi), %r11
     BLOCKS_OF_CONFIG
-    TAG %rsi
+    TAG %rsi CONFIG_STREAM_AT(%rdi)
     .endm
     .macro CONFIG_OF_THREAD
-    testq %rdi, %rdi
-    jz 3f
-    STREAM_OF_THREAD CONFIG_STREAM_AT(%rdi)
     BLOCKS_OF_CONFIG
-    TAG %rsi
+    TAG_OF_THREAD %rsi CONFIG_STREAM_AT(%rdi)
     .endm
 
-    .macro LAUNCH symbol kind
+/* The function of a per-thread entry is named once more, for its own stream. */
+    .macro LAUNCH symbol kind of_thread
     .p2align 5
     .globl \symbol
     .type \symbol, @function
 \symbol:
     .cfi_startproc
-    movq slice+GATE_BASE_AT(%rip), %rax
-    testq %rax, %rax
-    jz asking_\symbol
-    cmpl $0, GATE_RECENT_KERNEL_AT(%rax)
+    movq slice_gate_words(%rip), %rax
+    cmpl $0, (%rax)
     js asking_\symbol
     cmpl $0, GATE_SUSPENDED_AT(%rax)
     jne asking_\symbol
@@ -116,17 +122,20 @@
     addq %r11, LANE_CREDIT_AT(%rax)
 3:
     jmp asking_\symbol
+    .ifnb \of_thread
+    TAG_OF_OWN_STREAM \of_thread
+    .endif
     .cfi_endproc
     .size \symbol, . - \symbol
     .endm
 
     .text
     LAUNCH cuLaunchKernel, GRID
-    LAUNCH cuLaunchKernel_ptsz, GRID_OF_THREAD
+    LAUNCH cuLaunchKernel_ptsz, GRID_OF_THREAD, %rdi
     LAUNCH cuLaunchCooperativeKernel, GRID
-    LAUNCH cuLaunchCooperativeKernel_ptsz, GRID_OF_THREAD
+    LAUNCH cuLaunchCooperativeKernel_ptsz, GRID_OF_THREAD, %rdi
     LAUNCH cuLaunchKernelEx, CONFIG
-    LAUNCH cuLaunchKernelEx_ptsz, CONFIG_OF_THREAD
+    LAUNCH cuLaunchKernelEx_ptsz, CONFIG_OF_THREAD, %rsi
 
 #endif
 

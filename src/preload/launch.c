@@ -22,8 +22,6 @@
 #include "preload/real.h"
 #include "preload/slice.h"
 #include "preload/throttle.h"
-#include "region/extension.h"
-#include "region/layout.h"
 
 // NOLINTNEXTLINE(performance-no-int-to-ptr): the driver's own constant
 #define PER_THREAD ((CUstream)2)
@@ -31,11 +29,8 @@
 /* The host lets launches through: what slice_gate() would find, without a call. */
 static inline bool gate_is_open(void)
 {
-    const struct region_base *base = slice.region.base;
-    const char *ext = (const char *)base + REGION_EXT_OFFSET; /* known without another load */
-    return likely(base) && likely(__atomic_load_n(&base->recent_kernel, __ATOMIC_RELAXED) >= 0) &&
-           likely(atomic_load_explicit(&((const struct region_ext *)(const void *)ext)->suspended,
-                                       memory_order_relaxed) == 0);
+    const volatile int32_t *words = atomic_load_explicit(&slice_gate_words, memory_order_relaxed);
+    return likely(words[0] >= 0) && likely(words[GATE_SUSPENDED_AT / 4] == 0);
 }
 
 static inline uint32_t grid_size(unsigned x, unsigned y, unsigned z)
@@ -72,10 +67,6 @@ static inline CUstream own_stream(CUstream stream)
 /* The hook is in launch.S where there is one. */
 #if defined(__x86_64__)
 #define LAUNCH_OFTEN ASKING
-_Static_assert(offsetof(struct slice, region.base) == GATE_BASE_AT &&
-                   offsetof(struct region_base, recent_kernel) == GATE_RECENT_KERNEL_AT &&
-                   REGION_EXT_OFFSET + offsetof(struct region_ext, suspended) == GATE_SUSPENDED_AT,
-               "launch.S goes by these");
 _Static_assert(offsetof(CUlaunchConfig, gridDimX) == CONFIG_GRID_AT &&
                    offsetof(CUlaunchConfig, gridDimZ) == CONFIG_GRID_AT + 8 &&
                    offsetof(CUlaunchConfig, hStream) == CONFIG_STREAM_AT,

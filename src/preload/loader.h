@@ -9,13 +9,15 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "preload/hook.h"
+
 #define CUDA_SONAME "libcuda.so.1"
 #define NVML_SONAME "libnvidia-ml.so.1"
 
 /* The C library's own dlsym and dlvsym; NULL until genuine_find(). */
-extern void *(*genuine_dlsym)(void *, const char *);
-extern void *(*genuine_dlvsym)(void *, const char *, const char *);
-extern void *(*genuine_dlopen)(const char *, int);
+extern OURS void *(*genuine_dlsym)(void *, const char *);
+extern OURS void *(*genuine_dlvsym)(void *, const char *, const char *);
+extern OURS void *(*genuine_dlopen)(const char *, int);
 void genuine_find(void);
 
 /* The wrapper of a name, and the number of the entry it wraps; NULL when the

@@ -45,8 +45,8 @@ enum mem_flag {
 };
 
 /* Two key spaces: device addresses, and array handles (host addresses). */
-extern struct mem_table mem_pointers;
-extern struct mem_table mem_arrays;
+extern OURS struct mem_table mem_pointers;
+extern OURS struct mem_table mem_arrays;
 
 CUresult mem_reserve_slow(unsigned d, uint64_t n);
 
@@ -98,7 +98,7 @@ static inline CUresult mem_enter(void)
  * difference is charged when the driver's account of the process is measured;
  * a program that makes much of it gets that measured soon. */
 void mem_rounding_grew(void);
-extern _Atomic uint64_t mem_rounding;
+extern OURS _Atomic uint64_t mem_rounding;
 
 static inline void mem_note_rounding(uint64_t n)
 {
@@ -198,6 +198,6 @@ void mem_device_gone(unsigned d);
 void mem_engine_after_fork(void);
 
 /* Anything outstanding that memory_settle() would look at. */
-extern _Atomic uint32_t mem_unsettled;
+extern OURS _Atomic uint32_t mem_unsettled;
 
 #endif

@@ -10,6 +10,7 @@
 #include <stdbool.h>
 
 #include "abi/cuda.h"
+#include "preload/hook.h"
 
 /* A physical allocation, or a multicast object. */
 struct mem_object;
@@ -34,6 +35,6 @@ void mem_vmm_after_fork(void);
 
 /* This process has exported or imported memory: who keeps it in the end shows
  * only in the driver's account, so the helper goes on looking. */
-extern _Atomic bool mem_shared;
+extern OURS _Atomic bool mem_shared;
 
 #endif

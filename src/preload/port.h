@@ -12,6 +12,7 @@
 #include <stdint.h>
 
 #include "abi/cuda.h"
+#include "preload/hook.h"
 
 struct port {
     uint64_t (*now)(void);                /* CLOCK_MONOTONIC ns */
@@ -31,7 +32,7 @@ struct port {
     CUstreamCaptureMode (*capture_mode)(CUstreamCaptureMode mode); /* returns the previous one */
 };
 
-extern struct port port;
+extern OURS struct port port;
 
 /* A lock of this process for short sections without any call outside. */
 struct port_lock {

@@ -25,11 +25,12 @@ struct real_nvml {
 #define NVML(symbol, class, types) nvmlReturn_t(*symbol) types;
 #define NVML_TEXT(symbol, class, types) const char *(*symbol)types;
 #include "nvml.def"
+#include "preload/hook.h"
 #undef NVML
 #undef NVML_TEXT
 };
 
-extern struct real_cuda real;
-extern struct real_nvml real_nvml;
+extern OURS struct real_cuda real;
+extern OURS struct real_nvml real_nvml;
 
 #endif

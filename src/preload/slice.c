@@ -17,6 +17,7 @@
 #include <errno.h>
 #include <pthread.h>
 #include <stdatomic.h>
+#include <stddef.h>
 #include <string.h>
 #include <sys/auxv.h>
 #include <sys/mman.h>
@@ -28,12 +29,21 @@
 #include "preload/grant_map.h"
 #include "preload/hook.h"
 #include "preload/identity.h"
+#include "preload/lane_layout.h"
 #include "preload/life.h"
 #include "preload/log.h"
 #include "preload/real.h"
 #include "preload/visible.h"
+#include "region/extension.h"
+#include "region/layout.h"
 
 struct slice slice;
+
+static const int32_t gate_unknown[GATE_SUSPENDED_AT / 4 + 1] = {-1};
+_Static_assert(offsetof(struct region_base, recent_kernel) + GATE_SUSPENDED_AT ==
+                   REGION_EXT_OFFSET + offsetof(struct region_ext, suspended),
+               "one word is found from the other");
+const volatile int32_t *_Atomic slice_gate_words = gate_unknown;
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static struct config config;
@@ -283,6 +293,7 @@ static enum slice_state attach_locked(const struct devices_list *machine)
     if (slice.has_grant)
         take_grant(&grant);
     map_ordinals_locked();
+    atomic_store(&slice_gate_words, &slice.region.base->recent_kernel);
     return publish(SLICE_ON);
 }
 
@@ -353,6 +364,7 @@ enum slice_state slice_attach_nvml(void)
 /* In the child of a fork, before anything else runs there. */
 void slice_after_fork(void)
 {
+    atomic_store(&slice_gate_words, gate_unknown);
     memset(&slice, 0, sizeof slice);
     pthread_mutex_init(&lock, NULL);
     atomic_store(&n_ordinals, 0);

@@ -16,6 +16,7 @@
 #include <stdint.h>
 
 #include "abi/cuda.h"
+#include "preload/hook.h"
 #include "region/grant.h"
 #include "region/region.h"
 
@@ -47,7 +48,7 @@ struct slice {
     _Atomic uint32_t grant_cores[REGION_DEVICES]; /* of the grant: percent */
 };
 
-extern struct slice slice;
+extern OURS struct slice slice;
 
 /* Attaches if need be. Returns SLICE_ON, SLICE_OFF or SLICE_REFUSED. Cheap
  * when already attached. Never changes errno, never blocks longer than 1 s. */
@@ -80,5 +81,11 @@ int slice_device_current(void);
 /* Every launch, graph launch and allocation passes here: waits while the host
  * has suspended the slice or blocked its launches. One load when it is open. */
 void slice_gate(void);
+
+/* What slice_gate() looks at, for launches, which do without the call and
+ * without asking whether there is a region: below 0, or not 0 GATE_SUSPENDED_AT
+ * bytes further on, means call it. Until the process is attached these are two
+ * words of our own that say so. Not in `slice`, which copies find empty. */
+extern OURS const volatile int32_t *_Atomic slice_gate_words;
 
 #endif

@@ -15,12 +15,12 @@
 
 static const char *http_bind = "127.0.0.1:8080", *webhook_bind, *metrics_bind = ":9395", *cert_file,
                   *key_file, *client_ca_file, *webhook_configuration, *webhook_names, *trusted_user,
-                  *cert_days = "90", *kubeconfig, *kube_context, *kube_qps, *kube_burst = "10", *kube_timeout,
-                  *scheduler_name = "", *node_policy = "binpack", *card_policy = "spread", *node_selector,
-                  *device_config_file, *lease_name, *lease_namespace, *identity, *leader_mode = "follow",
-                  *lease_duration = "15s", *renew_deadline = "10s", *retry_period = "2s",
-                  *lock_timeout = "5m", *lock_retry = "28s", *reserve_time = "30s", *events = "failures",
-                  *admission, *log_format = "text", *verbosity, *print, *ignored;
+                  *cert_life = "90d", *kubeconfig, *kube_context, *kube_qps, *kube_burst = "10",
+                  *kube_timeout, *scheduler_name = "", *node_policy = "binpack", *card_policy = "spread",
+                  *node_selector, *device_config_file, *lease_name, *lease_namespace, *identity,
+                  *leader_mode = "follow", *lease_duration = "15s", *renew_deadline = "10s",
+                  *retry_period = "2s", *lock_timeout = "5m", *lock_retry = "28s", *reserve_time = "30s",
+                  *events = "failures", *admission, *log_format = "text", *verbosity, *print, *ignored;
 static const char *force_overwrite = "true", *leader_elect, *legacy_metrics, *enable_ascend, *enable_iluvatar,
                   *compat_label, *compat_node_lock, *compat_handshake, *profiling, *debug;
 
@@ -40,8 +40,8 @@ static const struct cli_option options[] = {
      &webhook_configuration},
     {"webhook-names", 0, CLI_TEXT, "LIST", "names of the self-made certificate (localhost,127.0.0.1)",
      &webhook_names},
-    {"webhook-cert-days", 0, CLI_TEXT, "N", "its life; made anew after two thirds of it, or on SIGHUP (90)",
-     &cert_days},
+    {"webhook-cert-life", 0, CLI_TEXT, "TIME",
+     "of that certificate; made anew after two thirds of it, or on SIGHUP (90d)", &cert_life},
     {"trusted-user", 0, CLI_TEXT, "NAME", "user who may create pods that carry assignments", &trusted_user},
     {"admission-check", 0, CLI_TEXT, "LIST", "NAME=deny|warn|off,...; names in docs/reference/admission.md",
      &admission},
@@ -185,6 +185,17 @@ static int take_number(const char *flag, const char *value, uint64_t min, uint64
     return g_ascii_string_to_unsigned(value, 10, min, max, ret, NULL) ? 0 : refused(flag, value, why);
 }
 
+/* A month is more than the milliseconds of take_time(). */
+static int take_life(uint32_t *ret_s)
+{
+    uint64_t ms = 0;
+    const char *why = quantity_parse_duration(cert_life, &ms);
+    if (!why && ms < 2000)
+        why = "is shorter than two seconds";
+    *ret_s = (uint32_t)(ms / 1000);
+    return why ? refused("webhook-cert-life", cert_life, why) : 0;
+}
+
 /* Calls per second: the reference's flag is a floating number. */
 static int take_rate(const char *flag, const char *value, double *ret)
 {
@@ -255,7 +266,7 @@ static int fill(struct scheduler_options *o)
     static const char *const modes[] = {"follow", "own", NULL},
                              *const which[] = {"none", "failures", "all", NULL},
                              *const formats[] = {"text", "json", NULL};
-    uint64_t burst = 0, timeout_s = 0, days = 0, level = 4;
+    uint64_t burst = 0, timeout_s = 0, level = 4;
     int mode, event, format, status;
     if ((status = take_bool("enable-ascend", enable_ascend, &o->vendors.enable_ascend)) ||
         (status = take_bool("enable-iluvatar", enable_iluvatar, &o->vendors.enable_iluvatar)) ||
@@ -271,7 +282,7 @@ static int fill(struct scheduler_options *o)
         (status = take_time("leader-elect-lease-duration", lease_duration, &o->lease_ms)) ||
         (status = take_time("leader-elect-renew-deadline", renew_deadline, &o->renew_ms)) ||
         (status = take_time("leader-elect-retry-period", retry_period, &o->retry_ms)) ||
-        (status = take_number("webhook-cert-days", cert_days, 1, 3650, &days)) ||
+        (status = take_life(&o->cert_life_s)) ||
         (status = kube_qps ? take_rate("kube-qps", kube_qps, &o->kube_qps) : 0) ||
         (status = take_number("kube-burst", kube_burst, 1, 1000000, &burst)) ||
         (status = kube_timeout ? take_number("kube-timeout", kube_timeout, 0, 3600, &timeout_s) : 0) ||
@@ -292,7 +303,6 @@ static int fill(struct scheduler_options *o)
     o->events = (enum scheduler_events)event;
     o->kube_burst = (uint32_t)burst;
     o->kube_timeout_ms = (uint32_t)timeout_s * 1000;
-    o->cert_days = (uint32_t)days;
     o->log_level = (uint32_t)level;
     o->log_json = format == 1;
     return 0;

@@ -4,7 +4,8 @@
  * that passes between rooms; keys are ECDSA P-256.
  *
  * 1. What is made here is signed by the CA it was made with, names its use
- *    (server, client) and is valid from an hour ago, for clocks that differ.
+ *    (server, client) and is valid from an hour ago, for clocks that differ, and
+ *    from now on for its life in seconds.
  * 2. A watched pair changes only as a pair: a certificate that does not fit
  *    its key (half of a rotation was seen) is not reported.
  * Main thread of the context that is the thread's default only.
@@ -15,6 +16,8 @@
 #include <gio/gio.h>
 #include <stdbool.h>
 
+#define TLS_DAY_S 86400u
+
 /* A certificate with its key, both PEM. Owned strings. */
 struct tls_pem {
     char *cert, *key;
@@ -24,15 +27,15 @@ typedef struct tls_pem TlsPem;
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(TlsPem, tls_pem_clear)
 
 /* A self-signed CA. */
-bool tls_make_ca(const char *common_name, unsigned days, struct tls_pem *ret, GError **error);
+bool tls_make_ca(const char *common_name, unsigned life_s, struct tls_pem *ret, GError **error);
 
 /* For servers: names are DNS names or IP addresses, NULL-terminated, at least one. */
 bool tls_make_server(const struct tls_pem *ca, const char *common_name, const char *const *names,
-                     unsigned days, struct tls_pem *ret, GError **error);
+                     unsigned life_s, struct tls_pem *ret, GError **error);
 
 /* For clients; organization may be NULL (a Kubernetes group otherwise). */
 bool tls_make_client(const struct tls_pem *ca, const char *common_name, const char *organization,
-                     unsigned days, struct tls_pem *ret, GError **error);
+                     unsigned life_s, struct tls_pem *ret, GError **error);
 
 /* When the first certificate of the text begins and ends to be valid, Unix
  * seconds. Either may be NULL. */

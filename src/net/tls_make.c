@@ -14,13 +14,12 @@
 #include "net/tls_x509.h"
 
 #define EARLY_S 3600 /* clocks differ */
-#define DAY_S 86400
 
 struct plan {
     const char *common_name, *organization; /* organization may be NULL */
     const char *const *names;               /* NULL: none */
     const char *purpose;                    /* OID of the extended use; NULL: a CA */
-    unsigned days;
+    unsigned life_s;
 };
 
 static bool set_name(gnutls_x509_crt_t crt, const char *oid, const char *name, GError **error)
@@ -47,11 +46,11 @@ static bool set_names(gnutls_x509_crt_t crt, const char *const *names, GError **
     return true;
 }
 
-static bool set_times(gnutls_x509_crt_t crt, unsigned days, GError **error)
+static bool set_times(gnutls_x509_crt_t crt, unsigned life_s, GError **error)
 {
     time_t now = time(NULL);
     return tls_check(gnutls_x509_crt_set_activation_time(crt, now - EARLY_S), "validity", error) &&
-           tls_check(gnutls_x509_crt_set_expiration_time(crt, now + (time_t)days * DAY_S), "validity", error);
+           tls_check(gnutls_x509_crt_set_expiration_time(crt, now + (time_t)life_s), "validity", error);
 }
 
 static bool set_serial(gnutls_x509_crt_t crt, GError **error)
@@ -91,7 +90,7 @@ static bool fill(gnutls_x509_crt_t crt, gnutls_x509_privkey_t key, gnutls_x509_c
            tls_check(gnutls_x509_crt_set_key(crt, key), "key", error) &&
            set_name(crt, GNUTLS_OID_X520_ORGANIZATION_NAME, p->organization, error) &&
            set_name(crt, GNUTLS_OID_X520_COMMON_NAME, p->common_name, error) &&
-           set_names(crt, p->names, error) && set_times(crt, p->days, error) && set_serial(crt, error) &&
+           set_names(crt, p->names, error) && set_times(crt, p->life_s, error) && set_serial(crt, error) &&
            set_use(crt, p->purpose, error) && set_key_ids(crt, ca, error);
 }
 
@@ -149,26 +148,26 @@ static bool make_by(const struct tls_pem *ca, const struct plan *p, struct tls_p
     return ok;
 }
 
-bool tls_make_ca(const char *common_name, unsigned days, struct tls_pem *ret, GError **error)
+bool tls_make_ca(const char *common_name, unsigned life_s, struct tls_pem *ret, GError **error)
 {
-    struct plan p = {.common_name = common_name, .days = days};
+    struct plan p = {.common_name = common_name, .life_s = life_s};
     return make_signed(NULL, NULL, &p, ret, error);
 }
 
 bool tls_make_server(const struct tls_pem *ca, const char *common_name, const char *const *names,
-                     unsigned days, struct tls_pem *ret, GError **error)
+                     unsigned life_s, struct tls_pem *ret, GError **error)
 {
     struct plan p = {
-        .common_name = common_name, .names = names, .days = days, .purpose = GNUTLS_KP_TLS_WWW_SERVER};
+        .common_name = common_name, .names = names, .life_s = life_s, .purpose = GNUTLS_KP_TLS_WWW_SERVER};
     return make_by(ca, &p, ret, error);
 }
 
 bool tls_make_client(const struct tls_pem *ca, const char *common_name, const char *organization,
-                     unsigned days, struct tls_pem *ret, GError **error)
+                     unsigned life_s, struct tls_pem *ret, GError **error)
 {
     struct plan p = {.common_name = common_name,
                      .organization = organization,
-                     .days = days,
+                     .life_s = life_s,
                      .purpose = GNUTLS_KP_TLS_WWW_CLIENT};
     return make_by(ca, &p, ret, error);
 }

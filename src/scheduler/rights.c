@@ -41,8 +41,14 @@ static const struct {
      "a new "
      "leader lists all pods"},
     {"create patch", "events", "no events say why a pod waits"},
-    {"get patch", "mutatingwebhookconfigurations",
+    {"patch", "mutatingwebhookconfigurations",
      "the API server does not trust the webhook: pods that ask for cards are not admitted"},
+    {"list watch", "mutatingwebhookconfigurations",
+     "the webhook configuration is read once per certificate: when it is applied anew, or its caBundle is "
+     "overwritten, pods that ask for cards are not admitted until the next one"},
+    {"get", "mutatingwebhookconfigurations",
+     "when the webhook's certificate is made anew (--webhook-cert-life), pods that ask for cards are not "
+     "admitted until the webhook configuration changes"},
 };
 
 struct rights *rights_new(void)

@@ -24,7 +24,7 @@ struct scheduler_options {
     const char *webhook_configuration; /* MutatingWebhookConfiguration that gets our CA */
     const char *webhook_names;         /* comma list: what the certificate is made for */
     const char *trusted_user;          /* may create pods that carry assignments */
-    uint32_t cert_days;                /* life of certificates that we make */
+    uint32_t cert_life_s;              /* of certificates that we make */
     const char *kubeconfig, *kube_context;
     double kube_qps;
     uint32_t kube_burst, kube_timeout_ms;

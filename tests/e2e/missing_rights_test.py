@@ -23,6 +23,7 @@ RIGHTS = {
     ("resourcequotas", "get"): UNUSED, ("resourcequotas", "list"): STOPS, ("resourcequotas", "watch"): STALE,
     ("events", "create"): GOES_ON, ("events", "patch"): GOES_ON,
     ("mutatingwebhookconfigurations", "get"): GOES_ON, ("mutatingwebhookconfigurations", "patch"): GOES_ON,
+    ("mutatingwebhookconfigurations", "list"): GOES_ON, ("mutatingwebhookconfigurations", "watch"): GOES_ON,
     ("assignments", "update"): STOPS,
     ("leases", "create"): UNUSED, ("leases", "list"): STOPS, ("leases", "watch"): STALE,
     ("leases", "get"): UNUSED, ("leases", "update"): UNUSED, ("leases", "patch"): UNUSED}
@@ -53,7 +54,8 @@ NAMES = {"mutatingwebhookconfigurations": "hami-webhook", "leases": ACCOUNT}
 def may(w, resource, verb):
     """The authorizer's own word."""
     kind, _, sub = resource.partition("/")
-    name = NAMES.get(resource, "") if verb not in ("create", "list", "watch") else ""
+    # A list or watch of a single name is a right to that name; that of leases is to all.
+    name = NAMES.get(resource, "") if verb not in ("create", "list", "watch") or resource != "leases" else ""
     asked = {"user": USER, "resourceAttributes": {"group": GROUPS.get(resource, ""), "resource": kind, "subresource": sub, "verb": verb,
                                                   "name": name, "namespace": NS if resource == "leases" else ""}}
     review = {"apiVersion": "authorization.k8s.io/v1", "kind": "SubjectAccessReview", "spec": asked}
@@ -103,6 +105,7 @@ def provoke(w, r, resource, verb):
         w.pod("misfit", gpus=1, mem=900000)
         w.pod("misfit-too", gpus=1, mem=900000)
     if resource == "mutatingwebhookconfigurations":
+        w.eventually(lambda: "event=started" in r.child.said()[r.said_before:], "it listens to the signal")
         r.child.signal(1)  # a new authority to be entered
 
 

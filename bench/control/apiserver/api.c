@@ -170,6 +170,22 @@ static bool is_allowed(const struct api *api, const struct request *r)
            (g_str_has_prefix(r->authorization, "Bearer ") && strcmp(r->authorization + 7, api->token) == 0);
 }
 
+/* Right or not: the words of the API server's authorizer. */
+static bool refuse(struct api *api, struct request *r, const struct target *t, enum verb verb)
+{
+    const struct resource_words *w = &resource_words[t->kind];
+    if (!api->refused)
+        return false;
+    g_autofree char *right = g_strdup_printf("%s %s", verb_words[verb], w->plural);
+    if (!g_strv_contains((const char *const *)api->refused, right))
+        return false;
+    api_fail(api, r, 403, "Forbidden",
+             "%s%s%s is forbidden: User \"someone\" cannot %s resource \"%s\" in API group \"%s\" at the "
+             "cluster scope",
+             w->plural, *w->group ? "." : "", w->group, verb_words[verb], w->plural, w->group);
+    return true;
+}
+
 /* What has no place in the table of kinds. */
 static bool handle_plain(struct api *api, struct request *r)
 {
@@ -217,7 +233,7 @@ void api_handle(void *user, struct request *r)
     else {
         api->counting = control_counter(api, r, verb, &t);
         api->fault = faults_request(&api->faults, r->method, r->path);
-        if (!fail_by_fault(api, r))
+        if (!refuse(api, r, &t, verb) && !fail_by_fault(api, r))
             dispatch(api, r, &t, verb);
     }
     target_clear(&t);

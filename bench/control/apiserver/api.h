@@ -8,7 +8,8 @@
  *
  * What it leaves out: TLS, protobuf, discovery, OpenAPI, validation, defaulting
  * beyond what pods and events need, admission (webhooks are stored, not
- * called), garbage collection, grace periods, server-side apply, authorization.
+ * called), garbage collection, grace periods, server-side apply, authorization
+ * beyond a list of what is refused to all.
  */
 #ifndef HAMI_FAKE_API_H
 #define HAMI_FAKE_API_H
@@ -55,9 +56,10 @@ struct api {
     struct faults faults;
     uint64_t latency_ns;
     uint64_t bookmark_ns;
-    bool confirm; /* plays the device plugins: a binding is confirmed at once */
-    bool gzip;    /* packs answers for who takes it, as a real server does above 128 KiB */
-    char *token;  /* NULL: anybody */
+    bool confirm;   /* plays the device plugins: a binding is confirmed at once */
+    bool gzip;      /* packs answers for who takes it, as a real server does above 128 KiB */
+    char *token;    /* NULL: anybody */
+    char **refused; /* of "VERB RESOURCE"; NULL: nothing */
     char identity[24];
     unsigned restarts;
     GHashTable *counters; /* "agent verb resource" -> struct counter */

@@ -2,15 +2,21 @@
  *
  * /control: what the test or the measurement sees of the server and tells it.
  *
- *   GET  /control/stats              calls, bytes and failures per caller, verb and kind
- *   POST /control/reset              counters to zero
- *   POST /control/set?NAME=VALUE     latency_ms, seed, errors, duplicate, reorder, drop, cut (shares 0..1),
- *                                    bookmark_ms, heartbeats (per second), confirm (0, 1), token ("":
- * anybody) POST /control/compact            older revisions are gone: 410 for whoever needs them POST
- * /control/break?how=H        ends every watch: end (in good order), cut, expired (410) POST
- * /control/restart?down_ms=N  another server: new identity, no history, connections cut, nothing listens for
- * N ms; rv=R lets revisions go on at R (a restored backup) Each answers JSON. A caller is the first word of
- * its User-Agent.
+ *   GET  /control/stats        calls, bytes and failures per caller, verb and kind
+ *   POST /control/reset        counters to zero
+ *   POST /control/set?NAME=VALUE
+ *                              latency_ms, seed, errors, duplicate, reorder, drop,
+ *                              cut (shares 0..1), bookmark_ms, heartbeats (per
+ *                              second), confirm (0, 1), token ("": anybody),
+ *                              refuse ("VERB RESOURCE,..."; "": nothing)
+ *   POST /control/compact      older revisions are gone: 410 for whoever needs them
+ *   POST /control/break?how=H  ends every watch: end (in good order), cut, expired (410)
+ *   POST /control/restart?down_ms=N
+ *                              another server: new identity, no history, connections
+ *                              cut, nothing listens for N ms; rv=R lets revisions go
+ *                              on at R (a restored backup)
+ *
+ * Each answers JSON. A caller is the first word of its User-Agent.
  */
 #include <string.h>
 
@@ -145,6 +151,9 @@ static bool set_one(struct api *api, const char *name, const char *text)
     } else if (strcmp(name, "token") == 0) {
         g_free(api->token);
         api->token = *text ? g_strdup(text) : NULL;
+    } else if (strcmp(name, "refuse") == 0) {
+        g_strfreev(api->refused);
+        api->refused = *text ? g_strsplit(text, ",", -1) : NULL;
     } else {
         return false;
     }

@@ -155,6 +155,7 @@ int main(int argc, char **argv)
     g_hash_table_unref(api.counters);
     g_hash_table_unref(api.watches);
     g_free(api.token);
+    g_strfreev(api.refused);
     g_free(o.listen), g_free(o.port_file), g_free(o.kubeconfig), g_free(o.token);
     return !ready;
 }

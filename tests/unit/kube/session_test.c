@@ -30,8 +30,9 @@ static void open_fixture(struct fixture *f, const char *name, bool mutual)
     const char *const names[] = {name, NULL};
     GError *error = NULL;
     memset(f, 0, sizeof *f);
-    g_assert_true(tls_make_ca("ca", 10, &f->ca, &error) && tls_make_ca("other", 10, &f->other_ca, &error) &&
-                  tls_make_server(&f->ca, "server", names, 10, &f->pem, &error));
+    g_assert_true(tls_make_ca("ca", 10 * TLS_DAY_S, &f->ca, &error) &&
+                  tls_make_ca("other", 10 * TLS_DAY_S, &f->other_ca, &error) &&
+                  tls_make_server(&f->ca, "server", names, 10 * TLS_DAY_S, &f->pem, &error));
     f->server = http_server_new(routes, 1, &(struct http_server_options){.idle_ms = 50}, NULL);
     http_server_set_tls(f->server, &f->pem, mutual ? f->ca.cert : NULL, &error);
     g_assert_no_error(error);
@@ -145,8 +146,8 @@ static void test_client_certificate_rotates(void)
     g_autofree char *cert = g_build_filename(folder, "cert", NULL);
     g_autofree char *key = g_build_filename(folder, "key", NULL);
     open_fixture(&f, "127.0.0.1", true);
-    g_assert_true(tls_make_client(&f.ca, "one", NULL, 10, &one, &error) &&
-                  tls_make_client(&f.ca, "two", "system:nodes", 10, &two, &error));
+    g_assert_true(tls_make_client(&f.ca, "one", NULL, 10 * TLS_DAY_S, &one, &error) &&
+                  tls_make_client(&f.ca, "two", "system:nodes", 10 * TLS_DAY_S, &two, &error));
     put(cert, one.cert);
     put(key, one.key);
     f.config->ca_pem = g_strdup(f.ca.cert);

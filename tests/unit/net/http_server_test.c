@@ -452,13 +452,13 @@ static void make_identities(struct identities *i)
 {
     static const char *const names[] = {"127.0.0.1", "localhost", NULL};
     GError *error = NULL;
-    g_assert_true(tls_make_ca("ca", 10, &i->ca, &error));
-    g_assert_true(tls_make_ca("other", 10, &i->other_ca, &error));
-    g_assert_true(tls_make_server(&i->ca, "one", names, 10, &i->server, &error));
-    g_assert_true(tls_make_server(&i->ca, "two", names, 10, &i->server2, &error));
-    g_assert_true(tls_make_client(&i->ca, "system:kube-scheduler", NULL, 10, &i->client, &error));
-    g_assert_true(tls_make_client(&i->other_ca, "stranger", NULL, 10, &i->stranger, &error));
-    g_assert_true(tls_make_server(&i->ca, "server", names, 10, &i->no_client, &error));
+    g_assert_true(tls_make_ca("ca", 10 * TLS_DAY_S, &i->ca, &error));
+    g_assert_true(tls_make_ca("other", 10 * TLS_DAY_S, &i->other_ca, &error));
+    g_assert_true(tls_make_server(&i->ca, "one", names, 10 * TLS_DAY_S, &i->server, &error));
+    g_assert_true(tls_make_server(&i->ca, "two", names, 10 * TLS_DAY_S, &i->server2, &error));
+    g_assert_true(tls_make_client(&i->ca, "system:kube-scheduler", NULL, 10 * TLS_DAY_S, &i->client, &error));
+    g_assert_true(tls_make_client(&i->other_ca, "stranger", NULL, 10 * TLS_DAY_S, &i->stranger, &error));
+    g_assert_true(tls_make_server(&i->ca, "server", names, 10 * TLS_DAY_S, &i->no_client, &error));
     g_assert_no_error(error);
 }
 

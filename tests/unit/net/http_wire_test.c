@@ -239,7 +239,8 @@ static void make_identity(struct tls_pem *ret)
     static const char *const names[] = {"127.0.0.1", NULL};
     g_auto(TlsPem) ca = {0};
     GError *error = NULL;
-    g_assert_true(tls_make_ca("ca", 10, &ca, &error) && tls_make_server(&ca, "one", names, 10, ret, &error));
+    g_assert_true(tls_make_ca("ca", 10 * TLS_DAY_S, &ca, &error) &&
+                  tls_make_server(&ca, "one", names, 10 * TLS_DAY_S, ret, &error));
 }
 
 struct session {

@@ -16,9 +16,9 @@ static void test_certificates_are_what_was_asked_for(void)
     g_auto(TlsPem) ca = {0}, other = {0}, server = {0};
     GError *error = NULL;
     gint64 now_s = g_get_real_time() / G_USEC_PER_SEC, from_s = 0, until_s = 0;
-    g_assert_true(tls_make_ca("hami CA", 3650, &ca, &error));
-    g_assert_true(tls_make_ca("hami CA", 3650, &other, &error));
-    g_assert_true(tls_make_server(&ca, "hami", names, 30, &server, &error));
+    g_assert_true(tls_make_ca("hami CA", 3650 * TLS_DAY_S, &ca, &error));
+    g_assert_true(tls_make_ca("hami CA", 3650 * TLS_DAY_S, &other, &error));
+    g_assert_true(tls_make_server(&ca, "hami", names, 30 * TLS_DAY_S, &server, &error));
     g_assert_no_error(error);
     g_assert_true(tls_validity(server.cert, &from_s, &until_s, &error));
     g_assert_cmpint(from_s, <=, now_s - 3590);
@@ -40,8 +40,9 @@ static void test_certificates_verify(void)
     static const char *const names[] = {"hami.svc", "127.0.0.1", NULL};
     g_auto(TlsPem) ca = {0}, other = {0}, server = {0};
     GError *error = NULL;
-    g_assert_true(tls_make_ca("a", 10, &ca, &error) && tls_make_ca("b", 10, &other, &error) &&
-                  tls_make_server(&ca, "hami", names, 10, &server, &error));
+    g_assert_true(tls_make_ca("a", 10 * TLS_DAY_S, &ca, &error) &&
+                  tls_make_ca("b", 10 * TLS_DAY_S, &other, &error) &&
+                  tls_make_server(&ca, "hami", names, 10 * TLS_DAY_S, &server, &error));
     g_autofree char *bundle = g_strconcat(other.cert, ca.cert, NULL);
     g_autoptr(GTlsDatabase) anchors = tls_anchors(bundle, &error);
     g_autoptr(GTlsCertificate) certificate = tls_certificate(&server, &error);
@@ -70,7 +71,8 @@ static void test_nonsense_is_refused(void)
 {
     g_auto(TlsPem) ca = {0}, other = {0};
     GError *error = NULL;
-    g_assert_true(tls_make_ca("a", 10, &ca, &error) && tls_make_ca("b", 10, &other, &error));
+    g_assert_true(tls_make_ca("a", 10 * TLS_DAY_S, &ca, &error) &&
+                  tls_make_ca("b", 10 * TLS_DAY_S, &other, &error));
     struct tls_pem mixed = {.cert = ca.cert, .key = other.key};
     g_assert_null(tls_certificate(&mixed, &error));
     g_assert_nonnull(error);
@@ -158,8 +160,9 @@ static void make_two(struct tls_pem *ca, struct tls_pem *one, struct tls_pem *tw
 {
     static const char *const names[] = {"a", NULL};
     GError *error = NULL;
-    g_assert_true(tls_make_ca("ca", 10, ca, &error) && tls_make_server(ca, "one", names, 10, one, &error) &&
-                  tls_make_server(ca, "two", names, 10, two, &error));
+    g_assert_true(tls_make_ca("ca", 10 * TLS_DAY_S, ca, &error) &&
+                  tls_make_server(ca, "one", names, 10 * TLS_DAY_S, one, &error) &&
+                  tls_make_server(ca, "two", names, 10 * TLS_DAY_S, two, &error));
 }
 
 static void test_replaced_files_are_noticed(void)

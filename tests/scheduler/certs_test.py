@@ -1,0 +1,156 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""The self-made certificate of admission: its authority in the webhook configuration, and its renewal."""
+import base64
+import contextlib
+import signal
+import socket
+import ssl
+import time
+
+import kit
+from kit import node, pod, slice_of, test
+
+CONFIGURATIONS = "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations"
+OURS = CONFIGURATIONS + "/hami-webhook"
+FLAGS = ["--webhook-bind", "127.0.0.1:0", "--webhook-configuration", "hami-webhook"]
+
+
+def apply(w):
+    w.api("POST", CONFIGURATIONS, {"apiVersion": "admissionregistration.k8s.io/v1", "kind": "MutatingWebhookConfiguration",
+                                   "metadata": {"name": "hami-webhook"}, "webhooks": [{"name": "vgpu.hami.io", "clientConfig": {"url": "https://x"}}]})
+
+
+@contextlib.contextmanager
+def world(build, *flags, refuse="", applied=True):
+    """Two of a kind: the other configuration shows that only ours is followed."""
+    w = kit.World(build, [node("a")])
+    try:
+        w.api("POST", CONFIGURATIONS, {"apiVersion": "admissionregistration.k8s.io/v1", "kind": "MutatingWebhookConfiguration",
+                                       "metadata": {"name": "another"}, "webhooks": [{"name": "vgpu.hami.io", "clientConfig": {"url": "https://x"}}]})
+        refused(w, refuse)
+        if applied:
+            apply(w)
+        yield w, w.start(*FLAGS, *flags)
+        assert "caBundle" not in w.api("GET", CONFIGURATIONS + "/another").json["webhooks"][0]["clientConfig"]
+    finally:
+        w.close()
+
+
+def refused(w, rights):
+    w.api("POST", "/control/set?refuse=" + rights.replace(" ", "+"))
+
+
+def bundle(w):
+    return base64.b64decode(w.api("GET", OURS).json["webhooks"][0]["clientConfig"].get("caBundle", "")).decode()
+
+
+def overwrite(w, text="another's\n"):
+    w.api("PATCH", OURS, [{"op": "add", "path": "/webhooks/0/clientConfig/caBundle", "value": base64.b64encode(text.encode()).decode()}],
+          "application/json-patch+json")
+
+
+def trusted(w, s):
+    """Whether the API server, which believes the bundle, can ask for a review."""
+    context = ssl.create_default_context(cadata=bundle(w))
+    return s.review(pod("p", slice_of(mem=1)), tls=context)["allowed"]
+
+
+def published(s, start=0, again="no"):
+    """Where the lines go on after it."""
+    s.process.line("event=ca-published name=hami-webhook again=" + again, start=start)
+    return len(s.process.lines)
+
+
+def asked(w):
+    """Verbs with which the service turned to webhook configurations, and how often."""
+    return {r["verb"]: r["calls"] for r in w.stats()["requests"] if r["resource"] == "mutatingwebhookconfigurations" and r["agent"].startswith("hami")}
+
+
+@test("an overwritten caBundle is entered again by the watch's word alone, and ever more slowly")
+def _(build):
+    with world(build) as (w, s):
+        at = published(s)
+        overwrite(w)
+        at = published(s, at, "yes")
+        assert trusted(w, s)
+        assert asked(w) == {"list": 1, "watch": 1, "patch": 2}, asked(w)
+        overwrite(w)
+        began = time.monotonic()
+        published(s, at, "yes")
+        assert time.monotonic() - began > 2, "somebody who writes it all day long is answered as often"
+        assert trusted(w, s)
+
+
+@test("a configuration that goes and is applied anew is served at once")
+def _(build):
+    with world(build) as (w, s):
+        at = published(s)
+        w.api("DELETE", OURS)
+        s.process.line("event=webhook-configuration name=hami-webhook .*not found")
+        apply(w)
+        published(s, at)
+        assert trusted(w, s) and asked(w).get("get", 0) == 0, asked(w)
+
+
+@test("authorities of others that are in force stay, ours come and go with the instance")
+def _(build):
+    with world(build) as (w, s):
+        published(s)
+        other = w.start(*FLAGS)
+        published(other)
+        assert trusted(w, s) and trusted(w, other)
+        assert bundle(w).count("BEGIN CERTIFICATE") == 2, bundle(w)
+
+
+@test("without the right to watch or list it works, and what is lost is said once")
+def _(build):
+    for verb in ("watch", "list"):
+        with world(build, refuse=f"{verb} mutatingwebhookconfigurations") as (w, s):
+            at = published(s)
+            assert trusted(w, s)
+            said = s.process.line(f"event=right-missing verb={verb} resource=mutatingwebhookconfigurations .*").group(0)
+            assert "caBundle is overwritten" in said and "rbac.yaml" in said, said
+            s.process.p.send_signal(signal.SIGHUP)
+            at = published(s, at)
+            assert trusted(w, s)
+            w.api("DELETE", OURS)
+            apply(w)
+            refused(w, "")
+            published(s, at, r"\w+")
+            assert trusted(w, s)
+            assert len([line for line in s.process.lines if "event=right-missing" in line]) == 1, s.process.lines
+
+
+@test("without the right to watch, a configuration that comes late is found by reading")
+def _(build):
+    for verb in ("watch", "list"):
+        with world(build, refuse=f"{verb} mutatingwebhookconfigurations", applied=False) as (w, s):
+            s.process.line("event=webhook-configuration name=hami-webhook .*not found")
+            s.process.line("event=right-missing")
+            apply(w)
+            published(s)
+            assert trusted(w, s)
+
+
+@test("the certificate is made anew after two thirds of its life, while the one before is good")
+def _(build):
+    with world(build, "--webhook-cert-life", "6s") as (w, s):
+        published(s)
+        context = ssl.create_default_context(cadata=bundle(w))
+        with socket.create_connection(("127.0.0.1", s.webhook_port)) as plain, context.wrap_socket(plain, server_hostname="localhost") as tls:
+            until = ssl.cert_time_to_seconds(tls.getpeercert()["notAfter"])
+            first = tls.getpeercert(True)
+        assert until <= time.time() + 7, "it lives longer than was asked for"
+        at = len(s.process.lines)
+        s.process.line("event=certificate-made", start=at)
+        assert time.time() < until, "the one before had ended"
+        published(s, at)
+        assert trusted(w, s)
+        second = ssl.PEM_cert_to_DER_cert(ssl.get_server_certificate(("127.0.0.1", s.webhook_port)))
+        assert first != second
+        s.process.line("event=certificate-made", start=len(s.process.lines))  # and so on
+
+
+if __name__ == "__main__":
+    kit.main()

@@ -261,6 +261,14 @@ void kube_lease_send(KubeLease *l, enum kube_lease_write what)
     free(body);
 }
 
+/* How long what a run before this one left to us rests still. */
+static gint64 rest_us(const KubeLease *l, gint64 now_us)
+{
+    if (!l->rest_ms || l->counters.acquired || !l->term.object || !kube_lease_is_mine(l))
+        return 0;
+    return l->term.observed_us + (gint64)l->rest_ms * 1000 - now_us;
+}
+
 /* What is to be done now. */
 static void consider(KubeLease *l)
 {
@@ -269,6 +277,8 @@ static void consider(KubeLease *l)
         return;
     if (!l->term.looked) {
         kube_lease_look(l);
+    } else if (rest_us(l, now_us) > 0) {
+        again_in(l, rest_us(l, now_us));
     } else if (l->term.object && kube_lease_is_mine(l)) {
         kube_lease_send(l, KUBE_LEASE_RENEW); /* also what is left of a run before this one */
     } else if (l->leading || now_us >= free_from_us(l)) {
@@ -361,6 +371,7 @@ KubeLease *kube_lease_new(KubeClient *client, const struct kube_lease_options *o
     l->duration_ms = duration_ms;
     l->renew_deadline_ms = deadline_ms;
     l->retry_ms = retry_ms;
+    l->rest_ms = o->rest_ms;
     l->vtable = *vtable;
     l->data = data;
     l->cancellable = g_cancellable_new();

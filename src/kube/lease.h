@@ -24,6 +24,8 @@ struct kube_lease_options {
     uint32_t duration_ms;       /* 15 s; whole seconds */
     uint32_t renew_deadline_ms; /* 10 s */
     uint32_t retry_ms;          /* 2 s */
+    uint32_t
+        rest_ms; /* 0; what is found in our name is of a run before this one: it is gone on with after this */
 };
 
 struct kube_lease_vtable {

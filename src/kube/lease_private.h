@@ -23,7 +23,7 @@ struct kube_lease {
     bool freed;
     KubeClient *client;
     char *namespace, *name, *identity, *path, *collection;
-    uint32_t duration_ms, renew_deadline_ms, retry_ms;
+    uint32_t duration_ms, renew_deadline_ms, retry_ms, rest_ms;
     struct kube_lease_vtable vtable;
     void *data;
 

@@ -22,9 +22,12 @@
 #include "base/json_members.h"
 #include "kube/body.h"
 #include "model/annotation.h"
+#include "scheduler/identity.h"
 #include "scheduler/service.h"
 
 #define KUBE_SCHEDULER_LEASE_MS 15000
+/* What a killed process had sent may still be with the API server. */
+#define REST_MS 1000
 
 struct follow {
     struct scheduler *s;
@@ -250,15 +253,15 @@ static void lease_failed(void *data, const GError *error)
 static bool own_start(struct scheduler *s, GError **error)
 {
     static const struct kube_lease_vtable vtable = {started, stopped, NULL, lease_failed};
-    g_autofree char *uuid = g_uuid_string_random();
-    g_autofree char *identity =
-        g_strdup_printf("%s_%s", s->o.identity && *s->o.identity ? s->o.identity : g_get_host_name(), uuid);
+    const char *host = s->o.identity && *s->o.identity ? s->o.identity : g_get_host_name();
+    g_autofree char *identity = identity_of(host, s->o.lease_namespace, s->o.lease_name, &s->identity_socket);
     struct kube_lease_options options = {.namespace = s->o.lease_namespace,
                                          .name = s->o.lease_name,
                                          .identity = identity,
                                          .duration_ms = s->o.lease_ms,
                                          .renew_deadline_ms = s->o.renew_ms,
-                                         .retry_ms = s->o.retry_ms};
+                                         .retry_ms = s->o.retry_ms,
+                                         .rest_ms = REST_MS};
     s->lease = kube_lease_new(s->client, &options, &vtable, s, error);
     if (!s->lease)
         return false;

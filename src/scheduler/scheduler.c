@@ -154,6 +154,8 @@ static void clear(struct scheduler *s)
     g_clear_handle_id(&s->expire_timer, g_source_remove);
     g_clear_handle_id(&s->trim_timer, g_source_remove);
     g_clear_pointer(&s->lease, kube_lease_free);
+    if (s->identity_socket > 0)
+        close(s->identity_socket);
     g_clear_pointer(&s->events, kube_events_free);
     g_clear_pointer(&s->client, kube_client_unref);
     g_clear_pointer(&s->rights, rights_free);

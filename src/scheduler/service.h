@@ -66,6 +66,7 @@ struct scheduler {
     uint64_t freed_seen;
 
     KubeLease *lease;      /* our own */
+    int identity_socket;   /* held while we bear our name in it (identity.h); 0 or -1: none */
     struct follow *follow; /* or kube-scheduler's (leader.c) */
     bool leading;
     char *marker;   /* written at ourselves after taking over, not seen yet (leader.c) */

@@ -240,6 +240,26 @@ def _(build):
         assert second.filter(q, ["a"])["FailedNodes"] == {"a": "1/1 CardInsufficientMemory"}
 
 
+@test("an instance that is killed and started in its place goes on with its lease at once")
+def _(build):
+    long = ["--leader-elect-lease-duration", "3600s", "--leader-elect-renew-deadline", "3000s", "--leader-elect-retry-period", "300s"]
+    own = [*LEASE, "--leader-elect-as", "own", *long]
+    with world(build, node("a", cards=1), start=False) as w:
+        holder = lambda: w.api("GET", LEASES + "/hami").json["spec"]["holderIdentity"]
+        first = w.start(*own)
+        first.process.line("event=leading")
+        name = holder()
+        second = w.start(*own, wait="event=pods-synced")
+        first.place(pod("p", slice_of(mem=30000)), ["a"])
+        first.process.end(signal.SIGKILL)
+        third = w.start(*own)
+        third.process.line("event=leading")
+        assert holder() == name
+        assert second.metric("hami_scheduler_leading") == 0, "who came second has another name"
+        q = w.create(pod("q", slice_of(mem=30000)))
+        assert third.filter(q, ["a"])["FailedNodes"] == {"a": "1/1 CardInsufficientMemory"}
+
+
 def role_is(w, role):
     """Waits until the instance's pod says so; nobody is told when its write has arrived."""
     until = time.monotonic() + kit.LIMIT_S

@@ -179,6 +179,7 @@ struct fixture {
     struct store store;
     struct candidate a, b;
     unsigned leaders;
+    uint32_t rest_ms;
 };
 
 /* One second is the shortest duration that the API knows. */
@@ -190,7 +191,8 @@ static void join(struct fixture *f, struct candidate *c, const char *name)
                                    .identity = name,
                                    .duration_ms = 1000,
                                    .renew_deadline_ms = 600,
-                                   .retry_ms = 100};
+                                   .retry_ms = 100,
+                                   .rest_ms = f->rest_ms};
     c->name = name;
     c->leaders = &f->leaders;
     c->client = fake_api_client(&f->store.api, NULL);
@@ -335,13 +337,32 @@ static void test_leader_that_was_replaced_stops(void)
     close_fixture(&f);
 }
 
+static void earlier_run(struct fixture *f)
+{
+    open_fixture(f);
+    store_lease(&f->store, json_pack("{s:{s:s}, s:{s:s, s:i, s:s, s:i}}", "metadata", "name", "l", "spec",
+                                     "holderIdentity", "a", "leaseDurationSeconds", 60, "renewTime",
+                                     "2026-01-01T00:00:00.000000Z", "leaseTransitions", 3));
+}
+
+/* Its last requests may be on their way still. */
+static void test_own_lease_of_an_earlier_run_rests_first(void)
+{
+    struct fixture f;
+    earlier_run(&f);
+    f.rest_ms = 300;
+    gint64 begin_us = g_get_monotonic_time();
+    join(&f, &f.a, "a");
+    wait_count(&f.a.started, 1);
+    g_assert_cmpint(f.a.started_us - begin_us, >=, 300 * 1000);
+    g_assert_cmpuint(f.store.writes, ==, 1);
+    close_fixture(&f);
+}
+
 static void test_own_lease_of_an_earlier_run_is_taken_up(void)
 {
     struct fixture f;
-    open_fixture(&f);
-    store_lease(&f.store, json_pack("{s:{s:s}, s:{s:s, s:i, s:s, s:i}}", "metadata", "name", "l", "spec",
-                                    "holderIdentity", "a", "leaseDurationSeconds", 60, "renewTime",
-                                    "2026-01-01T00:00:00.000000Z", "leaseTransitions", 3));
+    earlier_run(&f);
     gint64 begin_us = g_get_monotonic_time();
     join(&f, &f.a, "a");
     wait_count(&f.a.started, 1);
@@ -495,6 +516,7 @@ int main(int argc, char **argv)
     ADD(what_others_write_into_the_object_stays);
     ADD(leader_that_was_replaced_stops);
     ADD(own_lease_of_an_earlier_run_is_taken_up);
+    ADD(own_lease_of_an_earlier_run_rests_first);
     ADD(deleted_lease_does_not_make_two_leaders);
     ADD(stopped_within_a_write_is_released_all_the_same);
     ADD(release_within_a_look_is_not_missed);

@@ -69,6 +69,10 @@ def _(w):
         block = re.search(r"in five commands\n.*?```\n(.*?)```", f.read(), re.S)[1]
     commands = block.splitlines()
     assert len(commands) == 5 and commands[0].startswith("docker build")
+    for name in ("README.md", "README.zh.md"):
+        with open(os.path.join(TOP, name)) as f:
+            lines = [line.split("  #")[0].rstrip() for line in f.read().splitlines()]
+        assert commands == lines[(at := lines.index(commands[0])):at + 5], name
     for command in commands[1:]:
         if "rollout status" in command:  # nobody runs the pods here
             continue

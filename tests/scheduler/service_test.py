@@ -260,6 +260,27 @@ def _(build):
         assert third.filter(q, ["a"])["FailedNodes"] == {"a": "1/1 CardInsufficientMemory"}
 
 
+@test("a lease is given back only when no binding is under way any more")
+def _(build):
+    """Whoever takes over counts what is bound: a binding that comes in later could give a card away twice."""
+    with world(build, node("a", cards=1), flags=[*LEASE, "--leader-elect-as", "own"]) as (w, s):
+        p = w.create(pod("p", slice_of(mem=30000)))
+        assert s.filter(p, ["a"])["NodeNames"] == ["a"]
+        w.api("POST", "/control/set?binding_ms=1500")
+        m = p["metadata"]
+        body = json.dumps({"PodName": m["name"], "PodNamespace": m["namespace"], "PodUID": m["uid"], "Node": "a"}).encode()
+        with socket.create_connection(("127.0.0.1", s.port), timeout=kit.LIMIT_S) as caller:
+            caller.sendall(b"POST /bind HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\nConnection: close\r\n\r\n" % len(body) + body)
+            assert s.get("/healthz").status == 200  # asked for after it, so it is under way by now
+            s.process.p.send_signal(signal.SIGTERM)
+            with caller.makefile("rb") as answer:
+                assert b'"Error":""' in answer.read(), "a binding that was begun is not finished"
+        assert s.process.p.wait(20) == 0
+        bound, given_back = w.pod("p"), w.api("GET", LEASES + "/hami").json
+        assert bound["spec"]["nodeName"] == "a" and not given_back["spec"]["holderIdentity"], given_back
+        assert int(bound["metadata"]["resourceVersion"]) < int(given_back["metadata"]["resourceVersion"]), "it was given back before"
+
+
 def role_is(w, role):
     """Waits until the instance's pod says so; nobody is told when its write has arrived."""
     until = time.monotonic() + kit.LIMIT_S

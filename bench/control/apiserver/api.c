@@ -30,7 +30,8 @@ static bool is_control(const struct request *r)
 uint64_t api_delay(void *user, const struct request *r)
 {
     struct api *api = user;
-    return is_control(r) ? 0 : api->latency_ns;
+    return is_control(r) ? 0
+                         : api->latency_ns + (g_str_has_suffix(r->path, "/binding") ? api->binding_ns : 0);
 }
 
 /* ---- replies */

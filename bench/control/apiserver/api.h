@@ -55,6 +55,7 @@ struct api {
     struct cluster cluster;
     struct faults faults;
     uint64_t latency_ns;
+    uint64_t binding_ns; /* of bindings, beyond it */
     uint64_t bookmark_ns;
     bool confirm;   /* plays the device plugins: a binding is confirmed at once */
     bool gzip;      /* packs answers for who takes it, as a real server does above 128 KiB */

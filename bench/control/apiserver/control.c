@@ -5,16 +5,13 @@
  *   GET  /control/stats        calls, bytes and failures per caller, verb and kind
  *   POST /control/reset        counters to zero
  *   POST /control/set?NAME=VALUE
- *                              latency_ms, seed, errors, duplicate, reorder, drop,
- *                              cut (shares 0..1), bookmark_ms, heartbeats (per
- *                              second), confirm (0, 1), token ("": anybody),
- *                              refuse ("VERB RESOURCE,..."; "": nothing)
- *   POST /control/compact      older revisions are gone: 410 for whoever needs them
- *   POST /control/break?how=H  ends every watch: end (in good order), cut, expired (410)
- *   POST /control/restart?down_ms=N
- *                              another server: new identity, no history, connections
- *                              cut, nothing listens for N ms; rv=R lets revisions go
- *                              on at R (a restored backup)
+ *                              latency_ms, binding_ms (of bindings, beyond it), seed,
+ *                              errors, duplicate, reorder, drop, cut (shares 0..1), bookmark_ms, heartbeats
+ * (per second), confirm (0, 1), token ("": anybody), refuse ("VERB RESOURCE,..."; "": nothing) POST
+ * /control/compact      older revisions are gone: 410 for whoever needs them POST /control/break?how=H  ends
+ * every watch: end (in good order), cut, expired (410) POST /control/restart?down_ms=N another server: new
+ * identity, no history, connections cut, nothing listens for N ms; rv=R lets revisions go on at R (a restored
+ * backup)
  *
  * Each answers JSON. A caller is the first word of its User-Agent.
  */
@@ -133,6 +130,8 @@ static bool set_one(struct api *api, const char *name, const char *text)
         }
     if (strcmp(name, "latency_ms") == 0 && number && value <= 60000) {
         api->latency_ns = (uint64_t)(value * 1e6);
+    } else if (strcmp(name, "binding_ms") == 0 && number && value <= 60000) {
+        api->binding_ns = (uint64_t)(value * 1e6);
     } else if (strcmp(name, "bookmark_ms") == 0 && number && value >= 1) {
         api->bookmark_ns = (uint64_t)(value * 1e6);
     } else if (strcmp(name, "heartbeats") == 0 && number && value <= 1e6) {

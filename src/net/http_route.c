@@ -10,6 +10,7 @@
 #include <poll.h>
 #include <string.h>
 
+#include "net/http_gzip.h"
 #include "net/http_server_private.h"
 
 #define EXCESS_MAX (4u << 20) /* bytes of a too large body that are read to answer it */
@@ -42,6 +43,7 @@ struct http_responder {
     bool refused, too_large, crowded, whole;
 
     struct http_pieces pieces; /* of the answer; more NULL: no more */
+    struct http_gzip *gzip;    /* NULL: they go out as they are */
     GString *piece;
     size_t piece_at;
 };
@@ -71,6 +73,7 @@ static void responder_unref(void *data) /* also the engine's */
         r->pieces.gone(r->pieces.data);
     if (r->piece)
         g_string_free(r->piece, TRUE);
+    http_gzip_free(r->gzip);
     g_clear_pointer(&r->headers, g_ptr_array_unref);
     g_free(r->path);
     http_server_unref(r->server);
@@ -139,6 +142,11 @@ bool http_is_gone(const struct http_responder *r)
         return true;
     struct pollfd p = {.fd = r->connection->fd, .events = POLLRDHUP};
     return poll(&p, 1, 0) > 0 && p.revents & LEFT;
+}
+
+static const char *header_of(const struct http_responder *r, const char *name)
+{
+    return MHD_lookup_connection_value(r->connection->mhd, MHD_HEADER_KIND, name);
 }
 
 /* ---- answers --------------------------------------------------------------- */
@@ -255,6 +263,8 @@ static ssize_t next_bytes(void *data, uint64_t at, char *buffer, size_t max)
         r->piece_at = 0;
         if (!r->pieces.more(r->piece, r->pieces.data))
             r->pieces.more = NULL;
+        if (r->gzip && !http_gzip_pack(r->gzip, r->piece, !r->pieces.more))
+            return MHD_CONTENT_READER_END_WITH_ERROR;
         http_connection_due(r->connection, HTTP_CLIENT_TAKES, r->server->options.request_ms);
     }
     size_t n = MIN(max, r->piece->len - r->piece_at);
@@ -268,6 +278,12 @@ void http_respond_pieces(struct http_responder *r, unsigned status, const char *
 {
     r->pieces = *pieces;
     r->piece = g_string_sized_new(PIECE_BYTES);
+    if (pieces->may_pack)
+        http_header(r, "Vary", "Accept-Encoding");
+    if (pieces->may_pack && r->connection && http_asks_for_gzip(header_of(r, "Accept-Encoding"))) {
+        http_header(r, "Content-Encoding", "gzip");
+        r->gzip = http_gzip_new();
+    }
     r->references++; /* the answer's */
     answer(r, status, content_type,
            MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, BLOCK_BYTES, next_bytes, r, responder_unref));
@@ -352,11 +368,6 @@ static void read_target(struct http_responder *r, GString *target)
     const char *query = strchr(target->str, '?'), *end = query ? query : target->str + target->len;
     r->query = query ? query + 1 : NULL;
     r->path = g_uri_unescape_segment(target->str, end, NULL);
-}
-
-static const char *header_of(const struct http_responder *r, const char *name)
-{
-    return MHD_lookup_connection_value(r->connection->mhd, MHD_HEADER_KIND, name);
 }
 
 /* What is said of the body before it comes. Who asks before sending is told

@@ -113,6 +113,7 @@ struct http_pieces {
     bool (*more)(GString *piece, void *data);
     void (*gone)(void *data);
     void *data;
+    bool may_pack; /* with gzip, for who asks for it; each piece is packed as it goes out */
 };
 void http_respond_pieces(struct http_responder *responder, unsigned status, const char *content_type,
                          const struct http_pieces *pieces);

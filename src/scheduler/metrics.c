@@ -182,7 +182,7 @@ static bool collect(ClusterNode n, void *data)
 void metrics_serve(const struct http_request *request, struct http_responder *responder, void *data)
 {
     struct scrape *w = g_new0(struct scrape, 1);
-    struct http_pieces pieces = {next_piece, scrape_free, w};
+    struct http_pieces pieces = {next_piece, scrape_free, w, true};
     (void)request;
     w->s = data;
     w->nodes = g_array_new(FALSE, FALSE, sizeof(ClusterNode));

@@ -217,6 +217,16 @@ class Scheduler:
         assert error == "", error
         return self.world.pod(p["metadata"]["name"], p["metadata"]["namespace"])
 
+    def packed_metrics(self, accept="gzip", method="GET"):
+        """Headers and body as they came."""
+        c = http.client.HTTPConnection("127.0.0.1", self.metrics_port, timeout=LIMIT_S)
+        c.request(method, "/metrics", headers={"Accept-Encoding": accept})
+        r = c.getresponse()
+        assert r.status == 200
+        body = r.read()
+        c.close()
+        return r.headers, body
+
     def metrics(self):
         return call(self.metrics_port, "GET", "/metrics").text
 

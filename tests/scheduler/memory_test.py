@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """A thousand nodes of eight cards in a control group of 32 MiB: does the scheduler live in it?"""
+import gzip
 import os
 import sys
 import time
@@ -92,6 +93,7 @@ def _(build):
         for i in range(PODS):
             s.place(pod(f"p{i}", slice_of(mem=1000, cores=3)), names)
         assert s.metrics().count("hami_vgpu_memory_allocated_bytes{") == PODS
+        assert gzip.decompress(s.packed_metrics()[1]).count(b"hami_vgpu_memory_allocated_bytes{") == PODS
         use = resident(s.process.p.pid)
         print(f"# peak of the group {group.peak() >> 20} MiB, resident {use['VmHWM'] >> 10} MiB of which anonymous at the end {use['RssAnon'] >> 10} MiB")
         assert group.kills() == 0

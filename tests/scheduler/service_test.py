@@ -3,6 +3,7 @@
 """Admission, metrics, several instances and the command line."""
 import base64
 import contextlib
+import gzip
 import json
 import os
 import re
@@ -154,6 +155,23 @@ def _(build):
         s.place(pod("p", slice_of(mem=20480, cores=25)), ["a"])
         others = {line.split()[2] for line in s.metrics().splitlines() if line.startswith("# TYPE") and not line.split()[2].startswith("hami_")}
         assert not others, others
+
+
+@test("metrics are packed for who asks for it, and the same then")
+def _(build):
+    """scheduler.md 1.4."""
+    with world(build, *(node(f"n{i}", cards=8) for i in range(100))) as (w, s):
+        plain, packed = s.metrics(), s.packed_metrics()
+        assert packed[0]["Content-Encoding"] == "gzip" and packed[0]["Vary"] == "Accept-Encoding", packed[0]
+        assert packed[0]["Content-Type"] == "text/plain; version=0.0.4; charset=utf-8"
+        of_nodes = lambda text: [line for line in text.splitlines() if "_scheduler_" not in line]
+        assert len(packed[1]) < len(plain) / 4 and of_nodes(gzip.decompress(packed[1]).decode()) == of_nodes(plain)
+        for accept in ("identity", "deflate, br", "gzip;q=0", "identity;q=1, gzip;q=0.5"):
+            headers, body = s.packed_metrics(accept)
+            assert "Content-Encoding" not in headers and headers["Vary"] == "Accept-Encoding", (accept, headers)
+            assert of_nodes(body.decode()) == of_nodes(plain)
+        headers, body = s.packed_metrics(method="HEAD")
+        assert headers["Content-Encoding"] == "gzip" and body == b"", (headers, body)
 
 
 @test("a hostile product name cannot forge a sample")

@@ -33,6 +33,7 @@ static bool parse(struct options *o, int *argc, char ***argv)
         {"folder", 0, 0, G_OPTION_ARG_FILENAME, &o->folder, "Of the certificate", "DIR"},
         {"placements", 0, 0, G_OPTION_ARG_FILENAME, &o->placements, "arrive: write who got which cards",
          "FILE"},
+        {"gzip", 0, 0, G_OPTION_ARG_NONE, &o->gzip, "scrape: ask for a packed page", NULL},
         {"count", 0, 0, G_OPTION_ARG_INT, &o->count, "How many (1000)", "N"},
         {"warmup", 0, 0, G_OPTION_ARG_INT, &o->warmup, "filter: so many before it counts (100)", "N"},
         {"keep", 0, 0, G_OPTION_ARG_INT, &o->keep, "Pods that stay at a time (filter 32, arrive 1000)", "N"},

@@ -14,7 +14,7 @@ struct options {
     int count, warmup, keep, connections, binders, containers, pid, timeout_s;
     gint64 seed;
     double seconds, rate;
-    gboolean all, arrivals, retry;
+    gboolean all, arrivals, retry, gzip;
 };
 
 /* Each: exit status; *ret_result is printed when it is set. */

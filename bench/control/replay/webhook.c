@@ -95,9 +95,12 @@ int verb_scrape(const struct options *o, json_t **ret_result)
         return 2;
     }
     http.timeout_ms = o->timeout_s * 1000;
+    g_autoptr(GString) request = http_request(&http, "GET", "/metrics", "", "", 0);
+    if (o->gzip)
+        g_string_insert(request, (gssize)request->len - 2, "Accept-Encoding: gzip\r\n");
     for (int i = 0; i < o->count; i++) {
         double before = now_ns();
-        int code = http_call(&http, "GET", "/metrics", "", "", 0);
+        int code = http_exchange(&http, request->str, request->len);
         samples_add(samples, now_ns() - before);
         if (code != 200) {
             g_printerr("replay: metrics answered %d\n", code);

@@ -54,13 +54,20 @@ static void on_gone(void *data)
 static void on_large(const struct http_request *r, struct http_responder *responder, void *data)
 {
     (void)r;
-    http_respond_pieces(responder, 200, NULL, &(struct http_pieces){more, on_gone, data});
+    http_respond_pieces(responder, 200, NULL, &(struct http_pieces){more, on_gone, data, false});
+}
+
+static void on_packed(const struct http_request *r, struct http_responder *responder, void *data)
+{
+    (void)r;
+    http_respond_pieces(responder, 200, NULL, &(struct http_pieces){more, on_gone, data, true});
 }
 
 static const struct http_route routes[] = {
     {"POST", "/echo", 100000, on_echo, false},
     {"GET", "/keep", 0, on_keep, false},
     {"GET", "/large", 0, on_large, false},
+    {"GET", "/packed", 0, on_packed, false},
 };
 
 static void dial(struct fixture *f)
@@ -203,6 +210,38 @@ static void test_large_answer_is_made_as_it_is_read(void)
     g_assert_false(f.ended);
     g_assert_cmpuint(f.heard->len, >, LARGE);
     LOOK(f.gone);
+    close_server(&f);
+}
+
+/* Packed for who asks, and only where the answer may be; a thousand times less is kept than is said. */
+static const struct {
+    const char *name, *path, *accept, *coding, *vary;
+} packings[] = {
+    {"asked_for", "/packed", "Accept-Encoding: gzip\r\n", "Content-Encoding: gzip\r\n",
+     "Vary: Accept-Encoding\r\n"},
+    {"not_asked_for", "/packed", "", NULL, "Vary: Accept-Encoding\r\n"},
+    {"refused", "/packed", "Accept-Encoding: gzip;q=0, deflate\r\n", NULL, "Vary: Accept-Encoding\r\n"},
+    {"of_a_path_that_never_is", "/large", "Accept-Encoding: gzip\r\n", NULL, NULL},
+};
+
+static void test_packing(gconstpointer data)
+{
+    size_t i = GPOINTER_TO_SIZE(data);
+    struct fixture f;
+    g_autofree char *request =
+        g_strdup_printf("GET %s HTTP/1.1\r\nHost: x\r\n%s\r\n", packings[i].path, packings[i].accept);
+    open_server(&f, NULL, NULL);
+    say(&f, request);
+    LOOK(hear(&f, NULL) || is_last_chunk(f.heard));
+    g_assert_cmpint(strstr(f.heard->str, "Content-Encoding") != NULL, ==, packings[i].coding != NULL);
+    g_assert_true(!packings[i].coding || strstr(f.heard->str, packings[i].coding));
+    g_assert_cmpint(strstr(f.heard->str, "Vary") != NULL, ==, packings[i].vary != NULL);
+    g_assert_true(!packings[i].vary || strstr(f.heard->str, packings[i].vary));
+    g_assert_cmpuint(f.pieces * (size_t)PIECE, >=, LARGE);
+    if (packings[i].coding)
+        g_assert_cmpuint(f.heard->len, <, LARGE / 50);
+    else
+        g_assert_cmpuint(f.heard->len, >, LARGE);
     close_server(&f);
 }
 
@@ -373,6 +412,8 @@ int main(int argc, char **argv)
         add_rows("talk", i, talks[i].name, test_talk);
     ADD(head_beyond_its_bound_is_refused);
     ADD(large_answer_is_made_as_it_is_read);
+    for (size_t i = 0; i < G_N_ELEMENTS(packings); i++)
+        add_rows("packing", i, packings[i].name, test_packing);
     ADD(client_that_leaves_is_seen);
     ADD(answered_too_late_is_gone);
     for (size_t i = 0; i < G_N_ELEMENTS(versions); i++)

@@ -36,6 +36,10 @@ struct kube_client_options {
     /* An answer said 403, whoever asked; the error is borrowed. May be NULL. */
     void (*refused)(void *data, const GError *error);
     void *refused_data;
+    /* The token's file cannot be read any more and the token read before is used: once until it can be again.
+     * The error is borrowed. May be NULL. */
+    void (*stale)(void *data, const GError *error);
+    void *stale_data;
     bool no_gzip;       /* do not ask for compressed answers */
     kube_jitter jitter; /* for tests; NULL = random */
     void *jitter_data;

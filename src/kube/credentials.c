@@ -29,6 +29,8 @@ struct kube_credentials {
     struct file_state token_state, cert_state;
     gint64 looked_us, read_us, cert_looked_us;
     uint64_t reads;
+    GError *trouble; /* of the last reading of the token */
+    bool told;       /* of it or one before it */
 };
 
 static struct file_state state_of(const char *path)
@@ -53,15 +55,17 @@ static void forget(char **secret)
 }
 
 /* An unreadable file (half of a rotation) keeps what was read before. */
-static bool read_token(struct kube_credentials *c, GError **error)
+static bool read_token(struct kube_credentials *c)
 {
     gint64 now_us = g_get_monotonic_time();
     struct file_state state = state_of(c->config->token_path);
-    g_autofree char *token = kube_config_token(c->config->token_path, error);
+    g_clear_error(&c->trouble);
+    g_autofree char *token = kube_config_token(c->config->token_path, &c->trouble);
     c->looked_us = now_us;
     c->reads++;
     if (!token)
         return false;
+    c->told = false;
     forget(&c->header);
     c->header = g_strconcat("Bearer ", token, NULL);
     explicit_bzero(token, strlen(token));
@@ -77,15 +81,22 @@ bool kube_credentials_header(struct kube_credentials *c, const char **ret, GErro
         bool changed = !same_state(state_of(c->config->token_path), c->token_state);
         c->looked_us = now_us;
         if (!c->header || changed || now_us - c->read_us >= READ_US) {
-            g_autoptr(GError) why = NULL;
-            if (!read_token(c, &why) && !c->header) {
-                g_set_error(error, KUBE_ERROR, KUBE_ERROR_CONFIG, "%s", why->message);
+            if (!read_token(c) && !c->header) {
+                g_set_error(error, KUBE_ERROR, KUBE_ERROR_CONFIG, "%s", c->trouble->message);
                 return false;
             }
         }
     }
     *ret = c->header;
     return true;
+}
+
+GError *kube_credentials_trouble(struct kube_credentials *c)
+{
+    if (!c->trouble || c->told || !c->header)
+        return NULL;
+    c->told = true;
+    return g_error_copy(c->trouble);
 }
 
 static bool read_certificate(struct kube_credentials *c, GError **error)
@@ -119,7 +130,7 @@ bool kube_credentials_renew(struct kube_credentials *c)
     if (!c->config->token_path)
         return false;
     g_autofree char *before = g_strdup(c->header);
-    bool changed = read_token(c, NULL) && g_strcmp0(before, c->header) != 0;
+    bool changed = read_token(c) && g_strcmp0(before, c->header) != 0;
     forget(&before);
     return changed;
 }
@@ -135,6 +146,7 @@ void kube_credentials_free(struct kube_credentials *c)
         return;
     forget(&c->header);
     g_clear_object(&c->certificate);
+    g_clear_error(&c->trouble);
     g_free(c);
 }
 

@@ -23,6 +23,10 @@ void kube_credentials_free(struct kube_credentials *c);
  * when a file cannot be read and nothing was read before. */
 bool kube_credentials_header(struct kube_credentials *c, const char **ret, GError **error);
 
+/* Why the token's file cannot be read while the token read before is used; NULL when it can be, or when that
+ * was told already. Caller frees. */
+GError *kube_credentials_trouble(struct kube_credentials *c);
+
 /* NULL without one. Borrowed until the next call. */
 GTlsCertificate *kube_credentials_certificate(struct kube_credentials *c);
 

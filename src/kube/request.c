@@ -252,6 +252,14 @@ static gboolean on_readable(GObject *stream, void *data)
     return on_more(data);
 }
 
+/* Streams are asked for as they are: events would be held up in the packer. */
+static bool is_packed(SoupMessage *message)
+{
+    const char *encoding =
+        soup_message_headers_get_list(soup_message_get_response_headers(message), "Content-Encoding");
+    return encoding && g_ascii_strcasecmp(encoding, "identity") != 0;
+}
+
 static void on_headers(GObject *session, GAsyncResult *result, void *data)
 {
     struct call *c = data;
@@ -263,6 +271,9 @@ static void on_headers(GObject *session, GAsyncResult *result, void *data)
                !g_pollable_input_stream_can_poll(G_POLLABLE_INPUT_STREAM(c->in))) {
         call_fail(c,
                   g_error_new_literal(KUBE_ERROR, KUBE_ERROR_PROTOCOL, "an answer in an unknown encoding"));
+    } else if (c->stream && is_packed(c->message)) {
+        call_fail(c, g_error_new_literal(KUBE_ERROR, KUBE_ERROR_PROTOCOL,
+                                         "a packed stream, which was not asked for (a proxy?)"));
     } else if (c->stream && soup_message_get_status(c->message) == 200) {
         call_end(c, NULL, g_steal_pointer(&c->in), g_object_unref);
     } else {
@@ -289,6 +300,13 @@ static void on_restarted(SoupMessage *message, void *data)
     g_cancellable_cancel(c->inner);
 }
 
+static void tell_stale(KubeClient *client)
+{
+    g_autoptr(GError) why = kube_credentials_trouble(client->credentials);
+    if (why && client->options.stale)
+        client->options.stale(client->options.stale_data, why);
+}
+
 static void attempt(struct call *c)
 {
     GError *error = NULL;
@@ -301,6 +319,7 @@ static void attempt(struct call *c)
         call_fail(c, error);
         return;
     }
+    tell_stale(client);
     SoupMessageHeaders *headers = soup_message_get_request_headers(c->message);
     if (authorization)
         soup_message_headers_replace(headers, "Authorization", authorization);

@@ -18,7 +18,6 @@
 
 #define PAGE_TIMEOUT_MS 60000
 #define OPEN_TIMEOUT_MS 30000
-#define GRACE_S 60         /* beyond the time the server was asked to end after */
 #define SHARE (256u << 10) /* bytes per turn of the main loop */
 #define HEALTHY_US (5 * G_USEC_PER_SEC)
 #define BUFFER_KEEP (1u << 20)
@@ -35,7 +34,8 @@ struct kube_watch {
     bool started, listing;
     struct kube_page at; /* where the list or the watch has come to */
     uint64_t generation;
-    struct kube_backoff backoff;
+    struct kube_backoff backoff, relist;
+    gint64 silent_us, grace_us;
     bool told; /* of this streak of failures */
     bool gone; /* the last failure was a 410 */
 
@@ -139,6 +139,10 @@ static void failed(KubeWatch *w, GError *error)
         return;
     }
     uint32_t wait_ms = MAX(kube_backoff_next_ms(&w->backoff), kube_error_retry_after_ms(why));
+    if (g_error_matches(why, KUBE_ERROR, KUBE_ERROR_FORBIDDEN) && !w->listing) {
+        list_anew(w); /* what changed meanwhile would never come */
+        wait_ms = kube_backoff_next_ms(&w->relist);
+    }
     wait_then_next(w, wait_ms);
     if (!w->told && w->vtable.error) {
         w->told = true;
@@ -333,10 +337,24 @@ static gboolean on_readable(GObject *stream, void *data)
     return on_more(data);
 }
 
-/* The server did not end the watch in time: nothing is known of it any more. */
+/* When nothing is known of the server any more: it did not end the watch in time, or has been silent too
+ * long. */
+static gint64 due_us(const KubeWatch *w)
+{
+    gint64 end_us = w->opened_us + (gint64)w->max_s * G_USEC_PER_SEC + w->grace_us;
+    return MIN(end_us, MAX(w->opened_us, w->counters.last_event_us) + w->silent_us);
+}
+
 static gboolean on_overdue(void *data)
 {
     KubeWatch *w = data;
+    gint64 left_us = due_us(w) - g_get_monotonic_time();
+    drop_source(&w->overdue);
+    if (left_us > 0) {
+        w->overdue = kube_client_timer(w->client, left_us, on_overdue, w);
+        return G_SOURCE_REMOVE;
+    }
+    w->counters.overdue++;
     close_stream(w);
     next(w);
     return G_SOURCE_REMOVE;
@@ -359,8 +377,7 @@ static void on_open(GObject *source, GAsyncResult *result, void *data)
         w->opened_us = g_get_monotonic_time();
         w->counters.watching = true;
         w->readable = kube_client_timer(w->client, 0, on_more, w);
-        w->overdue =
-            kube_client_timer(w->client, (gint64)(w->max_s + GRACE_S) * G_USEC_PER_SEC, on_overdue, w);
+        w->overdue = kube_client_timer(w->client, due_us(w) - w->opened_us, on_overdue, w);
     }
     unref(w);
 }
@@ -407,6 +424,10 @@ KubeWatch *kube_watch_new(KubeClient *client, const struct kube_watch_options *o
                                        .cap_ms = o->backoff_cap_ms ? o->backoff_cap_ms : 10000,
                                        .jitter = client->options.jitter,
                                        .jitter_data = client->options.jitter_data};
+    w->relist = w->backoff;
+    w->relist.first_ms = w->relist.cap_ms = o->relist_ms ? o->relist_ms : 15000;
+    w->silent_us = (gint64)(o->silent_ms ? o->silent_ms : 150000) * 1000;
+    w->grace_us = (gint64)(o->grace_ms ? o->grace_ms : 60000) * 1000;
     w->cancellable = g_cancellable_new();
     w->buffer = g_byte_array_new();
     return w;

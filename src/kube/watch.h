@@ -8,11 +8,14 @@
  *    A begin may be followed by another begin (a list that failed half-way).
  * 2. Versions never go back: lists are consistent reads.
  * 3. A page at a time is in memory, split without building a tree.
- * 4. Nothing is polled; after a failure it waits longer and longer, jittered.
+ * 4. Nothing is polled; after a failure it waits longer and longer, jittered. Who may list and not watch
+ * (403) is given whole lists instead, one after the other.
+ * 5. A stream on which not even a bookmark comes is believed dead after a while and opened anew where it was:
+ *    a proxy may keep a connection alive whose other end is gone.
  * Callbacks come from the client's context, never from kube_watch_start().
  * kube_watch_free() may be called inside a callback; none follows it.
  * Sources: Kubernetes API concepts, "Efficient detection of changes"; client-go
- * tools/cache Reflector.
+ * tools/cache Reflector; apiserver storage/cacher (bookmarks every minute).
  */
 #ifndef HAMI_KUBE_WATCH_H
 #define HAMI_KUBE_WATCH_H
@@ -48,10 +51,13 @@ struct kube_watch_options {
     uint32_t watch_max_s;       /* ... to 10 min */
     uint32_t backoff_first_ms;  /* 500 */
     uint32_t backoff_cap_ms;    /* 10 s */
+    uint32_t silent_ms;         /* without event or bookmark a stream is dead; 150 s */
+    uint32_t grace_ms;          /* beyond the time the server was asked to end after; 60 s */
+    uint32_t relist_ms;         /* half of it to all of it between lists where watching is denied; 15 s */
 };
 
 struct kube_watch_counters {
-    uint64_t lists, pages, watches, events, bookmarks, failures, expired;
+    uint64_t lists, pages, watches, events, bookmarks, failures, expired, overdue;
     gint64 last_event_us; /* monotonic; events and bookmarks; 0 = never */
     bool synced;          /* the last list is complete */
     bool watching;        /* a stream is open */

@@ -5,8 +5,8 @@
  * in the same transaction that binds it, under the pod's UID as precondition.
  *
  * The fate of a write can be: done, refused, or unknown (the connection broke).
- * Only a refusal gives the cards back at once; an unknown one keeps them until
- * the watch has told or a deadline has passed.
+ * Only a refusal gives the cards back at once; an unknown one keeps them until it
+ * is known (fate.c). It is never sent again by us.
  *
  * With --compat-node-lock, on nodes whose device plugins are others', the locks
  * that those wait for are taken first (nodelock.c): they find their pod by them. With
@@ -19,7 +19,6 @@
 #include "scheduler/assigned.h"
 #include "scheduler/nodelock.h"
 
-#define UNKNOWN_FATE_MS 10000
 #define ELECTED_BIND_MS 5000 /* less than between the holder's giving up and another's taking over */
 
 struct bind {
@@ -145,13 +144,12 @@ static void posted(GObject *source, GAsyncResult *result, gpointer data)
         return;
     }
     struct assignment *a = assigned_get(s, b->uid);
-    int64_t until = scheduler_now_ms() + UNKNOWN_FATE_MS;
-    cluster_unbind(s->cluster, b->uid, until);
-    if (a) {
+    if (a && cluster_unbind(s->cluster, b->uid, INT64_MAX)) {
         a->unknown = true;
-        a->deadline_ms = until;
+        fate_ask(s, b->namespace_, b->name, b->uid);
+    } else { /* the watch was faster */
+        assigned_drop(s, b->uid);
     }
-    scheduler_expire_by(s, until);
     answer(b, error->message);
 }
 
@@ -191,6 +189,7 @@ static void post(struct bind *b)
         give_back(b, body ? "the reservation is gone" : error->message);
         return;
     }
+    a->deadline_ms = INT64_MAX; /* from now on the API server decides */
     b->s->binds_in_flight++;
     kube_request_async(b->s->client, &request, NULL, posted, b);
 }

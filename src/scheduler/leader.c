@@ -28,6 +28,7 @@
 #define KUBE_SCHEDULER_LEASE_MS 15000
 /* What a killed process had sent may still be with the API server. */
 #define REST_MS 1000
+#define LEASE_AGAIN_MS 3000 /* without the right to watch it; it is renewed every 2 seconds */
 
 struct follow {
     struct scheduler *s;
@@ -108,6 +109,7 @@ static void catch_up(struct scheduler *s)
     }
     g_free(s->marker);
     s->marker = g_uuid_string_random();
+    s->marker_listed = false;
     patch_own_pod(s, "leader", s->marker, marked);
 }
 
@@ -224,8 +226,10 @@ static void follow_start(struct scheduler *s)
     g_autofree char *field = g_strdup_printf("metadata.name=%s", s->o.lease_name);
     f->s = s;
     f->host = g_strdup(s->o.identity && *s->o.identity ? s->o.identity : g_get_host_name());
-    f->watch = kube_watch_new(s->client, &(struct kube_watch_options){.path = path, .field_selector = field},
-                              &vtable, f);
+    f->watch = kube_watch_new(
+        s->client,
+        &(struct kube_watch_options){.path = path, .field_selector = field, .relist_ms = LEASE_AGAIN_MS},
+        &vtable, f);
     s->follow = f;
     kube_watch_start(f->watch);
 }

@@ -200,7 +200,10 @@ static void wrote(GObject *source, GAsyncResult *result, gpointer data)
     (void)source;
     l->busy = false;
     if (!g_error_matches(error, KUBE_ERROR, KUBE_ERROR_CONFLICT)) {
+        const struct taker *t = g_queue_peek_head(&l->takers);
         take_over(l); /* an answer that was lost may have been a yes */
+        if (!answer && kube_error_status(error) / 100 != 4)
+            nodelock_release(l->s, l->node, l->kind, t->namespace_, t->pod);
         finish(l, answer ? NULL : error->message);
     } else if (g_strcmp0(l->tried, nodes_version_of(l->s, l->node)) != 0) {
         attempt(l);

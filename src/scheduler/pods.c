@@ -218,7 +218,8 @@ static void remember_waiting(struct scheduler *s, const struct pod_object *p, co
     pod_request_clear(&wanted);
 }
 
-static void apply(struct scheduler *s, enum kube_event event, const char *json, size_t len)
+/* aside: from a list of our own, whose place among the watch's events is not known. */
+static void apply(struct scheduler *s, enum kube_event event, const char *json, size_t len, bool aside)
 {
     struct pod_object p;
     const char *why;
@@ -239,8 +240,10 @@ static void apply(struct scheduler *s, enum kube_event event, const char *json, 
         if (!waiting_seen(s, p.uid) && !scheduler_may_decide(s))
             remember_waiting(s, &p, json, len);
     }
-    if (marker)
+    if (marker && s->pods_live)
         leader_saw_marker(s, marker);
+    else if (marker && !aside)
+        s->marker_listed |= strcmp(marker, s->marker) == 0;
     pod_object_clear(&p);
 }
 
@@ -248,7 +251,7 @@ static void begin(void *data, uint64_t number)
 {
     struct scheduler *s = data;
     (void)number;
-    s->pods_live = false;
+    s->pods_live = s->marker_listed = false;
     cluster_sweep_begin(s->cluster);
     waiting_sweep_begin(s);
 }
@@ -257,7 +260,7 @@ static void object_event(void *data, enum kube_event event, const char *json, si
 {
     struct scheduler *s = data;
     s->count.pod_events++;
-    apply(s, event, json, len);
+    apply(s, event, json, len, false);
 }
 
 static gboolean holds_nothing(gpointer uid, gpointer text, gpointer data)
@@ -277,6 +280,8 @@ static void synced(void *data)
     bool first = !s->pods_synced;
     s->pods_synced = s->pods_live = true;
     leader_saw_list(s);
+    if (s->marker_listed && s->marker)
+        leader_saw_marker(s, s->marker);
     if (!first)
         return;
     g_autofree char *n = g_strdup_printf("%u", cluster_pod_count(s->cluster));
@@ -312,6 +317,6 @@ void pods_listed_again(struct scheduler *s, const char *json, size_t len)
         pod_object_parse_leniently(s->reader, json, len, &p, &why) && g_hash_table_contains(s->ended, p.uid);
     pod_object_clear(&p);
     if (!ended)
-        apply(s, KUBE_MODIFIED, json, len);
+        apply(s, KUBE_MODIFIED, json, len, true);
     s->pods_live = was_live;
 }

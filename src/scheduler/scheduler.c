@@ -93,6 +93,13 @@ void scheduler_became_ready(struct scheduler *s)
 
 /* ---- life -------------------------------------------------------------- */
 
+static void token_stale(void *data, const GError *error)
+{
+    (void)data;
+    log_line(LOG_WARN, "token-unreadable", "why", error->message, "remedy",
+             "the token read before is used until it expires; write the file again", NULL);
+}
+
 static bool start(struct scheduler *s, GError **error)
 {
     g_autoptr(GPtrArray) warnings = g_ptr_array_new_with_free_func(g_free);
@@ -100,6 +107,7 @@ static bool start(struct scheduler *s, GError **error)
     s->rights = rights_new();
     struct kube_client_options options = {.refused = rights_refused,
                                           .refused_data = s->rights,
+                                          .stale = token_stale,
                                           .qps = s->o.kube_qps,
                                           .burst = s->o.kube_burst,
                                           .timeout_ms = s->o.kube_timeout_ms};
@@ -123,6 +131,7 @@ static bool start(struct scheduler *s, GError **error)
     if (!servers_start(s, error) || !leader_start(s, error))
         return false;
     reload_start(s);
+    fate_start(s);
     nodes_start(s);
     quotas_start(s);
     return true;
@@ -148,6 +157,7 @@ static void clear(struct scheduler *s)
     nodelock_free(s);
     waiting_free(s);
     reload_stop(s);
+    fate_stop(s);
     nodes_stop(s);
     pods_stop(s);
     quotas_stop(s);

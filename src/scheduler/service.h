@@ -8,7 +8,7 @@
  *   1. Nothing is granted before nodes and pods are known (synced) nor by an
  *      instance that does not lead.
  *   2. A pod's cards are reserved in the ledger before the answer to /filter
- *      leaves, and stay so until the API server's word or a deadline.
+ *      leaves, and stay so until a deadline or, once a binding was sent, the API server's word.
  *   3. The API server is written to by /bind, by waking (waiting.c), by
  *      cleaning a dead agent's handshake, and by nothing else on its own.
  */
@@ -58,6 +58,7 @@ struct scheduler {
     bool wake_unfinished;
     uint32_t waking;      /* writes under way */
     GHashTable *reloads;  /* node -> struct reload (reload.c) */
+    GHashTable *fates;    /* uid -> struct fate (fate.c) */
     GHashTable *owed;     /* nodes without cards on which pods with cards were seen (reload.c) */
     GHashTable *ended;    /* UIDs of pods that ended while a list of a node's pods was under way */
     GQueue held;          /* filter calls that came before we were ready (extender.c) */
@@ -69,8 +70,9 @@ struct scheduler {
     int identity_socket;   /* held while we bear our name in it (identity.h); 0 or -1: none */
     struct follow *follow; /* or kube-scheduler's (leader.c) */
     bool leading;
-    char *marker;   /* written at ourselves after taking over, not seen yet (leader.c) */
-    bool relisting; /* the same without a pod of our own */
+    char *marker;       /* written at ourselves after taking over, not seen yet (leader.c) */
+    bool marker_listed; /* seen by the list that is being read: it counts once all of that list is read */
+    bool relisting;     /* the same without a pod of our own */
     uint32_t binds_in_flight;
     void (*stop_done)(void *data); /* waits for the last bind */
     void *stop_data;
@@ -117,7 +119,7 @@ bool nodes_wants_lock(const struct scheduler *s, const char *node);
 /* pods.c */
 void pods_start(struct scheduler *s);
 void pods_stop(struct scheduler *s);
-/* A pod in a list that is not the watch's (reload.c). */
+/* A pod in a list that is not the watch's (reload.c, fate.c). */
 void pods_listed_again(struct scheduler *s, const char *json, size_t len);
 
 /* reload.c */
@@ -128,6 +130,11 @@ void reload_node(struct scheduler *s, const char *node);
 void reload_owe(struct scheduler *s, const char *node);
 bool reload_is_owed(const struct scheduler *s, const char *node);
 void reload_saw_end(struct scheduler *s, const char *uid);
+
+/* fate.c: a binding was sent and its answer lost: asks until it is known what became of it. */
+void fate_start(struct scheduler *s);
+void fate_stop(struct scheduler *s);
+void fate_ask(struct scheduler *s, const char *namespace_, const char *name, const char *uid);
 
 /* quotas.c */
 void quotas_start(struct scheduler *s);

@@ -512,6 +512,110 @@ static void test_watch_on_which_nothing_comes_costs_nothing(void)
     close_fixture(&f);
 }
 
+#define BOOKMARK                                                                                             \
+    "{\"type\":\"BOOKMARK\",\"object\":{\"kind\":\"Pod\",\"metadata\":{\"resourceVersion\":\"9\"}}}\n"
+
+static void test_silent_stream_is_opened_anew_where_it_was(void)
+{
+    struct fixture f;
+    open_fixture(&f, continues, &(struct kube_watch_options){.silent_ms = 300});
+    wait_stream(&f, 2);
+    fake_send(&f.api, BOOKMARK);
+    gint64 begin_us = g_get_monotonic_time();
+    wait_stream(&f, 3); /* from the bookmark's version: "continues" looks */
+    g_assert_cmpint(g_get_monotonic_time() - begin_us, >=, 290 * 1000);
+    g_assert_cmpuint(kube_watch_counters(f.record.watch).overdue, ==, 1);
+    g_assert_cmpstr(f.record.log->str, ==, "begin 1|synced");
+    close_fixture(&f);
+}
+
+static void test_bookmarks_are_a_sign_of_life(void)
+{
+    struct fixture f;
+    open_fixture(&f, plain, &(struct kube_watch_options){.silent_ms = 1500});
+    wait_stream(&f, 2);
+    for (int i = 0; i < 10; i++) {
+        fake_send(&f.api, BOOKMARK);
+        wait_ms(200);
+    }
+    g_assert_cmpuint(f.api.requests, ==, 2);
+    g_assert_cmpuint(kube_watch_counters(f.record.watch).overdue, ==, 0);
+    close_fixture(&f);
+}
+
+/* However lively it is: the server was asked to end it after a second. */
+static void test_stream_that_is_not_ended_in_time_is_opened_anew(void)
+{
+    struct fixture f;
+    open_fixture(&f, plain,
+                 &(struct kube_watch_options){.watch_min_s = 1, .watch_max_s = 1, .grace_ms = 200});
+    wait_stream(&f, 2);
+    gint64 begin_us = g_get_monotonic_time();
+    while (f.api.requests < 3 && g_get_monotonic_time() - begin_us < 10 * G_USEC_PER_SEC) {
+        fake_send(&f.api, BOOKMARK);
+        wait_ms(100);
+    }
+    g_assert_cmpuint(f.api.requests, ==, 3);
+    g_assert_cmpint(g_get_monotonic_time() - begin_us, >=, 1150 * 1000);
+    g_assert_cmpuint(kube_watch_counters(f.record.watch).overdue, ==, 1);
+    close_fixture(&f);
+}
+
+static void denied(struct fake_api *api, const struct fake_request *r)
+{
+    struct fixture *f = api->data;
+    if (is_watch(r) && f->resets < 2)
+        fake_status(r, 403, "Forbidden", NULL), f->resets++;
+    else if (is_watch(r))
+        fake_stream(api, r, EVENT("ADDED", "c", "8"));
+    else if (f->resets == 1)
+        fake_answer(r, 200, LIST("6", "", OBJECT("b", "6")));
+    else
+        fake_answer(r, 200, LIST("5", "", OBJECT("a", "1")));
+}
+
+/* Its list would grow old, and nobody would know. */
+static void test_who_may_not_watch_lists_again_and_again(void)
+{
+    struct fixture f;
+    open_fixture(&f, denied, &(struct kube_watch_options){.relist_ms = 400});
+    wait_count(&f.record.syncs, 1);
+    gint64 begin_us = g_get_monotonic_time();
+    wait_count(&f.record.objects, 4);
+    g_assert_cmpint(g_get_monotonic_time() - begin_us, >=, 2 * 190 * 1000); /* half of 400 without jitter */
+    g_assert_cmpstr(f.record.log->str, ==,
+                    "begin 1|ADDED a|synced|error|begin 2|ADDED b|synced|begin 3|ADDED a|synced|ADDED c");
+    g_assert_cmpuint(f.record.errors, ==, 1);
+    close_fixture(&f);
+}
+
+/* A proxy that packs what was not asked for would hold events back. */
+static void packs(struct fake_api *api, const struct fake_request *r)
+{
+    SoupMessageHeaders *asked = soup_server_message_get_request_headers(r->message);
+    const char *takes = soup_message_headers_get_list(asked, "Accept-Encoding");
+    if (!is_watch(r)) {
+        g_assert_nonnull(takes);
+        g_assert_nonnull(strstr(takes, "gzip"));
+        fake_answer(r, 200, LIST("5", "", ""));
+        return;
+    }
+    g_assert_null(takes);
+    if (r->number == 2)
+        soup_message_headers_replace(soup_server_message_get_response_headers(r->message), "Content-Encoding",
+                                     "gzip");
+    fake_stream(api, r, r->number == 2 ? "\x1f\x8b\x08" : EVENT("ADDED", "a", "6"));
+}
+
+static void test_packed_stream_is_refused_and_opened_anew(void)
+{
+    struct fixture f;
+    open_fixture(&f, packs, NULL);
+    wait_count(&f.record.objects, 1);
+    g_assert_cmpstr(f.record.log->str, ==, "begin 1|synced|error|ADDED a");
+    close_fixture(&f);
+}
+
 static void test_freed_inside_a_callback(void)
 {
     struct fixture f;
@@ -572,6 +676,11 @@ int main(int argc, char **argv)
     ADD(twice_the_same_event_comes_twice);
     ADD(abandoned_stream_takes_its_connection_along);
     ADD(watch_on_which_nothing_comes_costs_nothing);
+    ADD(silent_stream_is_opened_anew_where_it_was);
+    ADD(bookmarks_are_a_sign_of_life);
+    ADD(stream_that_is_not_ended_in_time_is_opened_anew);
+    ADD(who_may_not_watch_lists_again_and_again);
+    ADD(packed_stream_is_refused_and_opened_anew);
     ADD(freed_inside_a_callback);
     ADD(freed_inside_a_page);
     ADD(freed_with_a_request_under_way);

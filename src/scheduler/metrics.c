@@ -7,6 +7,7 @@
  */
 #include <string.h>
 
+#include "base/build_info.h"
 #include "scheduler/metrics_private.h"
 
 const struct metric_words metric_words[METRICS] = {
@@ -54,19 +55,18 @@ static bool print_quota(const struct cluster_quota *q, void *data)
 
 /* ---- the service itself ------------------------------------------------- */
 
+/* go_version is the reference's; it says nothing here. */
 static void print_build(GString *out)
 {
+    const struct build_info *b = build_info();
     head(out, METRIC_BUILD);
-    g_string_append_printf(out,
-                           "%s{version=\"%s\",revision=\"\",build_date=\"\",go_version=\"\",compiler=\"%s\","
-                           "platform=\"linux/%s\"} 1\n",
-                           metric_words[METRIC_BUILD].name, HAMI_VERSION, "gcc " __VERSION__,
-#if defined(__aarch64__)
-                           "arm64"
-#else
-                           "amd64"
-#endif
-    );
+    g_string_append_printf(out, "%s{", metric_words[METRIC_BUILD].name);
+    prom_add_label(out, "version", b->version);
+    prom_add_label(out, "revision", b->revision);
+    prom_add_label(out, "build_date", b->date);
+    prom_add_label(out, "go_version", "");
+    prom_add_label(out, "compiler", b->compiler);
+    g_string_append_printf(out, "platform=\"%s\"} 1\n", b->platform);
 }
 
 static void print_number(GString *out, enum metric m, uint64_t value)

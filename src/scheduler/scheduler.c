@@ -6,6 +6,7 @@
 #include <signal.h>
 #include <string.h>
 
+#include "base/build_info.h"
 #include "base/status.h"
 #include "scheduler/assigned.h"
 #include "scheduler/nodelock.h"
@@ -196,7 +197,7 @@ int scheduler_run(const struct scheduler_options *options, GError **error)
         g_autofree char *http = servers_address(s->o.http_bind, s->extender);
         g_autofree char *webhook = servers_address(s->o.webhook_bind, s->webhook);
         g_autofree char *metrics = servers_address(s->o.metrics_bind, s->metrics);
-        log_line(LOG_INFO, "started", "version", HAMI_VERSION, "server",
+        log_line(LOG_INFO, "started", "version", HAMI_VERSION, "revision", build_info()->revision, "server",
                  kube_client_config(s->client)->server, "families", families, "http", http, "webhook",
                  webhook, "metrics", metrics, NULL);
         guint term = g_unix_signal_add(SIGTERM, stop_signal, s),

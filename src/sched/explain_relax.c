@@ -152,21 +152,35 @@ static void lift_cordons(struct explain_view *v)
         g_array_append_val(v->hints, hint);
 }
 
-/* The number of slots that lets node i take the pod: one more than its fullest
- * card has, as each container takes one; 0 when that does not help. */
+static bool fits_with_slots(struct explain_view *v, uint32_t i, uint32_t slots)
+{
+    struct card cards[CARD_PER_NODE];
+    struct node_spec spec = copy_node(v, i, cards);
+    for (uint32_t c = 0; c < spec.n_cards; c++)
+        cards[c].slots = (uint16_t)MIN(MAX(cards[c].slots, slots), UINT16_MAX);
+    return fits_on(v, i, &spec);
+}
+
+/* The fewest slots of each card with which node i takes the pod: at most what
+ * its fullest card has in use and one for each container; 0 when that does not help. */
 static uint32_t slots_that_help(struct explain_view *v, uint32_t i)
 {
     const struct explain_node *node = &v->e->nodes[i];
     const struct card_use *use = explain_use(v, node->node);
-    struct card cards[CARD_PER_NODE];
-    uint32_t most = 0;
+    uint32_t low = 0, high = 0;
     for (uint32_t c = 0; c < node->n_cards; c++)
         if (node->cards[c].reason == SCHED_SLICES)
-            most = MAX(most, use[node->cards[c].card].slots);
-    struct node_spec spec = copy_node(v, i, cards);
-    for (uint32_t c = 0; c < spec.n_cards; c++)
-        cards[c].slots = (uint16_t)MIN(MAX(cards[c].slots, most + v->pod->n_slots), UINT16_MAX);
-    return fits_on(v, i, &spec) ? most + v->pod->n_slots : 0;
+            high = MAX(high, use[node->cards[c].card].slots + v->pod->n_slots);
+    if (!fits_with_slots(v, i, high))
+        return 0;
+    while (low + 1 < high) {
+        uint32_t middle = low + (high - low) / 2;
+        if (fits_with_slots(v, i, middle))
+            high = middle;
+        else
+            low = middle;
+    }
+    return high;
 }
 
 static void raise_split_count(struct explain_view *v)

@@ -248,6 +248,33 @@ def _(build):
         w.close()
 
 
+@test("3.7 an agent that stops answering is closed when its minute is over, each at its own time, and again after it came back")
+def _(build):
+    def requesting(age):
+        """The text, and when by the clock its minute is over: the text has whole seconds."""
+        now = time.time()
+        return "Requesting_" + time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(now - age)), int(now - age) + 60
+
+    def closes(s, name, at, start):
+        s.process.line(f"event=node-unregistered node={name}", start=start, limit=max(at - time.time(), 0) + 15)
+        late = time.time() - at
+        assert -0.1 < late < 5, (name, late)
+    (first, first_at), (second, second_at) = requesting(53), requesting(47)
+    objects = [node(n, cards=1, annotations={"hami.io/node-handshake": text}, allocatable=False) for n, text in (("first", first), ("second", second))]
+    with world(build, *objects) as (w, s):
+        assert s.metric("hami_scheduler_nodes") == 2
+        closes(s, "first", first_at, 0)
+        assert s.metric("hami_scheduler_nodes") == 1
+        closes(s, "second", second_at, 0)
+        text, at = requesting(54)
+        start = len(s.process.lines)
+        mark(w, "first", **{"hami.io/node-handshake": text})
+        s.until("hami_scheduler_nodes", 1)
+        closes(s, "first", at, start)
+        for name in ("first", "second"):
+            assert annotations_of(w, name)["hami.io/node-handshake"].startswith("Deleted_"), annotations_of(w, name)
+
+
 @test("3.7 a handshake that says nothing of time counts as alive")
 def _(build):
     rows = {"bare": "Requesting", "odd": "Requesting_soon", "future": "Requesting_" + local_ago(-30), "reported": "Reported 2026-11-26 08:15:00.1 +0000 UTC",

@@ -373,16 +373,69 @@ static void of_equal_cards_the_last_is_taken(void)
     expect("both are", &b, &r, "2/2 CardCordoned");
 }
 
+/* 6.3: slot (1 + used) / count + core (asked + used) / total + memory (asked + used) / total, each times its
+ * weight. Of ten slots, 100 cores and 1000 MiB, with 10 MiB asked for, the three cards below have
+ *     dev-0   0.6   0     0.11
+ *     dev-1   0.2   0.6   0.11
+ *     dev-2   0.2   0     0.51
+ */
+struct weight_row {
+    const char *name;
+    uint32_t slot, core, mem;
+    enum card_policy policy;
+    const char *want;
+};
+
+static const struct weight_row weight_rows[] = {
+    {"all alike: 0.71, 0.91, 0.71", 1, 1, 1, CARD_BINPACK, "dev-1"},
+    {"slots alone: 0.6, 0.2, 0.2", 1, 0, 0, CARD_BINPACK, "dev-0"},
+    {"cores alone: 0, 0.6, 0", 0, 1, 0, CARD_BINPACK, "dev-1"},
+    {"memory alone: 0.11, 0.11, 0.51", 0, 0, 1, CARD_BINPACK, "dev-2"},
+    {"slots twice: 1.31, 1.11, 0.91", 2, 1, 1, CARD_BINPACK, "dev-0"},
+    {"slots twice, spread", 2, 1, 1, CARD_SPREAD, "dev-2"},
+    {"memory three times: 0.93, 1.13, 1.73", 1, 1, 3, CARD_BINPACK, "dev-2"},
+    {"memory three times, spread", 1, 1, 3, CARD_SPREAD, "dev-0"},
+    {"cores four times, slots twice: 1.31, 2.91, 0.91", 2, 4, 1, CARD_SPREAD, "dev-2"},
+};
+
 static void weights_shift_what_counts_as_full(void)
 {
+    for (size_t i = 0; i < G_N_ELEMENTS(weight_rows); i++) {
+        const struct weight_row *row = &weight_rows[i];
+        struct bench b = {0};
+        struct pod_request r = ask("p", GPU, 1, 10, 0);
+        add_card(&b, GPU, 1000, 0, 100, 0, 5);
+        add_card(&b, GPU, 1000, 0, 100, 60, 1);
+        add_card(&b, GPU, 1000, 0, 500, 0, 1);
+        r.card_policy[0] = row->policy;
+        r.weight_slot = row->slot;
+        r.weight_core = row->core;
+        r.weight_mem = row->mem;
+        expect(row->name, &b, &r, row->want);
+    }
+}
+
+/* What the pod takes itself counts, of slots and cores as well. */
+static void the_request_counts_in_each_measure(void)
+{
     struct bench b = {0};
-    struct pod_request r = ask("p", GPU, 1, 10, 0);
-    add_card(&b, GPU, 1000, 0, 100, 60, 1); /* 0.1 + 0.6 + 0.1 */
-    add_card(&b, GPU, 1000, 0, 500, 0, 1);  /* 0.1 + 0 + 0.5 */
+    struct pod_request r = ask("p", GPU, 1, 10, 20);
+    add_card(&b, GPU, 1000, 0, 0, 30, 3);
+    add_card(&b, GPU, 1000, 0, 0, 10, 1);
+    b.cards[1].slots = 4;
+    b.cards[1].cores = 50;
     r.card_policy[0] = CARD_BINPACK;
-    expect("all alike", &b, &r, "dev-0");
-    r.weight_mem = 3;
-    expect("memory three times", &b, &r, "dev-1");
+    r.weight_core = r.weight_mem = 0;
+    expect("slots: (1 + 3) / 10 and (1 + 1) / 4, not 3 / 10 and 1 / 4", &b, &r, "dev-1");
+    r.weight_slot = 0;
+    r.weight_core = 1;
+    expect("cores: (20 + 30) / 100 and (20 + 10) / 50, not 30 / 100 and 10 / 50", &b, &r, "dev-1");
+    b.use[0].slots = 4;
+    r.weight_slot = 1;
+    r.weight_core = 0;
+    expect("slots: equal, and the higher index", &b, &r, "dev-1");
+    b.use[0].slots = 5;
+    expect("slots: 0.6 and 0.5", &b, &r, "dev-0");
 }
 
 /* B13: 100 MiB make a card of 1000 fuller than one of 10000, whatever they are called. */
@@ -543,6 +596,7 @@ int main(int argc, char **argv)
                     cards_are_taken_in_the_order_of_the_policy);
     g_test_add_func("/choose/of_equal_cards_the_last_is_taken", of_equal_cards_the_last_is_taken);
     g_test_add_func("/choose/weights_shift_what_counts_as_full", weights_shift_what_counts_as_full);
+    g_test_add_func("/choose/the_request_counts_in_each_measure", the_request_counts_in_each_measure);
     g_test_add_func("/choose/the_request_counts_for_how_full_a_card_gets",
                     the_request_counts_for_how_full_a_card_gets);
     g_test_add_func("/choose/groups_are_picked_by_the_family_s_rule", groups_are_picked_by_the_family_s_rule);

@@ -443,6 +443,98 @@ static void every_hint_is_true(void)
         g_test_message("change %d: %u hints", i, seen[i]);
 }
 
+/* ---- no hint asks for more than is needed ---------------------------------------- */
+
+/* The next value above `to` that may be asked for; 0 when that is what was asked for or more. Memory may be
+ * given up to make a rounder number of it: a sixteenth at most, where any number may be asked for. */
+static uint64_t next_higher(const struct world *w, const struct explain_hint *h, const struct pod_request *r)
+{
+    const struct card_request *q = &r->requests[h->request];
+    const struct family *f = w->families->rows[q->family];
+    uint64_t unit = MAX(f->mem_unit_bytes, MIB(1)), next = 0;
+    switch (h->change) {
+    case EXPLAIN_MEM:
+        if (f->mem_round == FAMILY_ROUND_SHAPES && f->shapes) {
+            for (uint32_t i = 0; i < f->shapes->n; i++)
+                if (f->shapes->shapes[i].mem_bytes > h->to)
+                    next = next ? MIN(next, f->shapes->shapes[i].mem_bytes) : f->shapes->shapes[i].mem_bytes;
+        } else if (f->mem_round == FAMILY_ROUND_LADDER || f->mem_round == FAMILY_ROUND_SET) {
+            for (const uint32_t *step = f->ladder; *step; step++)
+                if (*step * f->mem_unit_bytes > h->to)
+                    next = next ? MIN(next, *step * f->mem_unit_bytes) : *step * f->mem_unit_bytes;
+        } else {
+            next = (h->to * 16 / 15 / unit + 1) * unit;
+        }
+        return h->from && next >= h->from ? 0 : next;
+    case EXPLAIN_CORES:
+        return h->to + 1 < h->from ? h->to + 1 : 0;
+    case EXPLAIN_COUNT:
+        next = h->to + 1;
+        if (f->count_rule == FAMILY_COUNT_POWER_8)
+            next = h->to * 2;
+        if (f->count_rule == FAMILY_COUNT_EVEN)
+            next = h->to + 2;
+        return next < h->from ? next : 0;
+    default:
+        return 0;
+    }
+}
+
+static unsigned compared[EXPLAIN_WAIT + 1];
+
+static void check_smallest(uint32_t seed)
+{
+    struct world w;
+    static struct pod_request r, changed;
+    fill(&w, seed, &r);
+    g_autoptr(Explanation) e = sched_explain_pod(w.cluster, &r, NULL, 0);
+    for (uint32_t i = 0; i < e->n_hints && r.n_requests == 1; i++) {
+        struct explain_hint less = e->hints[i];
+        uint32_t n = 0;
+        if (less.change == EXPLAIN_SLOTS || less.change == EXPLAIN_QUOTA) {
+            struct world other;
+            static struct pod_request same;
+            static struct cluster_answer a;
+            if (less.to == 0)
+                continue;
+            less.to--;
+            fill(&other, seed, &same);
+            apply_to_cluster(&other, &less);
+            n = world_count(&other, &same);
+            n = less.change == EXPLAIN_SLOTS
+                    ? n / less.n_nodes
+                    : cluster_fit(other.cluster, &same, less.example, &a, NULL) == SCHED_FITS;
+            world_clear(&other);
+        } else if (less.change == EXPLAIN_MEM_AND_CORES) {
+            changed = r;
+            less.also++;
+            apply(&w, &less, &changed);
+            n = less.also < r.requests[0].cores ? world_count(&w, &changed) : 0;
+        } else if (less.request >= 0 && (less.to = next_higher(&w, &less, &r)) != 0) {
+            changed = r;
+            apply(&w, &less, &changed);
+            n = world_count(&w, &changed);
+        } else {
+            continue;
+        }
+        compared[less.change]++;
+        if (n)
+            g_error("seed %u: hint %u (change %d, %" G_GUINT64_FORMAT " -> %" G_GUINT64_FORMAT
+                    "): less of a change is enough: %" G_GUINT64_FORMAT,
+                    seed, i, less.change, less.from, e->hints[i].to, less.to);
+    }
+    world_clear(&w);
+}
+
+static void no_hint_asks_for_more_than_is_needed(void)
+{
+    uint32_t first = test_seed();
+    for (uint32_t i = 0; i < 300; i++)
+        check_smallest(first + i);
+    for (int i = 0; i <= EXPLAIN_WAIT; i++)
+        g_test_message("change %d: %u compared", i, compared[i]);
+}
+
 /* ---- 5000 nodes ------------------------------------------------------------------- */
 
 static void five_thousand_nodes_are_explained_at_once(void)
@@ -497,6 +589,7 @@ int main(int argc, char **argv)
     g_test_add_func("/explain/waiting_frees_quota", waiting_frees_quota);
     g_test_add_func("/explain/own_holdings_do_not_count", own_holdings_do_not_count);
     g_test_add_func("/explain/every_hint_is_true", every_hint_is_true);
+    g_test_add_func("/explain/no_hint_asks_for_more_than_is_needed", no_hint_asks_for_more_than_is_needed);
     g_test_add_func("/explain/five_thousand_nodes_are_explained_at_once",
                     five_thousand_nodes_are_explained_at_once);
     return g_test_run();

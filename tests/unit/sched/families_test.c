@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "../seed.h"
+#include "vendor/parse.h"
 #include "world.h"
 
 static unsigned n_placed, n_refused;
@@ -179,11 +180,132 @@ static void slices_end_with_the_card_s_size(void)
     world_clear(&w);
 }
 
+/* ---- which cards a pod wants ------------------------------------------------------ */
+
+/* vendors.md, the table of families: SEL, with what a pod asks for to get one card. Kunlunxin's two families
+ * have two pairs of annotations, and both hold. */
+static const struct uuid_row {
+    const char *word, *limits, *use, *not ;
+} uuid_rows[] = {
+    {"NVIDIA", "\"nvidia.com/gpu\":\"1\"", "nvidia.com/use-gpuuuid", "nvidia.com/nouse-gpuuuid"},
+    {"MLU", "\"cambricon.com/vmlu\":\"1\"", "cambricon.com/use-gpuuuid", "cambricon.com/nouse-gpuuuid"},
+    {"DCU", "\"hygon.com/dcunum\":\"1\"", "hygon.com/use-gpuuuid", "hygon.com/nouse-gpuuuid"},
+    {"Ascend910B3", "\"huawei.com/Ascend910B3\":\"1\"", "hami.io/use-Ascend910B3-uuid",
+     "hami.io/no-use-Ascend910B3-uuid"},
+    {"Ascend310P", "\"huawei.com/Ascend310P\":\"1\"", "hami.io/use-Ascend310P-uuid",
+     "hami.io/no-use-Ascend310P-uuid"},
+    {"Mthreads", "\"mthreads.com/vgpu\":\"1\"", "mthreads.ai/use-gpuuuid", "mthreads.ai/nouse-gpuuuid"},
+    {"Metax-SGPU", "\"metax-tech.com/sgpu\":\"1\"", "metax-tech.com/use-gpuuuid",
+     "metax-tech.com/nouse-gpuuuid"},
+    {"Enflame", "\"enflame.com/drs-gcu\":\"1\"", "enflame.com/use-gpuuuid", "enflame.com/nouse-gpuuuid"},
+    {"kunlun", "\"kunlunxin.com/xpu\":\"1\"", "baidu.com/use-gpuuuid", "baidu.com/nouse-gpuuuid"},
+    {"kunlun", "\"kunlunxin.com/xpu\":\"1\"", "hami.io/use-xpu-uuid", "hami.io/no-use-xpu-uuid"},
+    {"XPU", "\"kunlunxin.com/vxpu\":\"1\"", "baidu.com/use-gpuuuid", "baidu.com/nouse-gpuuuid"},
+    {"XPU", "\"kunlunxin.com/vxpu\":\"1\"", "hami.io/use-xpu-uuid", "hami.io/no-use-xpu-uuid"},
+    {"AWSNeuron", "\"aws.amazon.com/neuron\":\"1\"", "aws.amazon.com/use-neuron-uuid",
+     "aws.amazon.com/nouse-neuron-uuid"},
+    {"AMD", "\"amd.com/gpu\":\"1\"", "amd.com/use-gpu-uuid", "amd.com/nouse-gpu-uuid"},
+    {"Biren", "\"birentech.com/gpu\":\"1\"", "birentech.com/use-gpuuuid", "birentech.com/nouse-gpuuuid"},
+};
+
+enum { BOARD = 8 };
+
+/* The card that a pod with these annotations gets of a board whose cards are <word>-0-0, -1, ...; -1 = none,
+ * and every card says that it is not the one that was wanted. */
+static int card_for(const struct uuid_row *row, const char *annotations)
+{
+    struct world w;
+    static struct pod_request r;
+    static struct cluster_answer a;
+    static const struct pod_defaults defaults = {"binpack", "spread"};
+    struct pod_object p;
+    const char *fault = NULL;
+    g_autofree char *why = NULL;
+    g_autoptr(GString) reasons = g_string_new("");
+    world_init(&w, 1);
+    world_add_node(&w, row->word, BOARD);
+    g_autoptr(PodReader) reader = pod_reader_new(w.families);
+    g_autofree char *text = g_strdup_printf(
+        "{\"metadata\":{\"name\":\"p\",\"namespace\":\"n\",\"uid\":\"00000000-0000-4000-8000-000000000001\","
+        "\"annotations\":{%s}},\"spec\":{\"containers\":[{\"name\":\"c\",\"resources\":{\"limits\":{%s}}}]}}",
+        annotations, row->limits);
+    g_assert_true(pod_object_parse(reader, text, strlen(text), &p, &fault));
+    if (!vendor_request_parse(w.families, &p, &defaults, &r, NULL, &why))
+        g_error("%s: %s", row->word, why);
+    g_assert_cmpuint(r.n_requests, ==, 1);
+    g_assert_cmpstr(w.families->rows[r.requests[0].family]->word, ==, row->word);
+    int card = -1;
+    if (cluster_fit(w.cluster, &r, w.nodes[0], &a, reasons) == SCHED_FITS)
+        card = a.grant.grants[0].card;
+    else
+        g_assert_nonnull(strstr(reasons->str, "CardUuidMismatch"));
+    pod_request_clear(&r);
+    pod_object_clear(&p);
+    world_clear(&w);
+    return card;
+}
+
+static void every_uuid_annotation_of_every_family_holds(void)
+{
+    for (size_t i = 0; i < G_N_ELEMENTS(uuid_rows); i++) {
+        const struct uuid_row *row = &uuid_rows[i];
+        g_test_message("%s: %s", row->word, row->use);
+        for (int wanted = 0; wanted < BOARD; wanted += 3) {
+            g_autofree char *use = g_strdup_printf("\"%s\":\"x, %s-0-%d\"", row->use, row->word, wanted);
+            g_autoptr(GString) not = g_string_new("");
+            for (int c = 0; c < BOARD; c++)
+                if (c != wanted)
+                    g_string_append_printf(not, "%s%s-0-%d", not ->len ? "," : "", row->word, c);
+            g_autofree char *others = g_strdup_printf("\"%s\":\"%s\"", row->not, not ->str);
+            g_assert_cmpint(card_for(row, use), ==, wanted);
+            g_assert_cmpint(card_for(row, others), ==, wanted);
+        }
+        g_autofree char *none = g_strdup_printf("\"%s\":\"%s-0-9\"", row->use, row->word);
+        g_assert_cmpint(card_for(row, none), ==, -1);
+    }
+}
+
+static void both_pairs_of_a_family_hold_together(void)
+{
+    static const char *const words[] = {"kunlun", "XPU"};
+    static const struct {
+        const char *name, *first, *second; /* keys and cards of the two pairs */
+        int want;
+    } cases[] = {
+        {"wanted by both", "use-gpuuuid:123", "use-xpu-uuid:345", 3},
+        {"wanted by one, unwanted by the other", "use-gpuuuid:56", "no-use-xpu-uuid:5", 6},
+        {"unwanted by one, wanted by the other", "nouse-gpuuuid:2", "use-xpu-uuid:27", 7},
+        {"unwanted by one each", "nouse-gpuuuid:0123", "no-use-xpu-uuid:567", 4},
+        {"none is wanted by both", "use-gpuuuid:12", "use-xpu-uuid:34", -1},
+    };
+    for (size_t i = 0; i < G_N_ELEMENTS(words); i++)
+        for (size_t k = 0; k < G_N_ELEMENTS(cases); k++) {
+            const struct uuid_row *row = uuid_rows;
+            const char *pairs[] = {cases[k].first, cases[k].second};
+            static const char *const domains[] = {"baidu.com", "hami.io"};
+            g_autoptr(GString) text = g_string_new("");
+            while (strcmp(row->word, words[i]) != 0)
+                row++;
+            for (int p = 0; p < 2; p++) {
+                g_auto(GStrv) parts = g_strsplit(pairs[p], ":", 2);
+                g_string_append_printf(text, "%s\"%s/%s\":\"", p ? "," : "", domains[p], parts[0]);
+                for (const char *c = parts[1]; *c; c++)
+                    g_string_append_printf(text, "%s%s-0-%c", c == parts[1] ? "" : ",", words[i], *c);
+                g_string_append_c(text, '"');
+            }
+            g_test_message("%s: %s", words[i], cases[k].name);
+            g_assert_cmpint(card_for(row, text->str), ==, cases[k].want);
+        }
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
     g_test_add_func("/families/all_families_share_one_ledger", all_families_share_one_ledger);
     g_test_add_func("/families/templates_end_with_the_ai_cores", templates_end_with_the_ai_cores);
     g_test_add_func("/families/slices_end_with_the_card_s_size", slices_end_with_the_card_s_size);
+    g_test_add_func("/families/every_uuid_annotation_of_every_family_holds",
+                    every_uuid_annotation_of_every_family_holds);
+    g_test_add_func("/families/both_pairs_of_a_family_hold_together", both_pairs_of_a_family_hold_together);
     return g_test_run();
 }

@@ -176,5 +176,5 @@ void admission_set_env(struct admission *a, const char *name, const char *value,
     patch_close(&a->patch);
     a->written[a->n_written++] = name;
     if (strcmp(name, "NVIDIA_VISIBLE_DEVICES") == 0)
-        c->visible_all = strcmp(value, "all") == 0;
+        c->visible = POD_VISIBLE_NOTHING; /* the only value that is ever written */
 }

@@ -27,6 +27,38 @@ void admit_check_forged(struct admission *a)
 
 /* ---- isolation ---- */
 
+static void check_visible(struct admission *a, const struct pod_container *c)
+{
+    switch ((enum pod_visible)c->visible) {
+    case POD_VISIBLE_NOTHING:
+        break;
+    case POD_VISIBLE_ALL:
+        vendor_fault_add(
+            a->faults, ADMIT_VISIBLE_ALL,
+            "container " FAULT_NAME ": env NVIDIA_VISIBLE_DEVICES is \"all\", which shows it every "
+            "card of the node; remove the variable, the cards that are asked for appear by themselves",
+            c->name);
+        break;
+    case POD_VISIBLE_NAMED:
+        vendor_fault_add(
+            a->faults, ADMIT_VISIBLE_CARDS,
+            "container " FAULT_NAME ": env NVIDIA_VISIBLE_DEVICES is \"" FAULT_VALUE
+            "\", which shows it other cards than it is given; remove the variable, the cards that are "
+            "asked for appear by themselves (annotation nvidia.com/use-gpuuuid asks for certain ones)",
+            c->name, c->visible_named);
+        break;
+    case POD_VISIBLE_ELSEWHERE:
+        vendor_fault_add(
+            a->faults, ADMIT_VISIBLE_CARDS,
+            "container " FAULT_NAME
+            ": env NVIDIA_VISIBLE_DEVICES is taken from elsewhere (valueFrom), which may show it "
+            "other cards than it is given; remove the variable, the cards that are asked for "
+            "appear by themselves",
+            c->name);
+        break;
+    }
+}
+
 static void check_container(struct admission *a, const struct pod_container *c)
 {
     if (c->privileged)
@@ -35,12 +67,8 @@ static void check_container(struct admission *a, const struct pod_container *c)
                          " is privileged: it would see every device of the node; remove "
                          "securityContext.privileged, or run it in a pod that asks for no cards",
                          c->name);
-    if (a->nvidia && c->visible_all)
-        vendor_fault_add(
-            a->faults, ADMIT_VISIBLE_ALL,
-            "container " FAULT_NAME ": env NVIDIA_VISIBLE_DEVICES is \"all\", which shows it every "
-            "card of the node; remove the variable, the cards that are asked for appear by themselves",
-            c->name);
+    if (a->nvidia)
+        check_visible(a, c);
 }
 
 void admit_check_isolation(struct admission *a)

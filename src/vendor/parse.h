@@ -27,6 +27,15 @@ struct pod_resource {
     bool has_limit, has_request;     /* null included */
 };
 
+/* What env NVIDIA_VISIBLE_DEVICES says, which takes the place of what the device plugin says: the kubelet
+ * appends a container's own variables, and runtimes read the last. */
+enum pod_visible {
+    POD_VISIBLE_NOTHING, /* absent, empty, "none" or "void" */
+    POD_VISIBLE_ALL,
+    POD_VISIBLE_NAMED,
+    POD_VISIBLE_ELSEWHERE /* valueFrom */
+};
+
 /* The kinds (JSON_IS_NONE = absent) are for who changes the pod. */
 struct pod_container {
     const char *name;
@@ -34,7 +43,8 @@ struct pod_container {
     uint64_t families;    /* that it names a resource of, by their rows */
     struct json_text env; /* the array's text; at NULL = none */
     bool sidecar, init, privileged;
-    bool visible_all; /* env NVIDIA_VISIBLE_DEVICES=all */
+    uint8_t visible;           /* enum pod_visible */
+    const char *visible_named; /* the value, for POD_VISIBLE_NAMED */
     uint8_t n_resources;
     uint8_t kind, resources_kind, limits_kind, requests_kind, env_kind; /* enum json_kind */
 };

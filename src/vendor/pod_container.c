@@ -13,6 +13,7 @@ struct container_pass {
     struct pod_resource rows[POD_RESOURCES_MAX];
     unsigned n;
     struct json_text name, value; /* of the variable at hand */
+    bool elsewhere;               /* its value comes from */
 };
 
 const char *pod_scan_copy(const struct pod_scan *p, struct json_text text)
@@ -126,16 +127,43 @@ static void read_borrowed(struct json_scan *s, void *data, size_t at)
     json_scan_text(s, (struct json_text *)(void *)((char *)data + at));
 }
 
+static void read_value_from(struct json_scan *s, void *data, size_t at)
+{
+    struct container_pass *x = data;
+    (void)at;
+    x->elsewhere = json_scan_peek(s) != JSON_IS_NULL;
+    json_scan_skip(s);
+}
+
+static enum pod_visible visible_of(const struct container_pass *x)
+{
+    static const char *const nothing[] = {"", "none", "void"};
+    if (x->elsewhere)
+        return POD_VISIBLE_ELSEWHERE;
+    if (!x->value.at)
+        return POD_VISIBLE_NOTHING;
+    for (size_t i = 0; i < G_N_ELEMENTS(nothing); i++)
+        if (json_text_reads(x->value, nothing[i]))
+            return POD_VISIBLE_NOTHING;
+    return json_text_reads(x->value, "all") ? POD_VISIBLE_ALL : POD_VISIBLE_NAMED;
+}
+
 static void read_variable(struct container_pass *x)
 {
     static const struct json_member members[] = {
         JSON_MEMBER("name", read_borrowed, offsetof(struct container_pass, name)),
         JSON_MEMBER("value", read_borrowed, offsetof(struct container_pass, value)),
+        JSON_MEMBER("valueFrom", read_value_from, 0),
     };
+    struct pod_container *c = x->container;
     x->name = x->value = (struct json_text){0};
+    x->elsewhere = false;
     json_members_read(x->scan->s, members, G_N_ELEMENTS(members), x);
-    if (json_text_reads(x->name, "NVIDIA_VISIBLE_DEVICES")) /* of several the last counts */
-        x->container->visible_all = json_text_reads(x->value, "all");
+    if (!json_text_reads(x->name, "NVIDIA_VISIBLE_DEVICES"))
+        return;
+    c->visible = (uint8_t)visible_of(x); /* of several the last counts */
+    if (c->visible == POD_VISIBLE_NAMED)
+        c->visible_named = pod_scan_copy(x->scan, x->value);
 }
 
 static void read_env(struct json_scan *s, void *data, size_t at)

@@ -92,6 +92,9 @@ REFUSED = {
     "every card visible beside a limit": (
         pod("p", containers=[container("main", GPU, env=[{"name": "NVIDIA_VISIBLE_DEVICES", "value": "all"}])]),
         ["NVIDIA_VISIBLE_DEVICES", "all"]),
+    "certain cards visible beside a limit": (
+        pod("p", containers=[container("main", GPU, env=[{"name": "NVIDIA_VISIBLE_DEVICES", "value": "GPU-gpu-1-0"}])]),
+        ["NVIDIA_VISIBLE_DEVICES", "GPU-gpu-1-0", "nvidia.com/use-gpuuuid"]),
     "a node policy that does not exist": (
         pod("p", limits=GPU, annotations={"hami.io/node-scheduler-policy": "binpak"}), ["hami.io/node-scheduler-policy", "binpak", "binpack"]),
     "a card policy that does not exist": (

@@ -21,7 +21,7 @@ static char *never(const struct pod_request *r, void *data)
 }
 
 static const struct {
-    const char *name, *container, *spec, *metadata, *says[3];
+    const char *name, *container, *spec, *metadata, *says[4];
     int check; /* that can be lowered; ADMIT_RULE = none */
 } refusals[] = {
     {"2.3.6 privileged",
@@ -115,6 +115,24 @@ static const struct {
      "",
      {"container c", "NVIDIA_VISIBLE_DEVICES", "remove"},
      ADMIT_VISIBLE_ALL},
+    {"W6 cards by number",
+     LIMITS("'nvidia.com/gpu':'1'") ",'env':[{'name':'NVIDIA_VISIBLE_DEVICES','value':'0'}]",
+     "",
+     "",
+     {"container c", "NVIDIA_VISIBLE_DEVICES is \"0\"", "remove", "nvidia.com/use-gpuuuid"},
+     ADMIT_VISIBLE_CARDS},
+    {"W6 cards by UUID",
+     LIMITS("'nvidia.com/gpumem':'100'") ",'env':[{'name':'NVIDIA_VISIBLE_DEVICES','value':'GPU-1,GPU-2'}]",
+     "",
+     "",
+     {"container c", "is \"GPU-1,GPU-2\"", "remove"},
+     ADMIT_VISIBLE_CARDS},
+    {"W6 cards from elsewhere",
+     LIMITS("'nvidia.com/gpu':'1'") ",'env':[{'name':'NVIDIA_VISIBLE_DEVICES','valueFrom':{'fieldRef':{}}}]",
+     "",
+     "",
+     {"container c", "valueFrom", "remove"},
+     ADMIT_VISIBLE_CARDS},
     {"B30 policy",
      LIMITS("'nvidia.com/gpu':'1'"),
      "",
@@ -276,7 +294,7 @@ static void what_is_wrong_is_refused_with_a_remedy(void)
         g_test_message("%s: %s", refusals[i].name, r.message);
         g_assert_false(r.allowed);
         g_assert_null(r.patch);
-        for (int s = 0; s < 3 && refusals[i].says[s]; s++)
+        for (int s = 0; s < 4 && refusals[i].says[s]; s++)
             g_assert_nonnull(strstr(r.message, refusals[i].says[s]));
         admit_result_clear(&r);
         for (int level = ADMIT_WARN; refusals[i].check != ADMIT_RULE && level <= ADMIT_OFF; level++) {
@@ -314,6 +332,11 @@ static void privileged_pods_without_cards_pass(void)
         "{'spec':{'containers':[{'name':'c','env':[{'name':'NVIDIA_VISIBLE_DEVICES','value':'all'}]}]}}",
         ("{'spec':{'containers':[{'name':'c','env':[{'name':'NVIDIA_VISIBLE_DEVICES','value':'all'}],"
          "'resources':{'limits':{'hygon.com/dcunum':'1'}}}]}}"),
+        "{'spec':{'containers':[{'name':'c','env':[{'name':'NVIDIA_VISIBLE_DEVICES','value':'0'}]}]}}",
+        ("{'spec':{'containers':[{'name':'c','env':[{'name':'NVIDIA_VISIBLE_DEVICES','value':'void'}],"
+         "'resources':{'limits':{'nvidia.com/gpu':'1'}}}]}}"),
+        ("{'spec':{'containers':[{'name':'c','env':[{'name':'CUDA_VISIBLE_DEVICES','value':'0'}],"
+         "'resources':{'limits':{'nvidia.com/gpu':'1'}}}]}}"),
     };
     g_autoptr(FamilySet) set = pods_families();
     struct admit_policy p = policy();

@@ -119,14 +119,21 @@ static void containers_say_what_concerns_isolation(void)
           "{'name':'v','env':[{'value':'all','name':'NVIDIA_VISIBLE_DEVICES'}]},"
           "{'name':'w','env':[{'name':'NVIDIA_VISIBLE_DEVICES','value':'all'},"
           "{'name':'NVIDIA_VISIBLE_DEVICES','valueFrom':{'fieldRef':{}}}]},"
-          "{'name':'x','restartPolicy':'Always','env':null,'securityContext':null}]}}",
+          "{'name':'x','restartPolicy':'Always','env':null,'securityContext':null},"
+          "{'name':'y','env':[{'name':'NVIDIA_VISIBLE_DEVICES','valueFrom':null,'value':'GPU-1,2'}]},"
+          "{'name':'z','env':[{'name':'NVIDIA_VISIBLE_DEVICES','value':'all'},"
+          "{'name':'NVIDIA_VISIBLE_DEVICES','value':'void'}]}]}}",
           &p);
     g_assert_true(p.containers[0].sidecar && p.containers[0].init);
     g_assert_false(p.containers[1].sidecar);
     g_assert_true(p.containers[2].privileged);
-    g_assert_true(p.containers[3].visible_all && !p.containers[3].privileged);
-    g_assert_false(p.containers[4].visible_all); /* the last one counts */
-    g_assert_false(p.containers[5].sidecar);     /* an ordinary container is none */
+    g_assert_true(p.containers[3].visible == POD_VISIBLE_ALL && !p.containers[3].privileged);
+    g_assert_cmpint(p.containers[4].visible, ==, POD_VISIBLE_ELSEWHERE); /* the last one counts */
+    g_assert_false(p.containers[5].sidecar);                             /* an ordinary container is none */
+    g_assert_cmpint(p.containers[5].visible, ==, POD_VISIBLE_NOTHING);
+    g_assert_cmpint(p.containers[6].visible, ==, POD_VISIBLE_NAMED);
+    g_assert_cmpstr(p.containers[6].visible_named, ==, "GPU-1,2");
+    g_assert_cmpint(p.containers[7].visible, ==, POD_VISIBLE_NOTHING);
     pod_object_clear(&p);
 }
 

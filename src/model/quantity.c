@@ -169,6 +169,7 @@ static uint64_t take_time_unit(const char **text)
 
 const char *quantity_parse_duration(const char *text, uint64_t *ret_ms)
 {
+    const char *first = text;
     uint64_t sum = 0;
     do {
         struct decimal d;
@@ -176,7 +177,7 @@ const char *quantity_parse_duration(const char *text, uint64_t *ret_ms)
         const char *why = parse_decimal(text, &d);
         if (why)
             return why;
-        bool is_alone = sum == 0 && *d.rest == '\0';
+        bool is_alone = text == first && *d.rest == '\0';
         if (!is_alone && (unit = take_time_unit(&d.rest)) == 0)
             return "has an unknown unit; use ms, s, m, h or d";
         why = scaled(&d, unit, &ms);

@@ -125,6 +125,7 @@ static void test_durations(void)
     g_assert_cmpuint(ms, ==, 3661500);
     g_assert_nonnull(quantity_parse_duration("", &ms));
     g_assert_nonnull(quantity_parse_duration("1m30", &ms));
+    g_assert_nonnull(quantity_parse_duration("0s5", &ms));
     g_assert_nonnull(quantity_parse_duration("1mm", &ms));
     g_assert_nonnull(quantity_parse_duration("300d200d", &ms));
     g_assert_nonnull(quantity_parse_duration("3 weeks", &ms));

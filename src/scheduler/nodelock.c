@@ -41,6 +41,8 @@ struct nodelock {
     char *holder;
     char *asked; /* the lock whose holder was looked up, and whether it is gone */
     bool gone;
+    char *seen; /* the lock's text, and since when it has been that */
+    int64_t seen_ms;
     guint timer;
 };
 
@@ -65,6 +67,7 @@ static void nodelock_destroy(gpointer data)
     g_free(l->text);
     g_free(l->holder);
     g_free(l->asked);
+    g_free(l->seen);
     g_free(l->node);
     g_free(l);
 }
@@ -81,11 +84,24 @@ static uint32_t stale_ms(const struct nodelock *l)
 
 /* ---- what a lock's text says ------------------------------------------------ */
 
+/* What is left of the time by its own clock, and at most what is left since we saw it first: whoever
+ * wrote it may have a clock that is ahead, and ours may have been set back. */
+static int64_t left_ms(struct nodelock *l, const char *text, GDateTime *since)
+{
+    int64_t stale = stale_ms(l), now = scheduler_now_ms();
+    int64_t age = (g_get_real_time() / G_USEC_PER_SEC - g_date_time_to_unix(since)) * 1000;
+    if (g_strcmp0(l->seen, text) != 0) {
+        g_free(l->seen);
+        l->seen = g_strdup(text);
+        l->seen_ms = now;
+    }
+    return MAX(MIN(stale - age, l->seen_ms + stale - now), 0);
+}
+
 /* Milliseconds for which a text keeps this pod out, 0 = it does not. One that
  * nobody could have written, or that has run out, keeps nobody out
  * (scheduler.md, S8). ret_holder: "<namespace>,<pod>" within text, NULL = not said. */
-static int64_t held_for(const struct nodelock *l, const char *text, const struct taker *t,
-                        const char **ret_holder)
+static int64_t held_for(struct nodelock *l, const char *text, const struct taker *t, const char **ret_holder)
 {
     g_auto(GStrv) parts = g_strsplit(text ? text : "", ",", 4);
     guint n = g_strv_length(parts);
@@ -99,8 +115,7 @@ static int64_t held_for(const struct nodelock *l, const char *text, const struct
     if (*ret_holder ? strcmp(*ret_holder, us) == 0
                     : g_strcmp0(text, l->text) == 0 && g_strcmp0(l->holder, us) == 0)
         return 0;
-    int64_t age_ms = (g_get_real_time() / G_USEC_PER_SEC - g_date_time_to_unix(since)) * 1000;
-    return MAX((int64_t)stale_ms(l) - age_ms, 0);
+    return left_ms(l, text, since);
 }
 
 /* ---- waiting ------------------------------------------------------------------ */

@@ -68,6 +68,18 @@ def _(build):
         assert "has been locked within 5s" in s.bind(q, "a") and time.monotonic() - before < 5
 
 
+@test("6.7 a lock from a clock that is a day ahead runs out all the same, counted from when it was first seen")
+def _(build):
+    flags = ["--compat-node-lock", "--node-lock-timeout", "1s", "--node-lock-retry-timeout", "30s"]
+    for lock in (ago(-86400) + ",default,holder", ago(-86400)):
+        with world(build, node("a", annotations={MUTEX: lock}), flags=flags) as (w, s):
+            w.create(pod("holder", {"cpu": 1}))
+            before = time.monotonic()
+            s.place(pod("p", slice_of(mem=1)), ["a"])
+            assert time.monotonic() - before >= 1, "it kept nobody out"
+            assert annotations_of(w, "a")[MUTEX].endswith(",default,p")
+
+
 @test("6.6 a bind waits for the lock until it is given back, or its holder is deleted")
 def _(build):
     """In the reference only members of a PodGroup wait; ours all do."""

@@ -385,7 +385,7 @@ static size_t unescape(const char *p, const char *end, gunichar *ret)
 
 int json_text_copy(struct json_text text, char *buf, size_t size)
 {
-    const char *p = text.at, *end = text.at + text.len;
+    const char *p = text.at, *end = text.len ? p + text.len : p; /* an absent text is NULL and 0 */
     size_t n = 0;
     while (p < end) {
         char utf8[6] = {*p};
@@ -418,14 +418,30 @@ char *json_text_dup(struct json_text text)
     return NULL;
 }
 
-/* An escape makes a text longer by at most six bytes for one. */
-bool json_text_reads(struct json_text text, const char *string)
+/* Equal without escapes, or with them; an escape makes a text longer by at most six bytes for one. */
+static bool reads(struct json_text text, const char *string,
+                  int (*compare)(const char *, const char *, gsize))
 {
     size_t len = strlen(string);
     if (!text.escaped)
-        return text.len == len && memcmp(text.at, string, len) == 0;
+        return text.len == len && compare(text.at, string, len) == 0;
     if (text.len > 6 * len)
         return false;
     g_autofree char *plain = json_text_dup(text);
-    return plain && strcmp(plain, string) == 0;
+    return plain && strlen(plain) == len && compare(plain, string, len) == 0;
+}
+
+static int exactly(const char *a, const char *b, gsize len)
+{
+    return memcmp(a, b, len);
+}
+
+bool json_text_reads(struct json_text text, const char *string)
+{
+    return reads(text, string, exactly);
+}
+
+bool json_text_reads_any_case(struct json_text text, const char *string)
+{
+    return reads(text, string, g_ascii_strncasecmp);
 }

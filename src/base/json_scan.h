@@ -103,6 +103,8 @@ bool json_text_equal(struct json_text text, const char *string);
 
 /* Equality of what the text stands for, escapes resolved, with a NUL-terminated string. */
 bool json_text_reads(struct json_text text, const char *string);
+/* The same in any case of ASCII letters, as Go's decoder takes the names of members. */
+bool json_text_reads_any_case(struct json_text text, const char *string);
 
 /* Unescapes into buf with a NUL. Length, or -1 when it does not fit, holds an
  * escaped NUL or a broken escape, or is not UTF-8. */

@@ -261,11 +261,6 @@ static char *refusal(struct bind *b)
     return NULL;
 }
 
-static bool key_is(struct json_text key, const char *name)
-{
-    return key.len == strlen(name) && g_ascii_strncasecmp(key.at, name, key.len) == 0;
-}
-
 static void take(struct json_scan *scan, char **field)
 {
     struct json_text text;
@@ -286,13 +281,13 @@ static const char *scan_args(const char *body, size_t len, struct bind *b)
         json_scan_fail(&scan, scan.at == scan.end ? "EOF" : "the body is no JSON object");
     if (json_scan_object(&scan))
         while (json_scan_key(&scan, &key)) {
-            if (key_is(key, "podname"))
+            if (json_text_reads_any_case(key, "podname"))
                 take(&scan, &b->name);
-            else if (key_is(key, "podnamespace"))
+            else if (json_text_reads_any_case(key, "podnamespace"))
                 take(&scan, &b->namespace_);
-            else if (key_is(key, "poduid"))
+            else if (json_text_reads_any_case(key, "poduid"))
                 take(&scan, &b->uid);
-            else if (key_is(key, "node"))
+            else if (json_text_reads_any_case(key, "node"))
                 take(&scan, &b->node);
             else
                 json_scan_skip(&scan);

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "scheduler/candidates.h"
 
+#include <limits.h>
+
 #define WORTH_KEEPING 4096 /* bytes; shorter lists are read as fast as compared */
 
 /* Of the last call. Grows to the largest one and stays. */
@@ -37,6 +39,16 @@ static void keep(const struct scheduler *s, const char *at, size_t len)
     last.generation = s->node_generation;
 }
 
+ClusterNode candidates_find(const struct scheduler *s, struct json_text name)
+{
+    char plain[NAME_MAX + 1]; /* a node's name has at most 253 */
+    int len;
+    if (!name.escaped)
+        return cluster_node_find(s->cluster, name.at, name.len);
+    len = json_text_copy(name, plain, sizeof plain);
+    return len < 0 ? CLUSTER_NO_NODE : cluster_node_find(s->cluster, plain, (size_t)len);
+}
+
 void candidates_read(struct scheduler *s, struct json_scan *scan, struct candidates *ret)
 {
     struct json_text name;
@@ -52,9 +64,9 @@ void candidates_read(struct scheduler *s, struct json_scan *scan, struct candida
         last.n = 0;
         json_scan_array(scan);
         while (json_scan_element(scan)) {
-            if (!json_scan_text(scan, &name) || name.escaped)
+            if (!json_scan_text(scan, &name))
                 continue;
-            ClusterNode n = cluster_node_find(s->cluster, name.at, name.len);
+            ClusterNode n = candidates_find(s, name);
             if (n != CLUSTER_NO_NODE)
                 add(n);
         }

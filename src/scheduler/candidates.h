@@ -19,5 +19,7 @@ struct candidates {
 
 /* Steps the scanner over the list. The result is borrowed until the next call. */
 void candidates_read(struct scheduler *s, struct json_scan *scan, struct candidates *ret);
+/* The ledger's node of that name. */
+ClusterNode candidates_find(const struct scheduler *s, struct json_text name);
 
 #endif

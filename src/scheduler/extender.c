@@ -37,11 +37,6 @@ struct held {
     GBytes *body;
 };
 
-static bool key_is(struct json_text key, const char *name)
-{
-    return key.len == strlen(name) && g_ascii_strncasecmp(key.at, name, key.len) == 0;
-}
-
 static void args_scan(struct scheduler *s, const char *body, size_t len, struct args *a)
 {
     struct json_scan scan;
@@ -57,13 +52,13 @@ static void args_scan(struct scheduler *s, const char *body, size_t len, struct 
     if (json_scan_object(&scan))
         while (json_scan_key(&scan, &key)) {
             bool null = json_scan_peek(&scan) == JSON_IS_NULL;
-            if (key_is(key, "pod") && !null && !a->has_pod) {
+            if (json_text_reads_any_case(key, "pod") && !null && !a->has_pod) {
                 a->pod_at = scan.at;
                 a->has_pod = pod_object_scan(s->reader, &scan, &a->pod);
                 a->pod_len = (size_t)(scan.at - a->pod_at);
-            } else if (key_is(key, "nodenames") && !null)
+            } else if (json_text_reads_any_case(key, "nodenames") && !null)
                 candidates_read(s, &scan, &a->names);
-            else if (key_is(key, "nodes") && !null)
+            else if (json_text_reads_any_case(key, "nodes") && !null)
                 a->has_nodes = json_scan_raw(&scan, &a->nodes, &a->nodes_len);
             else
                 json_scan_skip(&scan);
@@ -184,7 +179,7 @@ static char *failures(struct scheduler *s, const struct pod_object *p, const str
         while (json_scan_element(&scan)) {
             if (!json_scan_text(&scan, &name))
                 continue;
-            ClusterNode n = name.escaped ? CLUSTER_NO_NODE : cluster_node_find(s->cluster, name.at, name.len);
+            ClusterNode n = candidates_find(s, name);
             g_string_truncate(why, 0);
             if (n == CLUSTER_NO_NODE)
                 g_string_assign(why, sched_reason_words(SCHED_UNREGISTERED)->code);

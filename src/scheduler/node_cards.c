@@ -151,7 +151,7 @@ static bool feature_on(const struct scheduler *s, const struct node_object *o)
         if (!f->node_feature_key)
             continue;
         const struct json_text *value = node_pair(&o->annotations, f->node_feature_key);
-        return value ? json_text_is(*value, "true") : f->node_feature_default;
+        return value ? json_text_reads(*value, "true") : f->node_feature_default;
     }
     return false;
 }

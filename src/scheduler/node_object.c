@@ -87,7 +87,7 @@ bool node_object_scan(struct json_scan *s, struct node_object *ret, const char *
 const struct json_text *node_pair(const struct node_pairs *pairs, const char *key)
 {
     for (uint32_t i = 0; i < pairs->n; i++)
-        if (json_text_equal(pairs->pairs[i].key, key))
+        if (json_text_reads(pairs->pairs[i].key, key))
             return &pairs->pairs[i].value;
     return NULL;
 }
@@ -95,9 +95,10 @@ const struct json_text *node_pair(const struct node_pairs *pairs, const char *ke
 uint64_t node_amount(const struct node_pairs *pairs, const char *resource)
 {
     const struct json_text *value = resource && *resource ? node_pair(pairs, resource) : NULL;
+    char text[64];
     int64_t amount = 0;
-    if (!value || value->escaped ||
-        kube_quantity_parse(value->at, value->len, &amount) != KUBE_QUANTITY_INTEGER || amount < 0)
+    int len = value ? json_text_copy(*value, text, sizeof text) : -1;
+    if (len < 0 || kube_quantity_parse(text, (size_t)len, &amount) != KUBE_QUANTITY_INTEGER || amount < 0)
         return 0;
     return (uint64_t)amount;
 }

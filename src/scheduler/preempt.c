@@ -10,7 +10,7 @@
 
 #include "base/json_write.h"
 #include "sched/explain_pod.h"
-#include "scheduler/service.h"
+#include "scheduler/candidates.h"
 
 static struct pod_request wanted;
 
@@ -50,27 +50,27 @@ static int64_t scan_victims(struct json_scan *scan, GHashTable *uids)
     if (!json_scan_object(scan))
         return 0;
     while (json_scan_key(scan, &key)) {
-        if (json_text_is(key, "NumPDBViolations")) {
+        if (json_text_reads(key, "NumPDBViolations")) {
             json_scan_int(scan, &disruptions);
-        } else if (json_text_is(key, "Pods") && json_scan_array(scan)) {
+        } else if (json_text_reads(key, "Pods") && json_scan_array(scan)) {
             while (json_scan_element(scan)) {
                 if (!json_scan_object(scan))
                     continue;
                 while (json_scan_key(scan, &key)) {
-                    if (json_text_is(key, "UID") && json_scan_text(scan, &uid)) {
+                    if (json_text_reads(key, "UID") && json_scan_text(scan, &uid)) {
                         add_uid(uids, uid);
-                    } else if (json_text_is(key, "metadata") && json_scan_object(scan)) {
+                    } else if (json_text_reads(key, "metadata") && json_scan_object(scan)) {
                         while (json_scan_key(scan, &key))
-                            if (json_text_is(key, "uid") && json_scan_text(scan, &uid))
+                            if (json_text_reads(key, "uid") && json_scan_text(scan, &uid))
                                 add_uid(uids, uid);
-                            else if (!json_text_is(key, "uid"))
+                            else if (!json_text_reads(key, "uid"))
                                 json_scan_skip(scan);
-                    } else if (!json_text_is(key, "UID") && !json_text_is(key, "metadata")) {
+                    } else if (!json_text_reads(key, "UID") && !json_text_reads(key, "metadata")) {
                         json_scan_skip(scan);
                     }
                 }
             }
-        } else if (!json_text_is(key, "Pods")) {
+        } else if (!json_text_reads(key, "Pods")) {
             json_scan_skip(scan);
         }
     }
@@ -82,7 +82,7 @@ static void consider(struct scheduler *s, struct json_text name, struct json_sca
 {
     g_autoptr(GHashTable) uids = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
     int64_t disruptions = scan_victims(scan, uids);
-    ClusterNode node = name.escaped ? CLUSTER_NO_NODE : cluster_node_find(s->cluster, name.at, name.len);
+    ClusterNode node = candidates_find(s, name);
     if (node == CLUSTER_NO_NODE)
         return;
     g_autofree gpointer *named = g_hash_table_get_keys_as_array(uids, NULL);
@@ -114,11 +114,11 @@ void extender_preempt(const struct http_request *request, struct http_responder 
     json_scan_init(&scan, request->body, request->body_len);
     if (json_scan_object(&scan))
         while (json_scan_key(&scan, &key)) {
-            if (json_text_is(key, "Pod") && !has_pod)
+            if (json_text_reads(key, "Pod") && !has_pod)
                 has_pod = pod_object_scan(s->reader, &scan, &pod);
-            else if (json_text_is(key, "NodeNameToVictims"))
+            else if (json_text_reads(key, "NodeNameToVictims"))
                 json_scan_raw(&scan, &maps[0], &lens[0]);
-            else if (json_text_is(key, "NodeNameToMetaVictims"))
+            else if (json_text_reads(key, "NodeNameToMetaVictims"))
                 json_scan_raw(&scan, &maps[1], &lens[1]);
             else
                 json_scan_skip(&scan);

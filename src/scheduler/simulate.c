@@ -60,7 +60,7 @@ static void each_item(struct scheduler *s, const char *nodes, size_t len, struct
     if (!json_scan_object(&scan))
         return;
     while (json_scan_key(&scan, &key)) {
-        bool items = key.len == 5 && g_ascii_strncasecmp(key.at, "items", 5) == 0;
+        bool items = json_text_reads_any_case(key, "items");
         if (!items)
             json_scan_skip(&scan);
         else if (json_scan_array(&scan))

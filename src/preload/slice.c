@@ -365,7 +365,7 @@ enum slice_state slice_attach_nvml(void)
 void slice_after_fork(void)
 {
     atomic_store(&slice_gate_words, gate_unknown);
-    memset(&slice, 0, sizeof slice);
+    memset(&slice, 0, offsetof(struct slice, end)); /* not the rest of a large page */
     pthread_mutex_init(&lock, NULL);
     atomic_store(&n_ordinals, 0);
     ordinals.n = 0;

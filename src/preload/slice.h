@@ -27,12 +27,21 @@ enum slice_state {
     SLICE_REFUSED, /* limits should exist and cannot be read: nothing may be taken */
 };
 
+/* The largest page a kernel for this processor may have. */
+#if defined(__aarch64__)
+#define SLICE_PAGE 65536
+#else
+#define SLICE_PAGE 4096
+#endif
+
 /* Lies on pages of its own that the kernel empties in the child of a fork or
- * of a raw clone: the child is unattached again without any code running. */
+ * of a raw clone: the child is unattached again without any code running. What
+ * else lay on them would be emptied, too, and what does not begin a page the
+ * kernel refuses to empty. */
 struct slice {
-    _Alignas(4096) _Atomic uint32_t state; /* enum slice_state */
-    _Atomic uint32_t checked;              /* slice.c: slice_check() was here since the last try to attach */
-    uint32_t generation;                   /* of fork: a child starts a new one */
+    _Alignas(SLICE_PAGE) _Atomic uint32_t state; /* enum slice_state */
+    _Atomic uint32_t checked; /* slice.c: slice_check() was here since the last try to attach */
+    uint32_t generation;      /* of fork: a child starts a new one */
     struct region region;
     int slot;
     bool has_grant;
@@ -46,6 +55,7 @@ struct slice {
     const volatile uint64_t *grant_epoch;         /* 8 bytes of the mapped grant, or a constant */
     _Atomic uint64_t grant_mem[REGION_DEVICES];   /* of the grant: bytes; 0 = unlimited */
     _Atomic uint32_t grant_cores[REGION_DEVICES]; /* of the grant: percent */
+    char end[];
 };
 
 extern OURS struct slice slice;

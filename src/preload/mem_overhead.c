@@ -181,7 +181,8 @@ static bool measure(unsigned d, uint64_t *ret)
 /* Without the management library: all that is used of the card, less all that
  * the slice was charged for others. Too much when other tenants use the card or
  * when several processes make their first contexts at once, so the smallest
- * plausible figure is kept. */
+ * plausible figure is kept. Too little is no context's: the driver has just
+ * taken more for another thread's rows than was reserved for them. */
 static bool guess(unsigned d, CUcontext ctx, uint64_t *ret)
 {
     size_t free_bytes = 0, total = 0;
@@ -201,10 +202,10 @@ static bool guess(unsigned d, CUcontext ctx, uint64_t *ret)
     mem_quiet_end(mode);
     others = used - overhead_charged(d);
     if (r != CUDA_SUCCESS || free_bytes > total || ledger_used(&slice.region, d) != used ||
-        total - free_bytes <= others)
+        total - free_bytes <= others || mem_pools_growing(d))
         return false;
     *ret = total - free_bytes - others;
-    return *ret <= PLAUSIBLE_BYTES;
+    return *ret >= STEP_BYTES && *ret <= PLAUSIBLE_BYTES;
 }
 
 void overhead_measure(unsigned d, CUcontext ctx)

@@ -369,6 +369,24 @@ static void a_context_is_charged_once_per_process_and_device(void)
     fake_end();
 }
 
+/* The driver has taken more for another thread's rows than is reserved yet. */
+static void what_is_under_way_is_not_taken_for_a_context(void)
+{
+    CUcontext a = NULL;
+
+    fake_begin(1024 * MIB, 1024 * MIB);
+    real.cuDevicePrimaryCtxReset_v2(1);
+    fake.taken[1] = 16384;
+    g_assert_cmpint(cuCtxCreate_v2(&a, 0, 1), ==, CUDA_SUCCESS);
+    g_assert_cmpuint(ledger_used(&slice.region, 1), ==, 0);
+    g_assert_cmpint(cuCtxDestroy_v2(a), ==, CUDA_SUCCESS);
+    fake.taken[1] = 0;
+    fake.context_bytes = 300 * MIB;
+    g_assert_cmpint(cuCtxCreate_v2(&a, 0, 1), ==, CUDA_SUCCESS);
+    check(1, 300 * MIB);
+    fake_end();
+}
+
 static void a_context_that_cannot_fit_is_refused_once_its_size_is_known(void)
 {
     CUcontext a = NULL, b = (CUcontext)0x5;
@@ -533,6 +551,7 @@ int main(int argc, char **argv)
     TEST(graph_memory_is_reserved_before_the_launch);
     TEST(a_context_that_ends_takes_its_memory_along);
     TEST(a_context_is_charged_once_per_process_and_device);
+    TEST(what_is_under_way_is_not_taken_for_a_context);
     TEST(a_context_that_cannot_fit_is_refused_once_its_size_is_known);
     TEST(retain_three_times_release_three_times);
     TEST(memory_mapped_into_a_sparse_array_stays_charged);

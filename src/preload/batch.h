@@ -12,6 +12,8 @@
  *   2. A stream is recorded on only while it is known to live: destroying it
  *      takes its open batches away first (batch_stream_gone).
  *   3. Events live in the meter of their context and go with it.
+ *   4. One thread at a time asks about a meter's batches: a measurement reads
+ *      the meter's clock, sharpens it and may give it another base event.
  */
 #ifndef HAMI_PRELOAD_BATCH_H
 #define HAMI_PRELOAD_BATCH_H
@@ -65,6 +67,7 @@ struct meter {
     double offset_ns;  /* CLOCK_MONOTONIC minus event time */
     uint64_t based_ns; /* when base was recorded */
     int n_batches;     /* none behind these was ever used; changed under the lock */
+    bool claimed;      /* one of its batches is: base and offset are that thread's; changed under the lock */
     struct batch batches[METER_BATCHES];
 };
 

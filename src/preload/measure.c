@@ -56,7 +56,7 @@ static struct batch *claim_next(struct card *card, struct claimed *last)
     struct batch *found = NULL;
     port_lock(&card->lock);
     for (int m = 0; m < card->n_meters; m++)
-        for (int i = 0; i < card->meters[m].n_batches; i++) {
+        for (int i = 0; i < card->meters[m].n_batches && !card->meters[m].claimed; i++) {
             struct batch *b = &card->meters[m].batches[i];
             bool later = !last->batch || b->closed_ns > last->closed_ns ||
                          (b->closed_ns == last->closed_ns && b > last->batch);
@@ -65,6 +65,7 @@ static struct batch *claim_next(struct card *card, struct claimed *last)
         }
     if (found) {
         found->state = BATCH_CLAIMED;
+        found->meter->claimed = true;
         *last = (struct claimed){found, found->closed_ns};
     }
     port_unlock(&card->lock);
@@ -209,6 +210,16 @@ static void write_off_if_stuck(struct card *card, struct batch *batch, uint64_t 
         card->probes--;
 }
 
+/* The meter is free for others as soon as its events were asked. */
+static CUresult measure_one(struct card *card, struct batch *batch, struct measure *ret)
+{
+    CUresult result = batch_measure(batch, ret);
+    port_lock(&card->lock);
+    batch->meter->claimed = false;
+    port_unlock(&card->lock);
+    return result;
+}
+
 void measure_finished(struct card *card)
 {
     struct claimed last = {NULL, 0};
@@ -218,7 +229,7 @@ void measure_finished(struct card *card)
     turn_check_board(card);
     for (int i = 0; i < METERS * METER_BATCHES && (batch = claim_next(card, &last)) != NULL; i++) {
         struct measure m;
-        CUresult result = batch_measure(batch, &m);
+        CUresult result = measure_one(card, batch, &m);
         if (result == CUDA_SUCCESS) {
             settle(card, batch, &m);
             continue;

@@ -11,6 +11,9 @@
 #include "preload/board.h"
 #include "preload/bucket.h"
 #include "preload/busy.h"
+#include "preload/card.h"
+#include "preload/measure.h"
+#include "preload/port.h"
 #include "preload/price.h"
 
 #define MS UINT64_C(1000000)
@@ -111,26 +114,26 @@ static void many_stretches_never_overflow_and_stay_sorted(void)
 
 static void price_is_the_mean_and_forgets_on_request(void)
 {
-    struct prices *prices = g_new0(struct prices, 1);
+    struct prices *list = g_new0(struct prices, 1);
     const void *f = (const void *)(uintptr_t)0x1000, *g = (const void *)(uintptr_t)0x2000;
-    price_learn(price_of(prices, f, 7), 30000, 10);
-    g_assert_cmpuint(price_of(prices, f, 7)->mean_ns, ==, 3000);
-    g_assert_cmpuint(price_of(prices, f, 9)->samples, ==, 0);
-    g_assert_cmpuint(price_of(prices, g, 7)->samples, ==, 0);
+    price_learn(price_of(list, f, 7), 30000, 10);
+    g_assert_cmpuint(price_of(list, f, 7)->mean_ns, ==, 3000);
+    g_assert_cmpuint(price_of(list, f, 9)->samples, ==, 0);
+    g_assert_cmpuint(price_of(list, g, 7)->samples, ==, 0);
     for (int i = 0; i < 100; i++)
-        price_learn(price_of(prices, f, 7), i % 2 ? 1000 : 5000, 1);
-    g_assert_cmpuint(price_of(prices, f, 7)->mean_ns, >, 2000);
-    g_assert_cmpuint(price_of(prices, f, 7)->mean_ns, <, 4000);
-    price_forget(prices, f);
-    g_assert_cmpuint(price_of(prices, f, 7)->samples, ==, 0);
-    g_free(prices);
+        price_learn(price_of(list, f, 7), i % 2 ? 1000 : 5000, 1);
+    g_assert_cmpuint(price_of(list, f, 7)->mean_ns, >, 2000);
+    g_assert_cmpuint(price_of(list, f, 7)->mean_ns, <, 4000);
+    price_forget(list, f);
+    g_assert_cmpuint(price_of(list, f, 7)->samples, ==, 0);
+    g_free(list);
 }
 
 /* A price of nothing would let any number of launches out unmeasured. */
 static void price_of_a_strange_measurement_stays_usable(void)
 {
-    struct prices *prices = g_new0(struct prices, 1);
-    struct price *p = price_of(prices, (const void *)(uintptr_t)0x1000, 7);
+    struct prices *list = g_new0(struct prices, 1);
+    struct price *p = price_of(list, (const void *)(uintptr_t)0x1000, 7);
     for (int i = 0; i < 4; i++)
         g_assert_true(price_doubt(p));
     g_assert_false(price_doubt(p));
@@ -138,18 +141,18 @@ static void price_of_a_strange_measurement_stays_usable(void)
     g_assert_cmpuint(p->mean_ns, ==, 1000);
     price_scale(p, 0, 1);
     g_assert_cmpuint(p->mean_ns, ==, 1000);
-    g_free(prices);
+    g_free(list);
 }
 
 static void full_price_table_still_answers(void)
 {
-    struct prices *prices = g_new0(struct prices, 1);
+    struct prices *list = g_new0(struct prices, 1);
     for (uintptr_t i = 1; i < 10 * PRICE_ENTRIES; i++) {
-        struct price *p = price_of(prices, (const void *)(i << 6), (uint32_t)(i % 32));
+        struct price *p = price_of(list, (const void *)(i << 6), (uint32_t)(i % 32));
         price_learn(p, i, 1);
-        g_assert_true(price_of(prices, (const void *)(i << 6), (uint32_t)(i % 32)) == p);
+        g_assert_true(price_of(list, (const void *)(i << 6), (uint32_t)(i % 32)) == p);
     }
-    g_free(prices);
+    g_free(list);
 }
 
 /* ---- the board ---- */
@@ -269,12 +272,67 @@ static void noise_never_keeps_the_turn_away_for_a_second(void)
     }
 }
 
+/* ---- measuring ---- */
+
+static unsigned asking, asking_most;
+
+static CUresult another_thread_measures_meanwhile(CUevent event)
+{
+    (void)event;
+    asking++;
+    asking_most = MAX(asking, asking_most);
+    if (asking < 3)
+        measure_finished(&cards[0]);
+    asking--;
+    return CUDA_SUCCESS;
+}
+
+static uint64_t a_second(void)
+{
+    return S;
+}
+
+static bool a_microsecond_between(CUevent from, CUevent to, double *ret_ns)
+{
+    (void)from, (void)to;
+    *ret_ns = 1000;
+    return true;
+}
+
+/* The clock of a meter may be given another base event by the one who asks. */
+static void one_thread_at_a_time_asks_about_a_meter(void)
+{
+    struct port before = port;
+    struct region_compute account = {0};
+    struct card *card = &cards[0];
+
+    card->account = &account;
+    card->n_meters = 2;
+    for (int m = 0; m < 2; m++) {
+        struct meter *meter = &card->meters[m];
+        meter->n_batches = 3;
+        for (int i = 0; i < 3; i++)
+            meter->batches[i] = (struct batch){.state = BATCH_CLOSED, .meter = meter, .launches = 1};
+    }
+    card->closed = 6;
+    port.now = a_second;
+    port.event_query = another_thread_measures_meanwhile;
+    port.event_between_ns = a_microsecond_between;
+    measure_finished(card);
+    port = before;
+    g_assert_cmpuint(asking_most, ==, 2); /* one for each meter */
+    g_assert_cmpuint(card->closed, ==, 0);
+    g_assert_cmpuint(account.launches, ==, 6);
+    memset(card, 0, sizeof *card);
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
     if (g_getenv("HAMI_TEST_SEED"))
         seed = (uint32_t)strtoul(g_getenv("HAMI_TEST_SEED"), NULL, 10);
 #define TEST(name) g_test_add_func("/compute_parts/" #name, name)
+    TEST(one_thread_at_a_time_asks_about_a_meter);
     TEST(tokens_grow_by_percent_of_time_up_to_the_cap);
     TEST(what_is_above_the_cap_is_kept_and_debt_is_paid_first);
     TEST(hostile_tokens_stay_in_bounds);

@@ -219,7 +219,7 @@ static void stream_gone(struct card *card, CUstream stream)
 void batch_stream_gone(CUstream stream)
 {
     for (int d = 0; d < REGION_DEVICES; d++)
-        if (cards[d].ready)
+        if (card_is_ready(&cards[d]))
             stream_gone(&cards[d], stream);
 }
 
@@ -290,7 +290,8 @@ static bool drop_context(struct card *card, CUcontext context, bool whatever)
 void batch_context_gone(CUcontext context)
 {
     for (int d = 0; d < REGION_DEVICES && context; d++)
-        for (int tries = 0; cards[d].ready && !drop_context(&cards[d], context, tries == GONE_TRIES); tries++)
+        for (int tries = 0;
+             card_is_ready(&cards[d]) && !drop_context(&cards[d], context, tries == GONE_TRIES); tries++)
             port.sleep_until(port.now() + GONE_STEP_NS);
     atomic_fetch_add(&lane_stamp, 1);
 }

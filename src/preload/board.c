@@ -152,12 +152,12 @@ static bool take(struct board_seat *seat, uint64_t turn, uint64_t now)
     if (!atomic_compare_exchange_strong(&seat->board->turn, &turn,
                                         sequence << 8 | (uint64_t)(seat->member + 1)))
         return false;
+    store(&seat->board->idle_ns, 0); /* at once: until then others judge us by the last holder's */
+    store(&seat->board->lease_ns, now + 5000000);
     seat->sequence = sequence;
     seat->held_ns = now;
     seat->taken_ns = now;
     seat->foreign_ns = board_foreign_end(seat, sequence, now);
-    store(&seat->board->idle_ns, 0);
-    store(&seat->board->lease_ns, now + 5000000);
     store(&mine(seat)->want_ns, 0);
     store(&mine(seat)->work_ns, now);
     return true;

@@ -48,6 +48,13 @@ struct card {
 };
 
 extern OURS struct card cards[REGION_DEVICES];
+
+/* Who sees true sees the card's account and seat as well. */
+static inline bool card_is_ready(const struct card *card)
+{
+    return __atomic_load_n(&card->ready, __ATOMIC_ACQUIRE);
+}
+
 extern OURS _Atomic bool cards_gated; /* a launch of this process was gated once */
 extern OURS struct prices prices;
 extern OURS struct port_lock prices_lock;

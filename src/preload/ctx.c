@@ -44,7 +44,7 @@ static void here_forget(void)
 
 static void epoch_next(void)
 {
-    atomic_fetch_add_explicit(&ctx_epoch, 1, memory_order_relaxed);
+    atomic_fetch_add_explicit(&ctx_epoch, 1, memory_order_release);
 }
 
 static void count_drop(unsigned d, bool has_ended)
@@ -409,7 +409,7 @@ static void adopt(const struct ctx_here *h)
 const struct ctx_here *ctx_here_refresh(void)
 {
     struct ctx_here *h = &ctx_here_cache;
-    uint64_t epoch = atomic_load_explicit(&ctx_epoch, memory_order_relaxed);
+    uint64_t epoch = atomic_load_explicit(&ctx_epoch, memory_order_acquire); /* before the driver is asked */
     struct mem_entry e;
 
     *h = (struct ctx_here){.device = -1};

@@ -13,6 +13,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -98,10 +99,16 @@ int grant_map_read(struct grant *ret, uint64_t *ret_epoch)
     if (!mapped)
         return -2;
     uint64_t before = *grant_map_epoch();
+    atomic_thread_fence(memory_order_acquire);
     memcpy(copy, mapped, sizeof copy);
     if (before != *grant_map_epoch())
         return -1;
     if (grant_parse(copy, sizeof copy, ret, &error) == 0) {
+        /* A processor may show the first and the last line of a new grant before the lines between. By now,
+         * microseconds later, it shows all. */
+        atomic_thread_fence(memory_order_acquire);
+        if (memcmp(copy, mapped, sizeof copy) != 0)
+            return -1;
         *ret_epoch = before;
         return 0;
     }

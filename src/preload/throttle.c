@@ -445,7 +445,7 @@ void throttle_after_sync(void)
         return;
     CUstreamCaptureMode mode = port.capture_mode(CU_STREAM_CAPTURE_MODE_RELAXED);
     for (int d = 0; d < REGION_DEVICES; d++)
-        if (cards[d].ready &&
+        if (card_is_ready(&cards[d]) &&
             (atomic_load_explicit(&cards[d].closed, memory_order_relaxed) || cards[d].seat.sequence)) {
             measure_finished(&cards[d]);
             run_ends(&cards[d]);
@@ -466,7 +466,7 @@ bool throttle_pending(void)
     if (likely(!atomic_load_explicit(&cards_gated, memory_order_relaxed)))
         return false;
     for (int d = 0; d < REGION_DEVICES; d++)
-        if (cards[d].ready &&
+        if (card_is_ready(&cards[d]) &&
             (atomic_load_explicit(&cards[d].closed, memory_order_relaxed) || cards[d].seat.sequence))
             return true;
     return false;

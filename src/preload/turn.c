@@ -124,7 +124,7 @@ struct card *turn_card(void)
     if (d < 0 || d >= REGION_DEVICES)
         return NULL;
     struct card *card = &cards[d];
-    if (unlikely(!__atomic_load_n(&card->ready, __ATOMIC_ACQUIRE))) {
+    if (unlikely(!card_is_ready(card))) {
         port_lock(&setup_lock);
         if (!card->ready)
             setup(card, (unsigned)d);
@@ -445,7 +445,7 @@ void compute_tick(uint64_t now)
     CUstreamCaptureMode mode = port.capture_mode(CU_STREAM_CAPTURE_MODE_RELAXED);
     for (int d = 0; d < REGION_DEVICES; d++) {
         struct card *card = &cards[d];
-        if (!__atomic_load_n(&card->ready, __ATOMIC_ACQUIRE))
+        if (!card_is_ready(card))
             continue;
         measure_finished(card);
         uint64_t active = atomic_load_explicit(&card->active_ns, memory_order_relaxed);

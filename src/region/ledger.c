@@ -385,7 +385,12 @@ uint64_t ledger_held(const struct region *r, int slot, unsigned d)
 uint64_t ledger_operations(const struct region *r, int slot, unsigned d)
 {
     bool exists = r->ext && (unsigned)slot < REGION_SLOTS && d < REGION_DEVICES;
-    return exists ? load(&journal(r, (unsigned)slot, d)->intent) : 0;
+    if (!exists)
+        return 0;
+    struct region_journal *j = journal(r, (unsigned)slot, d);
+    atomic_thread_fence(memory_order_acquire); /* what the caller has read was read before this */
+    uint64_t done = atomic_load_explicit(&j->done, memory_order_acquire);
+    return done + atomic_load_explicit(&j->intent, memory_order_acquire);
 }
 
 uint64_t ledger_peak(const struct region *r, unsigned d)

@@ -53,8 +53,8 @@ void ledger_mark(struct region *r, int slot, unsigned d, enum ledger_kind kind, 
 /* Bytes held by all processes of the slice, and by one. */
 uint64_t ledger_used(const struct region *r, unsigned d);
 uint64_t ledger_held(const struct region *r, int slot, unsigned d);
-/* How many operations of the slot have begun: two equal answers, and nothing was charged or released between.
- */
+/* How many operations of the slot have begun, plus how many have ended: two equal answers, and nothing was
+ * charged or released between. Reads before and after the call stay there. */
 uint64_t ledger_operations(const struct region *r, int slot, unsigned d);
 
 /* Highest ledger_used so far; requests refused so far. */

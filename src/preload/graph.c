@@ -81,6 +81,7 @@ HOOK CUresult cuGraphInstantiateWithParams_ptsz(CUgraphExec *ret, CUgraph graph,
 
 HOOK CUresult cuGraphExecDestroy(CUgraphExec exec)
 {
+    memory_graph_instantiated(exec, NULL);
     return changed(real.cuGraphExecDestroy(exec), exec);
 }
 

@@ -134,8 +134,8 @@ static CUresult graph_launch(CUgraphExec exec, CUstream stream, CUstream named,
     if (!passes)
         throttle_end(&ticket);
     memory_graph_end(&memory, result);
-    if (result == CUDA_SUCCESS)
-        graph_memory_changed();
+    if (result == CUDA_SUCCESS && memory.device < 0)
+        graph_memory_changed(); /* of a graph whose building was not seen */
     return result;
 }
 

@@ -8,8 +8,11 @@
  * not see (clones, children) are charged after the fact.
  *
  * Invariants:
- *   1. graphs: key = CUgraph, bytes = highest sum, owner = sum now.
- *   2. nodes: key = address of an allocation node, owner = its graph.
+ *   1. graphs: key = CUgraph, bytes = highest sum, owner = sum now, extra = how
+ *      many allocation nodes it was given.
+ *   2. nodes: key = address of an allocation node, owner = its graph. members:
+ *      key = graph and number of the node (see member_key), bytes = its
+ *      address, so that a graph's end looks at its own nodes alone.
  *   3. execs: key = CUgraphExec, bytes = its need; PLACED after its first
  *      launch, for the driver uses the same memory for every further one, also
  *      while the last one still runs.
@@ -25,6 +28,7 @@
 
 static struct mem_table graphs;
 static struct mem_table nodes;
+static struct mem_table members;
 static struct mem_table execs;
 static _Atomic uint32_t seen;
 
@@ -45,10 +49,12 @@ CUresult mem_graph_admit(int d, CUdevice ordinal, uint64_t n)
 
 /* ---- what a graph will need ---- */
 
-static void sum_change(CUgraph graph, uint64_t more, uint64_t less, unsigned d)
+/* Returns the number of the node that `more` is for. */
+static uint32_t sum_change(CUgraph graph, uint64_t more, uint64_t less, unsigned d)
 {
     struct mem_entry e;
     uint64_t sum;
+    uint32_t number;
 
     if (!mem_table_take(&graphs, (uintptr_t)graph, &e))
         e = (struct mem_entry){.key = (uintptr_t)graph, .device = (uint16_t)d};
@@ -56,7 +62,19 @@ static void sum_change(CUgraph graph, uint64_t more, uint64_t less, unsigned d)
     sum = sum > less ? sum - less : 0;
     e.owner = (void *)(uintptr_t)sum;
     e.bytes = e.bytes > sum ? e.bytes : sum;
+    number = e.extra;
+    if (more && e.extra < UINT32_MAX)
+        e.extra++;
     mem_table_put(&graphs, &e, NULL);
+    return number;
+}
+
+/* A graph's handle is an address of 47 bits and a multiple of 8: a key of its
+ * own for each of its first million nodes. Beyond that two may share one; what
+ * is lost so is 32 bytes, until the address of that node is used again. */
+static uint64_t member_key(CUgraph graph, uint32_t number)
+{
+    return (uint64_t)(uintptr_t)graph << 17 ^ number;
 }
 
 void mem_graph_allocates(CUgraph graph, CUdeviceptr ptr, uint64_t n, unsigned d)
@@ -66,7 +84,9 @@ void mem_graph_allocates(CUgraph graph, CUdeviceptr ptr, uint64_t n, unsigned d)
     if (!graph || !ptr)
         return;
     mem_table_put(&nodes, &e, NULL);
-    sum_change(graph, n, 0, d);
+    e.key = member_key(graph, sum_change(graph, n, 0, d));
+    e.bytes = ptr;
+    mem_table_put(&members, &e, NULL);
 }
 
 void mem_graph_frees(CUgraph graph, CUdeviceptr ptr)
@@ -77,9 +97,14 @@ void mem_graph_frees(CUgraph graph, CUdeviceptr ptr)
         sum_change(graph, 0, e.bytes, e.device);
 }
 
-static bool node_of(struct mem_entry *e, void *graph)
+static void nodes_end(CUgraph graph, uint32_t n)
 {
-    return e->owner == graph;
+    struct mem_entry member, node;
+
+    for (uint32_t i = 0; i < n; i++)
+        if (mem_table_take(&members, member_key(graph, i), &member) &&
+            mem_table_take(&nodes, member.bytes, &node) && node.owner != graph)
+            mem_table_put(&nodes, &node, NULL); /* another graph has the address by now */
 }
 
 HOOK CUresult cuGraphDestroy(CUgraph graph)
@@ -89,8 +114,9 @@ HOOK CUresult cuGraphDestroy(CUgraph graph)
 
     if (likely(!atomic_load_explicit(&seen, memory_order_relaxed)))
         return real.cuGraphDestroy(graph);
-    if (mem_table_take(&graphs, (uintptr_t)graph, &e))
-        mem_table_sweep(&nodes, node_of, graph);
+    if (!mem_table_take(&graphs, (uintptr_t)graph, &e))
+        return real.cuGraphDestroy(graph);
+    nodes_end(graph, e.extra);
     r = real.cuGraphDestroy(graph);
     memory_graph_changed(e.device);
     return r;
@@ -287,5 +313,6 @@ void mem_graph_after_fork(void)
 {
     mem_table_forget(&graphs);
     mem_table_forget(&nodes);
+    mem_table_forget(&members);
     mem_table_forget(&execs);
 }

@@ -114,9 +114,14 @@ static struct binding *take(const struct range *r)
     return chain;
 }
 
+bool mem_multicast_any(void)
+{
+    return __atomic_load_n(&bindings, __ATOMIC_RELAXED) != NULL;
+}
+
 void mem_multicast_gone(const struct mem_object *multicast)
 {
-    if (__atomic_load_n(&bindings, __ATOMIC_RELAXED))
+    if (mem_multicast_any())
         chain_end(take(&(struct range){.multicast = multicast, .everything = true}));
 }
 

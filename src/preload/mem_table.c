@@ -15,7 +15,8 @@
 
 #include "preload/hook.h"
 
-#define FIRST_BITS 7 /* 128 entries: one page */
+#define FIRST_BITS 3 /* MEM_TABLE_FIRST entries, in the table itself */
+#define PAGE_BITS 7  /* 128 entries: one page */
 #define SPINS 64
 
 static inline void pause_cpu(void)
@@ -105,39 +106,48 @@ static struct mem_entry *array_new(uint32_t bits)
     return p == MAP_FAILED ? NULL : p;
 }
 
-static void array_free(struct mem_entry *entries, uint32_t bits)
+static void array_free(struct mem_shard *s)
 {
     int saved = errno;
 
-    if (entries)
-        munmap(entries, sizeof(struct mem_entry) << bits);
+    if (s->bits > FIRST_BITS)
+        munmap(s->entries, sizeof(struct mem_entry) << s->bits);
     errno = saved;
 }
 
+/* The new array is a mapped one: the first is not returned to. */
 static bool __attribute__((noinline)) resize(struct mem_shard *s, uint32_t bits)
 {
     struct mem_shard bigger = {.bits = bits, .entries = array_new(bits)};
 
     if (!bigger.entries)
         return false;
-    for (uint64_t i = 0; s->entries && i < UINT64_C(1) << s->bits; i++)
+    for (uint64_t i = 0; i < UINT64_C(1) << s->bits; i++)
         if (s->entries[i].key)
             bigger.entries[find(&bigger, s->entries[i].key, hash(s->entries[i].key))] = s->entries[i];
-    array_free(s->entries, s->bits);
+    array_free(s);
     s->entries = bigger.entries;
     s->bits = bits;
     return true;
 }
 
-/* Room for one more entry. A full shard that cannot grow still takes entries
- * up to its last but one, so that a search ends. */
-static inline bool room(struct mem_shard *s)
+/* A full shard that cannot grow still takes entries up to its last but one, so
+ * that a search ends. */
+static bool __attribute__((noinline)) grow(struct mem_table *t, struct mem_shard *s)
 {
-    uint64_t size = UINT64_C(1) << s->bits;
+    _Static_assert(MEM_TABLE_FIRST == 1 << FIRST_BITS, "the first array");
+    if (s->entries)
+        return resize(s, s->bits < PAGE_BITS ? PAGE_BITS : s->bits + 1) || s->count + 2 <= UINT64_C(1)
+                                                                                               << s->bits;
+    s->entries = t->first[s - t->shards];
+    s->bits = FIRST_BITS;
+    return true;
+}
 
-    if (likely(s->entries && s->count + 1 <= size / 4 * 3))
-        return true;
-    return resize(s, s->entries ? s->bits + 1 : FIRST_BITS) || (s->entries && s->count + 2 <= size);
+/* Room for one more entry. */
+static inline bool room(struct mem_table *t, struct mem_shard *s)
+{
+    return likely(s->entries && s->count + 1 <= (UINT64_C(1) << s->bits) / 4 * 3) || grow(t, s);
 }
 
 bool mem_table_add(struct mem_table *t, uint64_t key, uint64_t bytes, void *owner, uint64_t meta,
@@ -150,7 +160,7 @@ bool mem_table_add(struct mem_table *t, uint64_t key, uint64_t bytes, void *owne
     if (ret_old)
         ret_old->key = 0;
     lock_take(&s->lock);
-    fits = room(s);
+    fits = room(t, s);
     if (likely(fits)) {
         struct mem_entry *place = &s->entries[find(s, key, h)];
         if (likely(!place->key))
@@ -201,8 +211,8 @@ bool mem_table_take(struct mem_table *t, uint64_t key, struct mem_entry *ret)
         if (likely(found)) {
             *ret = s->entries[i];
             remove_at(s, i);
-            if (unlikely(s->bits > FIRST_BITS && s->count < UINT64_C(1) << s->bits >> 4))
-                resize(s, s->bits - 2 < FIRST_BITS ? FIRST_BITS : s->bits - 2);
+            if (unlikely(s->bits > PAGE_BITS && s->count < UINT64_C(1) << s->bits >> 4))
+                resize(s, s->bits - 2 < PAGE_BITS ? PAGE_BITS : s->bits - 2);
         }
     }
     lock_drop(&s->lock);
@@ -257,8 +267,12 @@ uint64_t mem_table_count(struct mem_table *t)
 void mem_table_forget(struct mem_table *t)
 {
     for (unsigned n = 0; n < MEM_TABLE_SHARDS; n++) {
+        struct mem_shard *s = &t->shards[n];
+
         /* A thread of the parent may have been inside; its half-done work is
          * dropped unseen, and its array is left to the copy-on-write pages. */
-        memset(&t->shards[n], 0, sizeof t->shards[n]);
+        if (s->entries)
+            memset(t->first[n], 0, sizeof t->first[n]);
+        memset(s, 0, sizeof *s);
     }
 }

@@ -7,8 +7,9 @@
  *   1. A key is present at most once; 0 is never a key.
  *   2. A shard's lock is held for a few dozen instructions, or for moving one
  *      shard to a bigger array; never across a driver call or a callback.
- *   3. Storage comes from mmap alone, so that the table may be used from
- *      inside any allocator. Nothing is mapped before the first insertion.
+ *   3. Storage is the table itself, and mmap once a shard has more than a few
+ *      entries: it may be used from inside any allocator, and what holds
+ *      little costs a page or two and no system call.
  *   4. At most 3/4 of a shard's array is in use: a search ends.
  */
 #ifndef HAMI_PRELOAD_MEM_TABLE_H
@@ -19,6 +20,7 @@
 #include <stdint.h>
 
 #define MEM_TABLE_SHARDS 16
+#define MEM_TABLE_FIRST 8 /* entries of a shard's first array; a power of two */
 
 struct mem_entry {
     uint64_t key;
@@ -50,6 +52,7 @@ struct mem_shard {
 
 struct mem_table {
     struct mem_shard shards[MEM_TABLE_SHARDS];
+    struct mem_entry first[MEM_TABLE_SHARDS][MEM_TABLE_FIRST];
 };
 
 /* Adds *e; an entry with the same key is replaced, and *ret_old (may be NULL)
@@ -70,6 +73,7 @@ bool mem_table_get(struct mem_table *t, uint64_t key, struct mem_entry *ret);
  * is not the key; it must not call the table or the driver. */
 void mem_table_sweep(struct mem_table *t, bool (*match)(struct mem_entry *e, void *arg), void *arg);
 
+/* How many; takes each shard's lock. */
 uint64_t mem_table_count(struct mem_table *t);
 
 /* For a fork's child, which has one thread and none of the parent's memory. */

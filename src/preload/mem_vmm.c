@@ -16,7 +16,9 @@
  *      table; when the driver refuses it returns.
  *   4. Address reservations are free: they hold no memory.
  *
- * One lock guards the objects' counts; VMM calls cost the driver microseconds.
+ * One lock guards the objects' counts and the references of handles, so that a
+ * handle and the object behind it are looked up and counted in one step; VMM
+ * calls cost the driver microseconds. It is taken before a table's own.
  */
 #include "preload/mem_vmm.h"
 
@@ -47,63 +49,74 @@ static struct mem_table tiles; /* of sparse arrays */
 
 static _Atomic uint32_t objects_lock;
 static struct mem_object *objects_free;
+static struct mem_object *slab; /* the objects of it from slab_used on were never used */
+static unsigned slab_used = SLAB_OBJECTS;
+static _Atomic bool tiles_seen;       /* false: there is none to look for */
 static _Atomic uint64_t address_bits; /* or of all mapping addresses and lengths */
 
 /* ---- objects ---- */
 
-static void slab_add(void)
+/* From fresh memory: a page is touched when its first object is needed. */
+static struct mem_object *__attribute__((noinline)) object_fresh(void)
 {
     int saved = errno;
-    struct mem_object *slab =
-        mmap(NULL, SLAB_OBJECTS * sizeof *slab, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
-    errno = saved;
-    if (slab == MAP_FAILED)
-        return;
-    for (unsigned i = 0; i < SLAB_OBJECTS; i++) {
-        slab[i].next = objects_free;
-        objects_free = &slab[i];
+    if (slab_used == SLAB_OBJECTS) {
+        void *p = mmap(NULL, SLAB_OBJECTS * sizeof *slab, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
+                       -1, 0);
+
+        errno = saved;
+        if (p == MAP_FAILED)
+            return NULL;
+        slab = p;
+        slab_used = 0;
     }
+    return &slab[slab_used++];
 }
 
-static struct mem_object *object_new(unsigned d, uint64_t bytes)
+/* With the lock held. */
+static inline struct mem_object *object_new(unsigned d, uint64_t bytes)
 {
-    struct mem_object *o;
+    struct mem_object *o = objects_free;
 
-    mem_lock(&objects_lock);
-    if (!objects_free)
-        slab_add();
-    o = objects_free;
-    if (o) {
+    if (likely(o))
         objects_free = o->next;
-        *o = (struct mem_object){.bytes = bytes, .holds = 1, .device = (uint16_t)d};
+    else
+        o = object_fresh();
+    if (likely(o)) {
+        o->bytes = bytes;
+        o->holds = 1;
+        o->device = (uint16_t)d;
     }
-    mem_unlock(&objects_lock);
     return o;
-}
-
-static void object_hold(struct mem_object *o)
-{
-    mem_lock(&objects_lock);
-    o->holds++;
-    mem_unlock(&objects_lock);
 }
 
 static void object_drop(struct mem_object *o)
 {
-    bool last;
+    uint64_t bytes = 0;
+    unsigned d = 0;
+    bool last, gone;
 
     mem_lock(&objects_lock);
     last = --o->holds == 0;
+    gone = last && !mem_multicast_any();
+    if (gone) {
+        bytes = o->bytes;
+        d = o->device;
+        o->next = objects_free;
+        objects_free = o;
+    }
     mem_unlock(&objects_lock);
-    if (!last)
-        return;
-    mem_multicast_gone(o); /* before another object can get its address */
-    mem_release(o->device, o->bytes);
-    mem_lock(&objects_lock);
-    o->next = objects_free;
-    objects_free = o;
-    mem_unlock(&objects_lock);
+    if (last && !gone) {
+        mem_multicast_gone(o); /* before another object can get its address */
+        bytes = o->bytes;
+        d = o->device;
+        mem_lock(&objects_lock);
+        o->next = objects_free;
+        objects_free = o;
+        mem_unlock(&objects_lock);
+    }
+    mem_release(d, bytes);
 }
 
 void mem_vmm_drop(struct mem_object *o)
@@ -118,45 +131,82 @@ unsigned mem_vmm_device(const struct mem_object *o)
 
 /* ---- handles ---- */
 
+/* A handle that the driver has just given out, and the object of n bytes of
+ * device d behind it. False: no memory to follow it. */
+static bool handle_new(CUmemGenericAllocationHandle h, unsigned d, uint64_t n)
+{
+    struct mem_entry old = {0};
+    struct mem_object *o;
+    bool fits = false;
+
+    mem_lock(&objects_lock);
+    o = object_new(d, n);
+    if (likely(o)) {
+        fits = mem_table_add(&handles, h, 1, o, mem_meta(0, VMM_HANDLE, 0), &old);
+        if (unlikely(!fits)) {
+            o->next = objects_free;
+            objects_free = o;
+        }
+    }
+    mem_unlock(&objects_lock);
+    for (uint64_t i = 0; unlikely(old.key) && i < old.bytes; i++)
+        object_drop(old.owner); /* released behind our back */
+    return fits;
+}
+
 /* One more reference of handle h to o, whose hold the caller hands over. */
 static bool handle_add(CUmemGenericAllocationHandle h, struct mem_object *o)
 {
     struct mem_entry e = {.key = h, .owner = o, .kind = VMM_HANDLE, .bytes = 1};
-    struct mem_entry old;
+    struct mem_entry old = {0};
+    bool fits, known;
 
-    if (mem_table_take(&handles, h, &old)) {
-        if (old.owner == o)
-            e.bytes += old.bytes;
-        else
-            for (uint64_t i = 0; i < old.bytes; i++)
-                object_drop(old.owner); /* released behind our back */
-    }
-    return mem_table_put(&handles, &e, NULL);
+    mem_lock(&objects_lock);
+    known = mem_table_get(&handles, h, &old) && old.owner == o;
+    if (known)
+        e.bytes += old.bytes;
+    fits = mem_table_put(&handles, &e, &old);
+    mem_unlock(&objects_lock);
+    for (uint64_t i = 0; fits && !known && old.key && i < old.bytes; i++)
+        object_drop(old.owner); /* released behind our back */
+    return fits;
 }
 
 /* Takes one reference of h away. NULL when h is unknown. */
 static struct mem_object *handle_take(CUmemGenericAllocationHandle h)
 {
     struct mem_entry e;
+    bool known;
 
-    if (!mem_table_take(&handles, h, &e))
-        return NULL;
-    if (--e.bytes > 0)
+    mem_lock(&objects_lock);
+    known = mem_table_take(&handles, h, &e);
+    if (known && --e.bytes > 0)
         mem_table_put(&handles, &e, NULL);
-    return e.owner;
+    mem_unlock(&objects_lock);
+    return known ? e.owner : NULL;
 }
 
 _Atomic bool mem_shared;
 
-/* The object of a handle, held for the caller. */
-static struct mem_object *handle_hold(CUmemGenericAllocationHandle h)
+/* The object of a key in a table, held for the caller; NULL when the entry is
+ * of fewer bytes than asked for. */
+static struct mem_object *hold(struct mem_table *t, uint64_t key, uint64_t more_than)
 {
+    struct mem_object *o = NULL;
     struct mem_entry e;
 
-    if (!mem_table_get(&handles, h, &e))
-        return NULL;
-    object_hold(e.owner);
-    return e.owner;
+    mem_lock(&objects_lock);
+    if (mem_table_get(t, key, &e) && e.bytes > more_than) {
+        o = e.owner;
+        o->holds++;
+    }
+    mem_unlock(&objects_lock);
+    return o;
+}
+
+static struct mem_object *handle_hold(CUmemGenericAllocationHandle h)
+{
+    return hold(&handles, h, 0);
 }
 
 struct mem_object *mem_vmm_hold_handle(CUmemGenericAllocationHandle h)
@@ -169,10 +219,7 @@ struct mem_object *mem_vmm_hold_handle(CUmemGenericAllocationHandle h)
  * the helper looks. */
 static void handle_foreign(CUmemGenericAllocationHandle h)
 {
-    struct mem_object *o = object_new(0, 0);
-
-    if (o && !handle_add(h, o))
-        object_drop(o);
+    handle_new(h, 0, 0);
     atomic_store_explicit(&mem_shared, true, memory_order_relaxed);
     helper_note();
 }
@@ -191,7 +238,6 @@ HOOK CUresult cuMemCreate(CUmemGenericAllocationHandle *ret, size_t n, const CUm
                           unsigned long long flags)
 {
     CUmemGenericAllocationHandle h = 0;
-    struct mem_object *o;
     int device = -1;
     CUresult r = mem_enter();
 
@@ -210,13 +256,9 @@ HOOK CUresult cuMemCreate(CUmemGenericAllocationHandle *ret, size_t n, const CUm
         mem_release((unsigned)device, device >= 0 ? n : 0);
         return r;
     }
-    o = object_new(device >= 0 ? (unsigned)device : 0, device >= 0 ? n : 0);
-    if (!o)
-        mem_release((unsigned)device, device >= 0 ? n : 0);
-    if (!o || !handle_add(h, o)) {
+    if (!handle_new(h, device >= 0 ? (unsigned)device : 0, device >= 0 ? n : 0)) {
         real.cuMemRelease(h);
-        if (o)
-            object_drop(o);
+        mem_release((unsigned)device, device >= 0 ? n : 0);
         return CUDA_ERROR_OUT_OF_MEMORY;
     }
     *ret = h;
@@ -312,7 +354,7 @@ static uint64_t address_step(void)
 /* The mappings of a range, taken out of the table. */
 struct unmapping {
     struct mem_entry *entries;
-    uint64_t count;
+    uint64_t count, room;
     size_t mapped_bytes; /* of entries, when it is not `few` */
     struct mem_entry few[16];
 };
@@ -320,11 +362,19 @@ struct unmapping {
 static bool make_room(struct unmapping *u, uint64_t most)
 {
     int saved = errno;
+    uint64_t total;
 
+    u->count = 0;
+    u->mapped_bytes = 0;
     u->entries = u->few;
-    if (most <= sizeof u->few / sizeof u->few[0])
+    u->room = sizeof u->few / sizeof u->few[0];
+    if (most <= u->room)
         return true;
-    u->mapped_bytes = most * sizeof u->few[0];
+    total = mem_table_count(&mappings);
+    u->room = most < total ? most : total;
+    if (u->room <= sizeof u->few / sizeof u->few[0])
+        return true;
+    u->mapped_bytes = u->room * sizeof u->few[0];
     u->entries = mmap(NULL, u->mapped_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     errno = saved;
     return u->entries != MAP_FAILED;
@@ -333,16 +383,14 @@ static bool make_room(struct unmapping *u, uint64_t most)
 static bool collect(struct unmapping *u, CUdeviceptr ptr, size_t n)
 {
     uint64_t step = address_step();
-    uint64_t total = mem_table_count(&mappings);
-    uint64_t most = n / step + 1;
     CUdeviceptr end;
 
-    if (__builtin_add_overflow(ptr, n, &end) || !make_room(u, most < total ? most : total))
+    if (__builtin_add_overflow(ptr, n, &end) || !make_room(u, n / step + 1))
         return false;
-    for (CUdeviceptr at = ptr; at < end && total;) {
+    for (CUdeviceptr at = ptr; at < end && u->count < u->room;) {
         struct mem_entry *e = &u->entries[u->count];
 
-        if (u->count < total && mem_table_take(&mappings, at, e)) {
+        if (mem_table_take(&mappings, at, e)) {
             u->count++;
             at += e->bytes ? e->bytes : step;
         } else {
@@ -354,7 +402,7 @@ static bool collect(struct unmapping *u, CUdeviceptr ptr, size_t n)
 
 HOOK CUresult cuMemUnmap(CUdeviceptr ptr, size_t n)
 {
-    struct unmapping u = {.count = 0};
+    struct unmapping u; /* filled by collect() */
     int saved;
     CUresult r;
 
@@ -375,25 +423,26 @@ HOOK CUresult cuMemUnmap(CUdeviceptr ptr, size_t n)
 }
 
 /* The object mapped at an address, held for the caller: the mapping may begin
- * anywhere before it, and only the driver knows where. */
+ * anywhere before it, and only the driver knows where. What it names as the
+ * beginning is that of the mapping, or else of what lies around it. */
 static struct mem_object *mapped_hold(CUdeviceptr address)
 {
     CUdeviceptr base = 0;
     size_t length = 0;
-    struct mem_entry e;
     uint64_t step = address_step();
     CUdeviceptr at = address - address % step;
+    struct mem_object *o = hold(&mappings, at, address - at);
 
-    if (real.cuMemGetAddressRange_v2(&base, &length, address) != CUDA_SUCCESS)
-        base = at;
-    for (;; at -= step) {
-        if (mem_table_get(&mappings, at, &e) && address - at < e.bytes) {
-            object_hold(e.owner);
-            return e.owner;
-        }
-        if (at < step || at <= base)
-            return NULL;
+    if (o)
+        return o;
+    if (real.cuMemGetAddressRange_v2(&base, &length, address) != CUDA_SUCCESS || base > address)
+        return NULL;
+    o = hold(&mappings, base, address - base);
+    while (!o && at >= step && at > base) {
+        at -= step;
+        o = hold(&mappings, at, address - at);
     }
+    return o;
 }
 
 struct mem_object *mem_vmm_hold_mapped(CUdeviceptr address)
@@ -447,6 +496,8 @@ static void tile_changed(const CUarrayMapInfo *info)
         return;
     e.owner = handle_hold(info->memHandle.memHandle);
     e.bytes = (uintptr_t)info->resource.array;
+    if (e.owner)
+        atomic_store_explicit(&tiles_seen, true, memory_order_relaxed);
     if (e.owner && !mem_table_put(&tiles, &e, NULL))
         object_drop(e.owner);
 }
@@ -487,18 +538,22 @@ static bool tile_of(struct mem_entry *e, void *arg)
     return true;
 }
 
-void mem_vmm_array_gone(uint64_t array)
+static void __attribute__((noinline)) tiles_end(uint64_t array)
 {
     struct ended_tiles t = {.array = array};
 
-    if (!mem_table_count(&tiles))
-        return;
     do {
         t.count = 0;
         mem_table_sweep(&tiles, tile_of, &t);
         for (unsigned i = 0; i < t.count; i++)
             object_drop(t.objects[i]);
     } while (t.count > 0);
+}
+
+void mem_vmm_array_gone(uint64_t array)
+{
+    if (unlikely(atomic_load_explicit(&tiles_seen, memory_order_relaxed)) && mem_table_count(&tiles))
+        tiles_end(array);
 }
 
 void mem_vmm_after_fork(void)
@@ -508,5 +563,7 @@ void mem_vmm_after_fork(void)
     mem_table_forget(&tiles);
     mem_multicast_after_fork();
     atomic_store(&objects_lock, 0);
+    atomic_store(&tiles_seen, false);
     objects_free = NULL;
+    slab_used = SLAB_OBJECTS;
 }

@@ -25,6 +25,7 @@ unsigned mem_vmm_device(const struct mem_object *o); /* of the region */
 /* Nobody holds this object any more: if it was a multicast object, what was
  * bound to it is free of it. */
 void mem_multicast_gone(const struct mem_object *multicast);
+bool mem_multicast_any(void); /* false: nothing is bound to any */
 void mem_multicast_after_fork(void);
 
 /* A sparse array or mipmap was destroyed: what was mapped into it is not held

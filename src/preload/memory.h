@@ -48,7 +48,7 @@ struct memory_graph {
 CUresult memory_graph_begin(CUgraphExec exec, struct memory_graph *ret);
 void memory_graph_end(const struct memory_graph *g, CUresult r);
 
-/* exec was made from, or updated to, graph. */
+/* exec was made from, or updated to, graph; NULL: it is about to end. */
 void memory_graph_instantiated(CUgraphExec exec, CUgraph graph);
 
 /* A graph was uploaded, launched by other means, or destroyed: the driver may

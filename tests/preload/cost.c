@@ -52,6 +52,24 @@ static uint64_t run_counted(struct kit *kit, const char *body, unsigned n)
     return total_of(path);
 }
 
+unsigned cost_system_calls(struct kit *kit, const char *body, unsigned n)
+{
+    g_autofree char *strace = g_find_program_in_path("strace");
+    g_autofree char *self = g_file_read_link("/proc/self/exe", NULL), *count = g_strdup_printf("%u", n);
+    g_autofree char *path = kit_path(kit, "strace"), *text = NULL;
+    const char *argv[] = {strace, "-qq", "-o", path, self, "--child", body, count, NULL};
+    unsigned lines = 0;
+    if (!strace) {
+        g_test_skip("strace is not installed: system calls cannot be counted");
+        return 0;
+    }
+    g_assert_cmpint(kit_finish(kit_start_program(kit, argv), NULL, NULL), ==, 0);
+    g_assert_true(g_file_get_contents(path, &text, NULL, NULL));
+    for (const char *at = text; (at = strchr(at, '\n')); at++)
+        lines++;
+    return lines;
+}
+
 double cost_instructions(struct kit *kit, const char *body)
 {
     return (double)(run_counted(kit, body, LONG) - run_counted(kit, body, SHORT)) / (LONG - SHORT);

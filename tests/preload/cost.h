@@ -12,6 +12,10 @@
 /* A kit over the null driver; NULL, with the test skipped, without valgrind. */
 struct kit *cost_kit_new(void);
 
+/* System calls of a body's own thread, with `n` as its first argument; 0, with
+ * the test skipped, without strace. */
+unsigned cost_system_calls(struct kit *kit, const char *body, unsigned n);
+
 /* Instructions per unit of a body whose first argument is how many. */
 double cost_instructions(struct kit *kit, const char *body);
 

@@ -9,7 +9,6 @@
 #include "abi/cuda_api.h"
 
 static CUcontext current;
-static uint64_t free_bytes = UINT64_C(16) << 30;
 
 CUresult cuInit(unsigned int flags)
 {
@@ -65,30 +64,6 @@ CUresult cuCtxGetDevice(CUdevice *ret)
 {
     *ret = 0;
     return current ? CUDA_SUCCESS : CUDA_ERROR_INVALID_CONTEXT;
-}
-
-/* The address freed last is given out first, as real allocators do. */
-static CUdeviceptr next = UINT64_C(0x7f0000000000), last;
-
-CUresult cuMemAlloc_v2(CUdeviceptr *ret, size_t n)
-{
-    (void)n;
-    *ret = last ? last : (next += 512);
-    last = 0;
-    return CUDA_SUCCESS;
-}
-
-CUresult cuMemFree_v2(CUdeviceptr ptr)
-{
-    last = ptr;
-    return CUDA_SUCCESS;
-}
-
-CUresult cuMemGetInfo_v2(size_t *ret_free, size_t *ret_total)
-{
-    *ret_free = free_bytes;
-    *ret_total = UINT64_C(16) << 30;
-    return CUDA_SUCCESS;
 }
 
 /* Launches end at once; events are numbers without time. */

@@ -177,6 +177,89 @@ static void an_answer_that_no_longer_fits_is_not_reserved(void)
     cluster_free(c);
 }
 
+/* What was decided a moment ago, and what has come in between. */
+static void an_answer_is_reserved_only_beside_what_came_since(void)
+{
+    static const struct {
+        const char *name;
+        uint64_t mib; /* of what came, on the same card */
+        uint32_t cores, asked_cores;
+        uint16_t slots;
+        int64_t quota; /* 0 = none */
+        bool reserved, alone;
+    } rows[] = {
+        {"little", 100, 10, 10, 1, 0, true, false},
+        {"memory to the last MiB", 600, 10, 10, 1, 0, true, false},
+        {"memory", 601, 10, 10, 1, 0, false, false},
+        {"cores to the last one", 100, 90, 10, 1, 0, true, false},
+        {"cores", 100, 91, 10, 1, 0, false, false},
+        {"more cores than there are", 100, 300, 10, 1, 0, false, false},
+        {"slots to the last one", 100, 10, 10, 9, 0, true, false},
+        {"slots", 100, 10, 10, 10, 0, false, false},
+        {"more slots than there are", 100, 10, 10, 300, 0, false, false},
+        {"somebody, on a card that is to be the pod's alone", 100, 0, 100, 1, 0, false, true},
+        {"a quota to its last MiB", 100, 10, 10, 1, 500, true, false},
+        {"a quota", 100, 10, 10, 1, 499, false, false},
+    };
+    for (size_t i = 0; i < G_N_ELEMENTS(rows); i++) {
+        Cluster *c = one_node(1, 1000);
+        struct pod_request r = ask("a", GPU, 1, 400, rows[i].asked_cores);
+        struct cluster_answer a;
+        uint8_t app = SLOT_APP;
+        struct pod_grant g = {
+            .n = 1,
+            .grants = {{.mem_bytes = MIB(rows[i].mib), .cores = rows[i].cores, .slices = rows[i].slots}}};
+        r.requests[0].exclusive = rows[i].alone;
+        g_test_message("%s", rows[i].name);
+        g_assert_cmpint(place(c, &r, &a), ==, SCHED_FITS);
+        cluster_bound(c, "other", "default", "other", "node", &g, &app, 1, 0, false);
+        if (rows[i].quota)
+            cluster_quota_set(c, "default", "q", "nvidia.com/gpumem", rows[i].quota);
+        g_assert_cmpint(cluster_reserve(c, &r, &a, 10), ==, rows[i].reserved);
+        assert_sound(c);
+        cluster_free(c);
+    }
+}
+
+/* ---- room that comes back: whoever waits is looked at --------------------------------- */
+
+static void room_that_comes_back_is_told_and_nothing_else(void)
+{
+    Cluster *c = one_node(1, 10000);
+    struct pod_grant g = {.n = 1, .grants = {{.mem_bytes = MIB(100), .slices = 1}}};
+    uint8_t app = SLOT_APP;
+    struct pod_request a = ask("a", GPU, 1, 100, 0), b = ask("b", GPU, 1, 100, 0);
+    uint64_t before = cluster_freed(c);
+#define TOLD(what)                                                                                           \
+    do {                                                                                                     \
+        what;                                                                                                \
+        g_assert_cmpuint(cluster_freed(c), >, before);                                                       \
+        before = cluster_freed(c);                                                                           \
+    } while (0)
+#define SILENT(what)                                                                                         \
+    do {                                                                                                     \
+        what;                                                                                                \
+        g_assert_cmpuint(cluster_freed(c), ==, before);                                                      \
+    } while (0)
+    SILENT(g_assert_true(take(c, &a, 10) && take(c, &b, 20)));
+    SILENT(cluster_expire(c, 9));
+    TOLD(cluster_expire(c, 10));
+    SILENT(cluster_expire(c, 11));
+    SILENT(g_assert_true(cluster_binding(c, "b")));
+    SILENT(cluster_bound(c, "b", "default", "b", "node", NULL, NULL, 0, 0, false)); /* as it was reserved */
+    SILENT(cluster_bound(c, "b", "default", "b", "node", &g, &app, 1, 0, false));
+    g.grants[0].mem_bytes = MIB(50);
+    TOLD(cluster_bound(c, "b", "default", "b", "node", &g, &app, 1, 0, false));
+    SILENT(cluster_sweep_begin(c); cluster_touch(c, "b"); cluster_sweep_end(c));
+    TOLD(cluster_sweep_begin(c); cluster_sweep_end(c));
+    TOLD(cluster_quota_set(c, "default", "q", "nvidia.com/gpumem", 500));
+    TOLD(cluster_quota_remove(c, "default", "q"));
+    SILENT(g_assert_false(cluster_release(c, "b")));
+    g_assert_true(take(c, &b, 20));
+    TOLD(g_assert_true(cluster_release(c, "b")));
+    cluster_free(c);
+}
+
 static void what_the_api_server_says_counts_even_above_what_there_is(void)
 {
     Cluster *c = one_node(2, 1000);
@@ -420,6 +503,10 @@ int main(int argc, char **argv)
                     what_is_bound_or_being_bound_is_not_replaced);
     g_test_add_func("/cluster/an_answer_that_no_longer_fits_is_not_reserved",
                     an_answer_that_no_longer_fits_is_not_reserved);
+    g_test_add_func("/cluster/an_answer_is_reserved_only_beside_what_came_since",
+                    an_answer_is_reserved_only_beside_what_came_since);
+    g_test_add_func("/cluster/room_that_comes_back_is_told_and_nothing_else",
+                    room_that_comes_back_is_told_and_nothing_else);
     g_test_add_func("/cluster/what_the_api_server_says_counts_even_above_what_there_is",
                     what_the_api_server_says_counts_even_above_what_there_is);
     g_test_add_func("/cluster/uids_of_any_form_are_kept", uids_of_any_form_are_kept);

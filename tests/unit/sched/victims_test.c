@@ -105,6 +105,33 @@ static void a_victim_of_the_namespace_frees_its_quota(void)
     world_clear(&w);
 }
 
+/* Reservations: nobody can delete what is not bound yet; the pod's own is no hindrance to itself. */
+static void reservations_are_no_victims_and_ones_own_is_no_hindrance(void)
+{
+    static const char *const nobody[] = {NULL};
+    static const char *const words[] = {"another's", "its own"};
+    for (size_t own = 0; own < G_N_ELEMENTS(words); own++) {
+        struct world w;
+        struct pod_request r, high;
+        static struct cluster_answer a;
+        one_card(&w, nobody);
+        world_request(&w, &r, "NVIDIA", 1);
+        r.requests[0].mem_bytes = MIB(30000);
+        high = r;
+        high.priority = 5;
+        g_autofree char *uid = own ? g_strdup(r.uid) : uid_of(77);
+        r.uid = uid;
+        g_test_message("%s", words[own]);
+        g_assert_cmpint(cluster_fit(w.cluster, &r, w.nodes[0], &a, NULL), ==, SCHED_FITS);
+        g_assert_true(cluster_reserve(w.cluster, &r, &a, 10));
+        g_autoptr(GPtrArray) uids = sched_victims(w.cluster, &high, w.nodes[0], NULL);
+        g_assert_true((uids != NULL) == own);
+        if (uids)
+            g_assert_cmpuint(uids->len, ==, 0);
+        world_clear(&w);
+    }
+}
+
 static bool fits(struct world *w, const struct pod_request *r)
 {
     static struct cluster_answer a;
@@ -250,5 +277,7 @@ int main(int argc, char **argv)
     g_test_add_func("/victims/victims_are_enough_and_not_one_too_many",
                     victims_are_enough_and_not_one_too_many);
     g_test_add_func("/victims/many_small_victims_are_brought_back", many_small_victims_are_brought_back);
+    g_test_add_func("/victims/reservations_are_no_victims_and_ones_own_is_no_hindrance",
+                    reservations_are_no_victims_and_ones_own_is_no_hindrance);
     return g_test_run();
 }

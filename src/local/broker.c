@@ -341,6 +341,22 @@ static bool name_is_free(struct broker *b, const char *name, GError **error)
     return slices != NULL;
 }
 
+/* Into the driver's order, whatever order they were liked in: CUDA numbers them
+ * as the grant does, NVML as the driver does, and the two should agree. */
+static void sort_shares(const struct machine *m, const struct request_grant *g, struct ledger_slice *s)
+{
+    uint32_t n = 0;
+    for (uint32_t card = 0; card < m->n; card++)
+        for (uint32_t i = 0; i < g->n; i++) {
+            if (g->shares[i].device != card)
+                continue;
+            struct ledger_share *share = &s->shares[n++];
+            g_strlcpy(share->uuid, m->cards[card].uuid, sizeof share->uuid);
+            share->mem_bytes = g->shares[i].mem_bytes;
+            share->cores_pct = g->shares[i].cores_pct;
+        }
+}
+
 static void fill_slice(const struct broker *b, const struct broker_request *r, const struct machine *m,
                        const struct request_grant *g, struct ledger_slice *s)
 {
@@ -358,11 +374,7 @@ static void fill_slice(const struct broker *b, const struct broker_request *r, c
     g_strlcpy(s->machine, r->machine ? r->machine : "", sizeof s->machine);
     g_strlcpy(s->sim_state, r->sim_state ? r->sim_state : "", sizeof s->sim_state);
     g_strlcpy(s->command, r->command ? r->command : "", sizeof s->command);
-    for (uint32_t i = 0; i < g->n; i++) {
-        g_strlcpy(s->shares[i].uuid, m->cards[g->shares[i].device].uuid, sizeof s->shares[i].uuid);
-        s->shares[i].mem_bytes = g->shares[i].mem_bytes;
-        s->shares[i].cores_pct = g->shares[i].cores_pct;
-    }
+    sort_shares(m, g, s);
 }
 
 static bool insert(struct broker *b, const struct ledger_slice *s, GError **error)

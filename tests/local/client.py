@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """A small CUDA driver client for the black-box tests.
 
-    client.py info           {"mem": BYTES, "free": BYTES, "count": N, "listed": [UUID]}:
-                             CUDA's figures and NVML's cards
+    client.py info           {"mem": BYTES, "free": BYTES, "count": N, "cards": [UUID], "listed": [UUID]}:
+                             CUDA's figures and cards, and NVML's cards
     client.py alloc MIB...   allocates each, prints the driver's answers
     client.py hold MIB       allocates, prints "ready", then obeys lines on
                              standard input: "alloc MIB", "free", "info"; ends
@@ -12,6 +12,7 @@
 import ctypes
 import json
 import sys
+import uuid
 
 cu = ctypes.CDLL("libcuda.so.1")
 
@@ -43,11 +44,17 @@ def listed():
     return uuids
 
 
+def uuid_of(ordinal):
+    raw = ctypes.create_string_buffer(16)
+    call("cuDeviceGetUuid_v2", raw, ordinal)
+    return f"GPU-{uuid.UUID(bytes=raw.raw)}"
+
+
 def info():
     free, total, n = ctypes.c_size_t(), ctypes.c_size_t(), ctypes.c_int()
     call("cuMemGetInfo_v2", ctypes.byref(free), ctypes.byref(total))
     call("cuDeviceGetCount", ctypes.byref(n))
-    return {"mem": total.value, "free": free.value, "count": n.value, "listed": listed()}
+    return {"mem": total.value, "free": free.value, "count": n.value, "cards": [uuid_of(i) for i in range(n.value)], "listed": listed()}
 
 
 def alloc(mib):

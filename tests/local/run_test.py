@@ -191,6 +191,16 @@ def _(w):
         assert json.loads(r.stdout) == {"failed": "cuInit", "result": 100}, r
 
 
+@test("the cards of a slice have the same numbers by CUDA and by NVML")
+def _(w):
+    p = w.hold("--mem", "1G")  # the cards are not alike: each policy likes another one best
+    for policy in ("binpack", "spread"):
+        seen = json.loads(w.run("--gpus", "2", "--mem", "1G", "--policy", policy, "--", CLIENT, "info").stdout)
+        assert seen["count"] == 2 and seen["cards"] == seen["listed"], (policy, seen)
+    p.stdin.close()
+    p.wait()
+
+
 @test("policies: binpack shares a card, spread takes another")
 def _(w):
     first = w.hold("--mem", "1G")

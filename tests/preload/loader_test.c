@@ -64,53 +64,6 @@ static void other_programs_do_not_notice(void)
     kit_free(kit);
 }
 
-/* System calls that loading any library takes. */
-static bool is_of_loading(const char *call)
-{
-    static const char *const calls[] = {"mmap(",   "mprotect(",   "openat(", "read(",   "pread64(",
-                                        "fstat(",  "newfstatat(", "close(",  "munmap(", "brk(",
-                                        "execve(", "access(",     "+++"};
-    for (gsize i = 0; i < G_N_ELEMENTS(calls); i++)
-        if (g_str_has_prefix(call, calls[i]))
-            return true;
-    return false;
-}
-
-/* The calls of a traced program in two sums: those of loading, and the rest. */
-static void trace(struct kit *kit, const char *library, unsigned *ret_loading, unsigned *ret_other)
-{
-    g_autofree char *log = kit_path(kit, "strace");
-    g_autofree char *preload = g_strconcat("LD_PRELOAD=", library, NULL);
-    const char *const argv[] = {"strace", "-E", preload, "-o", log, "/bin/true", NULL};
-    g_autofree char *content = NULL;
-    struct kit_process *p = kit_start_program(kit, argv);
-    g_assert_cmpint(kit_finish(p, NULL, NULL), ==, 0);
-    g_assert_true(g_file_get_contents(log, &content, NULL, NULL));
-    g_auto(GStrv) lines = g_strsplit(content, "\n", -1);
-    *ret_loading = *ret_other = 0;
-    for (char **l = lines; *l && **l; l++)
-        (is_of_loading(*l) ? ret_loading : ret_other)[0]++;
-}
-
-static void a_process_without_cuda_makes_no_system_call_of_ours(void)
-{
-    g_autofree char *strace = g_find_program_in_path("strace"), *library = built("libvgpu.so"),
-                    *empty = built("tests/preload/libchain_a.so");
-    if (!strace) {
-        g_test_skip("strace is not installed");
-        return;
-    }
-    struct kit *kit = kit_new(NULL);
-    kit_no_preload(kit);
-    unsigned loading, other, loading_empty, other_empty;
-    trace(kit, library, &loading, &other);
-    trace(kit, empty, &loading_empty, &other_empty);
-    g_test_message("loading %u calls, an ordinary small library %u", loading, loading_empty);
-    g_assert_cmpuint(other, ==, other_empty);
-    g_assert_cmpuint(loading, <=, loading_empty + 1);
-    kit_free(kit);
-}
-
 static void exports_are_the_wrapped_names_and_nothing_else(void)
 {
     g_autofree char *library = built("libvgpu.so"), *out = NULL, *expected = NULL;
@@ -546,7 +499,6 @@ int main(int argc, char **argv)
     g_test_init(&argc, &argv, NULL);
 #define TEST(name) g_test_add_func("/loader/" #name, name)
     TEST(other_programs_do_not_notice);
-    TEST(a_process_without_cuda_makes_no_system_call_of_ours);
     TEST(exports_are_the_wrapped_names_and_nothing_else);
     TEST(foreign_names_initialise_nothing);
     TEST(next_means_next_after_the_caller);

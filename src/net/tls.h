@@ -4,8 +4,8 @@
  * that passes between rooms; keys are ECDSA P-256.
  *
  * 1. What is made here is signed by the CA it was made with, names its use
- *    (server, client) and is valid from an hour ago, for clocks that differ, and
- *    from now on for its life in seconds.
+ *    (server, client) and is valid for its life in seconds, and for all clocks
+ *    that are behind.
  * 2. A watched pair changes only as a pair: a certificate that does not fit
  *    its key (half of a rotation was seen) is not reported.
  * Main thread of the context that is the thread's default only.

@@ -5,8 +5,8 @@
  * Mounted (--cert_file, --key_file: cert-manager, the chart's job, or by hand):
  * watched, and in use for new connections as soon as the files have changed.
  * Otherwise self-made: a CA and a serving certificate that live in memory, made anew
- * after two thirds of their life (or on SIGHUP); the CA is entered into the webhook configuration
- * (webhook_ca.h).
+ * after two thirds of their life (or on SIGHUP, or once a clock that was set says so); the CA is entered into
+ * the webhook configuration (webhook_ca.h).
  */
 #include <glib-unix.h>
 
@@ -14,11 +14,14 @@
 #include "scheduler/service.h"
 #include "scheduler/webhook_ca.h"
 
+#define LOOK_S 20
+
 struct certs {
     struct scheduler *s;
     TlsFiles *files;
     struct webhook_ca *published; /* self-made: its authority */
-    guint rotate_timer, hangup;
+    int64_t until_s;              /* self-made: its end, by the wall clock */
+    guint rotate_timer, look_timer, hangup;
 };
 
 static bool use(struct scheduler *s, const struct tls_pem *pem, const char *client_ca, GError **error)
@@ -61,6 +64,7 @@ static bool make(struct certs *c, GError **error)
         return false;
     g_clear_handle_id(&c->rotate_timer, g_source_remove);
     c->rotate_timer = g_timeout_add_seconds(MAX(s->o.cert_life_s / 3 * 2, 1), rotate, c);
+    c->until_s = g_get_real_time() / G_USEC_PER_SEC + s->o.cert_life_s;
     webhook_ca_set(c->published, ca.cert);
     return true;
 }
@@ -75,6 +79,15 @@ static gboolean rotate(gpointer data)
     else
         log_line(LOG_ERROR, "certificate-failed", "why", error->message, NULL);
     return G_SOURCE_REMOVE;
+}
+
+/* Timers know nothing of a wall clock that was set forward, or of a machine that slept. */
+static gboolean look(gpointer data)
+{
+    struct certs *c = data;
+    if (c->until_s - g_get_real_time() / G_USEC_PER_SEC < c->s->o.cert_life_s / 4)
+        rotate(c);
+    return G_SOURCE_CONTINUE;
 }
 
 static gboolean hangup(gpointer data)
@@ -97,6 +110,7 @@ bool certs_start(struct scheduler *s, GError **error)
     if (!s->webhook)
         return true;
     c->hangup = g_unix_signal_add(SIGHUP, hangup, c);
+    c->look_timer = g_timeout_add_seconds(LOOK_S, look, c);
     c->published = webhook_ca_new(s->client, s->o.webhook_configuration);
     return make(c, error);
 }
@@ -108,6 +122,7 @@ void certs_stop(struct scheduler *s)
         return;
     g_clear_pointer(&c->files, tls_files_free);
     g_clear_handle_id(&c->rotate_timer, g_source_remove);
+    g_clear_handle_id(&c->look_timer, g_source_remove);
     g_clear_handle_id(&c->hangup, g_source_remove);
     webhook_ca_free(c->published);
     g_clear_pointer(&s->certs, g_free);

@@ -11,6 +11,8 @@
 
 #include "model/node_codec.h"
 
+#define CLOCK_SET_US 2000000 /* more than it drifts from one look to the next */
+
 /* ---- life -------------------------------------------------------------- */
 
 /* Seconds that local wall time shows now, as if it were UTC: handshakes are
@@ -19,6 +21,18 @@ static int64_t local_seconds(void)
 {
     g_autoptr(GDateTime) now = g_date_time_new_now_local();
     return g_date_time_to_unix(now) + g_date_time_get_utc_offset(now) / G_USEC_PER_SEC;
+}
+
+/* Until when (monotonic) a stamp's age says nothing: our wall clock was set a moment ago, and what was asked
+ * just before looks as if it had been asked long ago. */
+static int64_t doubtful_until_ms(void)
+{
+    static int64_t offset_us, until_ms;
+    int64_t offset = g_get_real_time() - g_get_monotonic_time();
+    if (offset_us && ABS(offset - offset_us) > CLOCK_SET_US)
+        until_ms = scheduler_now_ms() + NODE_HANDSHAKE_MS;
+    offset_us = offset;
+    return until_ms;
 }
 
 static bool handshake_alive(const struct family *f, const struct node_object *o, int64_t *io_recheck_ms)
@@ -41,12 +55,12 @@ static bool handshake_alive(const struct family *f, const struct node_object *o,
     case HANDSHAKE_REQUESTING: {
         if (asked == HANDSHAKE_NO_TIME)
             return true;
-        int64_t left_ms = (asked - local_seconds()) * 1000 + NODE_HANDSHAKE_MS;
+        int64_t left_ms = (asked - local_seconds()) * 1000 + NODE_HANDSHAKE_MS, now = scheduler_now_ms();
+        int64_t at = MAX(now + left_ms, doubtful_until_ms());
         if (left_ms > 2 * NODE_HANDSHAKE_MS) /* a clock that is ahead: nothing to conclude */
             return true;
-        if (left_ms <= 0)
+        if (at <= now)
             return false;
-        int64_t at = scheduler_now_ms() + left_ms;
         if (*io_recheck_ms == 0 || at < *io_recheck_ms)
             *io_recheck_ms = at;
         return true;

@@ -21,7 +21,7 @@ static void test_certificates_are_what_was_asked_for(void)
     g_assert_true(tls_make_server(&ca, "hami", names, 30 * TLS_DAY_S, &server, &error));
     g_assert_no_error(error);
     g_assert_true(tls_validity(server.cert, &from_s, &until_s, &error));
-    g_assert_cmpint(from_s, <=, now_s - 3590);
+    g_assert_cmpint(from_s, <=, now_s - 20 * 365 * 86400); /* a clock may be set back by far */
     g_assert_cmpint(until_s, >=, now_s + 30 * 86400 - 10);
     g_assert_cmpint(until_s, <=, now_s + 30 * 86400 + 10);
     for (size_t i = 0; names[i]; i++)

@@ -3,7 +3,7 @@
 import os
 import subprocess
 
-DAYS = "30"
+DAYS = "3650"  # beyond what clock_test.py sets clocks to
 LOOPBACK = "IP:127.0.0.1,DNS:localhost"
 
 

@@ -6,7 +6,7 @@ import time
 
 from certs import LOOPBACK
 from hami import ACCOUNT, NS, USER
-from kit import FLAGS, Skip, note, test
+from kit import FLAGS, note, test
 from nodes import nvidia
 from pods import cards, pod
 
@@ -182,11 +182,6 @@ def _(w):
         f.write(w.plane.token(NS, ACCOUNT))
     half(w, "after")
     assert w.hami.child.running()
-
-
-@test("faults: a clock that is set changes no reservation")
-def _(w):
-    raise Skip("the wall clock belongs to the machine: Linux has no namespace for it")
 
 
 @test("faults: register annotations that make no sense harm nobody else")

@@ -80,10 +80,10 @@ class Hami:
             args.append(f"{flag}={ours.get(flag, value)}" if is_value else flag)
         return args + ([f"--cert_file={self.cert[0]}", f"--key_file={self.cert[1]}"] if self.cert else [])
 
-    def start(self, *more, args=None, wait=True):
+    def start(self, *more, args=None, wait=True, env=None):
         """`more` are flags beside the Deployment's (of one given twice the last counts), `args` others instead."""
         self.own_pod()
-        env = {"POD_NAME": self.name, "POD_NAMESPACE": NS}
+        env = {"POD_NAME": self.name, "POD_NAMESPACE": NS, **(env or {})}
         command = ["scheduler", *(self.arguments() if args is None else args), f"--kubeconfig={self.config}", *more]
         self.child = self.plane.run(self.name, self.program, *command, env=env, host=self.host)
         if wait:

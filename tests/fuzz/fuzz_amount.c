@@ -38,7 +38,7 @@ static double duration_ms(const char *text)
         if (!g_ascii_isdigit(*text))
             return NAN;
         double number = g_ascii_strtod(text, &end);
-        if (memchr(text, 'e', (size_t)(end - text)) || memchr(text, 'x', (size_t)(end - text)))
+        if (strspn(text, "0123456789.") < (size_t)(end - text)) /* an exponent, or hexadecimal */
             return NAN;
         size_t len = strspn(end, "abcdefghijklmnopqrstuvwxyz");
         for (i = 0; i < G_N_ELEMENTS(units); i++)

@@ -9,7 +9,7 @@
 #include <string.h>
 
 #include "kube/lease.h"
-#include "kube/lease_record.h"
+#include "kube/lease_term.h"
 #include "tests/unit/kube/fake_api.h"
 
 #define NAMED "/apis/coordination.k8s.io/v1/namespaces/ns/leases/l"
@@ -456,6 +456,77 @@ static void test_candidate_that_may_not_watch_looks(void)
     close_fixture(&f);
 }
 
+/* A loop that is busy with something else does not make a term longer: who is about to write asks the clock.
+ */
+static void test_term_ends_by_the_clock_though_nobody_was_told(void)
+{
+    struct fixture f;
+    open_fixture(&f);
+    join(&f, &f.a, "a");
+    wait_count(&f.a.started, 1);
+    f.store.deaf_to = "a";
+    g_usleep(650 * 1000); /* the renew deadline is 600 ms */
+    g_assert_cmpuint(f.a.stopped, ==, 0);
+    g_assert_false(kube_lease_is_valid(f.a.lease));
+    wait_count(&f.a.stopped, 1);
+    close_fixture(&f);
+}
+
+/* The others count from when the server wrote it, which is before we hear of it. */
+static void test_term_counts_from_when_the_renewal_was_sent(void)
+{
+    struct fixture f;
+    open_fixture(&f);
+    join(&f, &f.a, "a");
+    wait_count(&f.a.started, 1);
+    f.store.slow = true;
+    while (!f.store.waiting)
+        g_main_context_iteration(NULL, TRUE);
+    gint64 there_us = g_get_monotonic_time();
+    uint64_t renewals = kube_lease_counters(f.a.lease).renewals;
+    wait_ms(200);
+    f.store.deaf_to = "a";
+    soup_server_message_unpause(f.store.waiting);
+    while (kube_lease_counters(f.a.lease).renewals == renewals && f.a.stopped == 0)
+        g_main_context_iteration(NULL, TRUE);
+    g_usleep((gulong)MAX(there_us + 650 * 1000 - g_get_monotonic_time(), 0));
+    g_assert_false(kube_lease_is_valid(f.a.lease));
+    close_fixture(&f);
+}
+
+/* Looked at every 100 ms, and the same each time. */
+static void test_record_that_does_not_change_is_no_sign_of_life(void)
+{
+    struct fixture f;
+    open_fixture(&f);
+    f.store.no_list = true;
+    store_lease(&f.store,
+                json_pack("{s:{s:s}, s:{s:s, s:i, s:s}}", "metadata", "name", "l", "spec", "holderIdentity",
+                          "x", "leaseDurationSeconds", 1, "renewTime", "2026-01-01T00:00:00.000000Z"));
+    gint64 begin_us = g_get_monotonic_time();
+    join(&f, &f.a, "a");
+    wait_count(&f.a.started, 1);
+    g_assert_cmpint(f.a.started_us - begin_us, >=, 990 * 1000);
+    close_fixture(&f);
+}
+
+/* Whatever a record says of itself, it does not hold for ever. */
+static void test_foreign_term_is_bounded(void)
+{
+    static const struct {
+        int64_t says_s, lasts_s;
+    } rows[] = {{15, 15}, {86400, 86400}, {86401, 86400}, {INT64_MAX, 86400},
+                {0, 7},   {-1, 7},        {INT64_MIN, 7}};
+    for (size_t i = 0; i < G_N_ELEMENTS(rows); i++) {
+        struct kube_lease_term t = {0};
+        struct kube_lease_record record = {.holder = "x", .duration_s = rows[i].says_s};
+        kube_lease_term_observe(&t, json_object(), &record, 1000);
+        g_assert_cmpint(kube_lease_term_free_from_us(&t, 7 * G_USEC_PER_SEC), ==,
+                        1000 + rows[i].lasts_s * G_USEC_PER_SEC);
+        kube_lease_term_clear(&t);
+    }
+}
+
 static void test_options_that_contradict_are_refused(void)
 {
     static const struct kube_lease_options rows[] = {
@@ -522,6 +593,10 @@ int main(int argc, char **argv)
     ADD(release_within_a_look_is_not_missed);
     ADD(stop_ends_without_server_too);
     ADD(candidate_that_may_not_watch_looks);
+    ADD(term_ends_by_the_clock_though_nobody_was_told);
+    ADD(term_counts_from_when_the_renewal_was_sent);
+    ADD(record_that_does_not_change_is_no_sign_of_life);
+    ADD(foreign_term_is_bounded);
     ADD(options_that_contradict_are_refused);
     ADD(record_is_written_as_the_api_defines);
     ADD(record_that_is_none_is_refused);

@@ -4,7 +4,10 @@
  * failures are called (Kubernetes API conventions, "Response Status Kind").
  */
 #include <glib/gstdio.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <string.h>
+#include <sys/socket.h>
 
 #include "tests/unit/kube/fake_api.h"
 
@@ -191,6 +194,101 @@ static void test_429_is_waited_out_as_the_server_says(void)
     assert_body(a, "{}");
     g_assert_cmpint(g_get_monotonic_time() - begin_us, >=, G_USEC_PER_SEC);
     g_assert_cmpuint(api.requests, ==, 2);
+    answer_clear(&a);
+    fake_api_close(&api);
+}
+
+struct later {
+    const char *name;
+    unsigned status;
+    const char *reason;
+    struct kube_request request;
+    unsigned requests;
+};
+
+/* Retry-After says that nothing was done, and when to come back, where something may come of it. */
+static const struct later laters[] = {
+    {"busy", 429, "TooManyRequests", {.method = "POST", .body = "{}"}, 2},
+    {"unavailable", 503, "ServiceUnavailable", {.method = "POST", .body = "{}"}, 2},
+    {"conflict", 409, "Conflict", {.method = "POST", .body = "{}"}, 1},
+    {"forbidden", 403, "Forbidden", {.method = "GET"}, 1},
+    {"busy_once", 429, "TooManyRequests", {.method = "POST", .body = "{}", .once = true}, 1},
+    {"unavailable_once", 503, "ServiceUnavailable", {.method = "POST", .body = "{}", .once = true}, 1},
+};
+
+static void later_once(struct fake_api *api, const struct fake_request *r)
+{
+    const struct later *l = api->data;
+    if (r->number == 1)
+        fake_status(r, l->status, l->reason, "1");
+    else
+        fake_answer(r, 200, "{}");
+}
+
+static void test_retry_after(gconstpointer data)
+{
+    struct later l = laters[GPOINTER_TO_SIZE(data)];
+    struct fake_api api;
+    fake_api_open(&api, later_once, &l);
+    g_autoptr(KubeClient) client = fake_api_client(&api, NULL);
+    l.request.path = "/x";
+    struct answer a = ask(client, l.request);
+    g_assert_cmpint(a.error == NULL, ==, l.requests == 2);
+    g_assert_cmpuint(api.requests, ==, l.requests);
+    answer_clear(&a);
+    fake_api_close(&api);
+}
+
+/* The token would go along. */
+static void elsewhere(struct fake_api *api, const struct fake_request *r)
+{
+    (void)api;
+    if (strcmp(r->path, "/x") == 0)
+        soup_server_message_set_redirect(r->message, 307, "/elsewhere");
+    else
+        fake_answer(r, 200, "{}");
+}
+
+static void test_redirects_are_not_followed(void)
+{
+    static const char *const methods[] = {"GET", "PATCH"};
+    for (size_t i = 0; i < G_N_ELEMENTS(methods); i++) {
+        struct fake_api api;
+        fake_api_open(&api, elsewhere, NULL);
+        g_autoptr(KubeClient) client = fake_api_client(&api, NULL);
+        struct answer a =
+            ask(client, (struct kube_request){.method = methods[i], .path = "/x", .body = i ? "{}" : NULL});
+        g_assert_nonnull(a.error);
+        g_assert_cmpuint(kube_error_status(a.error), ==, 307);
+        g_assert_cmpuint(api.requests, ==, 1);
+        answer_clear(&a);
+        fake_api_close(&api);
+    }
+}
+
+/* Sockets of this process that give a peer up which is gone without a word. */
+static unsigned watched_sockets(void)
+{
+    unsigned n = 0;
+    for (int fd = 3; fd < 256; fd++) {
+        int keepalive = 0, timeout_ms = 0;
+        socklen_t len = sizeof(int), timeout_len = sizeof(int);
+        if (getsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &keepalive, &len) == 0 && keepalive &&
+            getsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &timeout_ms, &timeout_len) == 0 && timeout_ms)
+            n++;
+    }
+    return n;
+}
+
+static void test_peer_that_is_gone_without_a_word_is_noticed(void)
+{
+    struct fake_api api;
+    fake_api_open(&api, echo, NULL);
+    g_autoptr(KubeClient) client = fake_api_client(&api, NULL);
+    g_assert_cmpuint(watched_sockets(), ==, 0);
+    struct answer a = ask(client, (struct kube_request){.method = "GET", .path = "/x"});
+    g_assert_no_error(a.error);
+    g_assert_cmpuint(watched_sockets(), ==, 1);
     answer_clear(&a);
     fake_api_close(&api);
 }
@@ -438,6 +536,20 @@ static void test_token_is_read_again_after_401(void)
     assert_body(a, "{}");
     g_assert_cmpuint(api.requests, ==, 3);
     answer_clear(&a);
+    g_assert_true(g_file_set_contents_full(path, "old\n", -1, G_FILE_SET_CONTENTS_NONE, 0600, NULL));
+    wait_ms(1100);
+    answer_clear(&a);
+    a = ask(client, (struct kube_request){.method = "GET", .path = "/x"});
+    answer_clear(&a);
+    g_assert_true(g_file_set_contents_full(path, "new\n", -1, G_FILE_SET_CONTENTS_NONE, 0600, NULL));
+    unsigned before = api.requests;
+    a = ask(client, (struct kube_request){.method = "POST", .path = "/x", .body = "{}", .once = true});
+    g_assert_error(a.error, KUBE_ERROR, KUBE_ERROR_UNAUTHORIZED);
+    g_assert_cmpuint(api.requests, ==, before + 1); /* once is once; the next one has the new token */
+    answer_clear(&a);
+    a = ask(client, (struct kube_request){.method = "POST", .path = "/x", .body = "{}", .once = true});
+    assert_body(a, "{}");
+    answer_clear(&a);
     g_unlink(path);
     fake_api_close(&api);
 }
@@ -588,6 +700,12 @@ int main(int argc, char **argv)
         g_autofree char *path = g_strdup_printf("/kube/request/failure/%s", failures[i].name);
         g_test_add_data_func(path, GSIZE_TO_POINTER(i), test_failure_has_its_code);
     }
+    for (size_t i = 0; i < G_N_ELEMENTS(laters); i++) {
+        g_autofree char *path = g_strdup_printf("/kube/request/retry_after/%s", laters[i].name);
+        g_test_add_data_func(path, GSIZE_TO_POINTER(i), test_retry_after);
+    }
+    ADD(redirects_are_not_followed);
+    ADD(peer_that_is_gone_without_a_word_is_noticed);
     ADD(failure_of_a_proxy_is_told_too);
     ADD(429_is_waited_out_as_the_server_says);
     ADD(429_beyond_the_deadline_is_handed_on);

@@ -616,6 +616,46 @@ static void test_packed_stream_is_refused_and_opened_anew(void)
     close_fixture(&f);
 }
 
+static void ends_at_once(struct fake_api *api, const struct fake_request *r)
+{
+    if (is_watch(r)) {
+        fake_stream(api, r, "");
+        fake_end(api);
+    } else {
+        fake_answer(r, 200, LIST("5", "", ""));
+    }
+}
+
+static void test_server_that_ends_each_watch_at_once_is_not_hammered(void)
+{
+    struct fixture f;
+    open_fixture(&f, ends_at_once, NULL);
+    gint64 begin_us = g_get_monotonic_time();
+    wait_stream(&f, 8);
+    /* 5, 10, 20, 20, 20, 20 ms: half of 10, 20, 40, 40, ... */
+    g_assert_cmpint(g_get_monotonic_time() - begin_us, >=, 90 * 1000);
+    g_assert_cmpuint(f.record.begins, ==, 1);
+    close_fixture(&f);
+}
+
+static void busy_watch(struct fake_api *api, const struct fake_request *r)
+{
+    struct fixture *f = api->data;
+    if (is_watch(r) && f->resets++ == 0)
+        fake_status(r, 429, "TooManyRequests", "1"), f->moment_us = g_get_monotonic_time();
+    else
+        plain(api, r);
+}
+
+static void test_watch_comes_back_when_the_server_says(void)
+{
+    struct fixture f;
+    open_fixture(&f, busy_watch, NULL);
+    wait_stream(&f, 3);
+    g_assert_cmpint(g_get_monotonic_time() - f.moment_us, >=, G_USEC_PER_SEC);
+    close_fixture(&f);
+}
+
 static void test_freed_inside_a_callback(void)
 {
     struct fixture f;
@@ -681,6 +721,8 @@ int main(int argc, char **argv)
     ADD(stream_that_is_not_ended_in_time_is_opened_anew);
     ADD(who_may_not_watch_lists_again_and_again);
     ADD(packed_stream_is_refused_and_opened_anew);
+    ADD(server_that_ends_each_watch_at_once_is_not_hammered);
+    ADD(watch_comes_back_when_the_server_says);
     ADD(freed_inside_a_callback);
     ADD(freed_inside_a_page);
     ADD(freed_with_a_request_under_way);

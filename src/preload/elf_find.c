@@ -114,6 +114,20 @@ const char *elf_soname(ElfW(Addr) base, const ElfW(Dyn) * dynamic)
     return t.strings && t.soname ? t.strings + t.soname : "";
 }
 
+/* Of a program that does not say where its program headers are (a loader that
+ * was started by name): the file's header lies before them, at the address of
+ * the segment that begins the file. */
+static ElfW(Addr) base_by_header(const ElfW(Phdr) * phdr, unsigned long n)
+{
+    const ElfW(Ehdr) *header = (const ElfW(Ehdr) *)(const void *)phdr - 1;
+    bool is_header =
+        header->e_ident[0] == ELFMAG0 && header->e_ident[1] == 'E' && header->e_phoff == sizeof *header;
+    for (unsigned long i = 0; i < n && is_header; i++)
+        if (phdr[i].p_type == PT_LOAD && phdr[i].p_offset == 0)
+            return (ElfW(Addr))header - phdr[i].p_vaddr;
+    return 0;
+}
+
 const struct link_map *elf_objects(void)
 {
     const ElfW(Phdr) *phdr = (const ElfW(Phdr) *)getauxval(AT_PHDR); // NOLINT(performance-no-int-to-ptr)
@@ -127,7 +141,7 @@ const struct link_map *elf_objects(void)
     }
     if (!dynamic)
         return NULL;
-    ElfW(Addr) base = program ? (ElfW(Addr))phdr - program->p_vaddr : 0;
+    ElfW(Addr) base = program ? (ElfW(Addr))phdr - program->p_vaddr : base_by_header(phdr, n);
     // NOLINTNEXTLINE(performance-no-int-to-ptr)
     for (const ElfW(Dyn) *d = (const ElfW(Dyn) *)(base + dynamic->p_vaddr); d->d_tag != DT_NULL; d++)
         if (d->d_tag == DT_DEBUG && d->d_un.d_ptr)

@@ -5,6 +5,9 @@
  * Invariants:
  *   1. Finding is idempotent and lock free; any thread may be first.
  *   2. Where the function does not exist, the answer is its ordinary failure.
+ *   3. A program of another C library (musl), which gets this library by an
+ *      inherited LD_PRELOAD, keeps its own dlopen and dlsym. It has no driver,
+ *      so nothing else of ours runs in it.
  */
 #include "preload/late.h"
 
@@ -12,21 +15,53 @@
 #include <errno.h>
 #include <link.h>
 #include <pthread.h>
+#include <stdbool.h>
 
 #include "preload/elf_find.h"
+#include "preload/hook.h"
+
+extern OURS ElfW(Dyn) _DYNAMIC[];
+
+struct search {
+    const char *name;
+    void *found;
+};
+
+static int look_in(struct dl_phdr_info *info, size_t size, void *data)
+{
+    struct search *s = data;
+    (void)size;
+    for (unsigned i = 0; i < info->dlpi_phnum && !s->found; i++) {
+        // NOLINTNEXTLINE(performance-no-int-to-ptr)
+        const ElfW(Dyn) *dynamic = (const ElfW(Dyn) *)(info->dlpi_addr + info->dlpi_phdr[i].p_vaddr);
+        if (info->dlpi_phdr[i].p_type == PT_DYNAMIC && dynamic != _DYNAMIC)
+            s->found = elf_find(info->dlpi_addr, dynamic, s->name);
+    }
+    return s->found != NULL;
+}
+
+/* In whichever object but this one has it. */
+static void *find_anywhere(const char *name)
+{
+    struct search s = {.name = name};
+    dl_iterate_phdr(look_in, &s);
+    return s.found;
+}
 
 void *late_find(const char *name)
 {
     static const char *const homes[] = {"libc.so.6", "libdl.so.2", "libpthread.so.0"};
+    bool is_glibc = false;
     for (unsigned i = 0; i < sizeof homes / sizeof homes[0]; i++)
         for (const struct link_map *m = elf_objects(); m; m = m->l_next) {
             if (!elf_same(elf_soname(m->l_addr, m->l_ld), homes[i]))
                 continue;
+            is_glibc = true;
             void *found = elf_find(m->l_addr, m->l_ld, name);
             if (found)
                 return found;
         }
-    return NULL;
+    return is_glibc ? NULL : find_anywhere(name);
 }
 
 static void *late_once(const char *name, _Atomic(void *) *place)

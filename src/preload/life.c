@@ -35,8 +35,10 @@ static _Atomic pid_t known_pid; /* the process that this state belongs to; 0 = n
 static uint32_t generation;
 
 /* What pthread_atfork calls; used directly because this library has none of
- * the start files that pthread_atfork's static part refers to. */
-int __register_atfork(void (*prepare)(void), void (*parent)(void), void (*child)(void), void *object);
+ * the start files that pthread_atfork's static part refers to. Weak: musl has
+ * no such function, and would not start a program that inherits LD_PRELOAD. */
+__attribute__((weak)) int __register_atfork(void (*prepare)(void), void (*parent)(void), void (*child)(void),
+                                            void *object);
 
 /* A daemon closes every descriptor, ours too, and may have opened another file
  * under its number since. */
@@ -71,7 +73,8 @@ void life_begin(void)
     static atomic_bool registered;
     if (!atomic_exchange(&registered, true)) {
         atomic_store(&known_pid, getpid());
-        __register_atfork(NULL, NULL, life_in_child, NULL);
+        if (__register_atfork)
+            __register_atfork(NULL, NULL, life_in_child, NULL);
     }
 }
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * What preloading costs a program that never calls CUDA: no system call of
- * ours, and no more instructions than binding our names takes.
+ * ours, and no more instructions than binding our names takes. And that one of
+ * another C library, which inherits LD_PRELOAD, still starts.
  */
 #include <fcntl.h>
 #include <string.h>
@@ -9,6 +10,12 @@
 #include <unistd.h>
 
 #include "support.h"
+
+#if defined(__aarch64__)
+#define MACHINE "aarch64"
+#else
+#define MACHINE "x86_64"
+#endif
 
 static char *built(const char *name)
 {
@@ -145,11 +152,38 @@ static void a_process_without_cuda_runs_few_more_instructions(void)
     kit_free(kit);
 }
 
+/* ---- another C library ---- */
+
+/* Its loader runs programs of ours as well: it takes itself for their C library. */
+static void a_program_of_musl_starts_and_keeps_its_loader(void)
+{
+    g_autofree char *guest = built("tests/preload/guest");
+    const struct program p = {{"/lib/ld-musl-" MACHINE ".so.1"}, true};
+    const char *const argv[] = {p.argv[0], guest, NULL};
+    if (!exists(&p)) {
+        g_test_skip("musl is not installed");
+        return;
+    }
+    struct kit *kit = kit_new(NULL);
+    for (int preloaded = 1; preloaded >= 0; preloaded--) {
+        g_autofree char *out = NULL, *err = NULL;
+        if (!preloaded)
+            kit_no_preload(kit);
+        int status = kit_finish(kit_start_program(kit, argv), &out, &err);
+        g_assert_cmpstr(err, ==, "");
+        g_assert_cmpint(status, ==, 0);
+        g_assert_cmpstr(out, ==,
+                        "self 1, a function 1, the next one 1\na missing library 0, says why 1\nchild 7\n");
+    }
+    kit_free(kit);
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
 #define TEST(name) g_test_add_func("/bystander/" #name, name)
     TEST(a_process_without_cuda_makes_no_system_call_of_ours);
     TEST(a_process_without_cuda_runs_few_more_instructions);
+    TEST(a_program_of_musl_starts_and_keeps_its_loader);
     return g_test_run();
 }

@@ -132,6 +132,7 @@ static void synced(void *data)
         cluster_quota_remove(s->cluster, parts[0], parts[1]);
         g_hash_table_iter_remove(&i);
     }
+    waiting_capacity_changed(s);
     if (s->quotas_synced)
         return;
     s->quotas_synced = true;

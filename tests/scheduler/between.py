@@ -30,10 +30,10 @@ def forbidden(verb, resource):
 
 
 class Hold:
-    """Not passed on before release(); seen is set when it has come."""
+    """Not passed on before release(); seen is set when it has come. With `answer` it is the answer that is held."""
 
-    def __init__(self, then=None):
-        self.seen, self.open, self.then = threading.Event(), threading.Event(), then
+    def __init__(self, then=None, answer=False):
+        self.seen, self.open, self.then, self.answer = threading.Event(), threading.Event(), then, answer
 
     def wait_seen(self):
         assert self.seen.wait(kit.LIMIT_S), "the request to hold never came"
@@ -89,6 +89,14 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def serve(self):
         r = Request(self, self.rfile.read(int(self.headers.get("Content-Length") or 0)))
         what = self.server.between.decide(r)
+        if isinstance(what, Hold) and what.answer:
+            c, upstream = self.pass_on(r)
+            text = upstream.read()
+            c.close()
+            what.seen.set()
+            what.open.wait(kit.LIMIT_S)
+            self.reply(upstream.status, {}, text)
+            return
         if isinstance(what, Hold):
             hold = what
             hold.seen.set()

@@ -267,6 +267,47 @@ def _(build):
         assert s.filter(q, ["a"])["NodeNames"] == ["a"] and fails
 
 
+@test("a pod that ended while its node's pods were being listed is not counted again from the older list")
+def _(build):
+    n, text = late()
+    with world(build, n, bound_before("early", "a", 40960)) as (w, b, s):
+        hold = b.on("GET", "/api/v1/pods", Hold(answer=True), query="spec.nodeName%3Da")
+        register(w, "a", text)
+        hold.wait_seen()
+        seen = s.metric("hami_scheduler_watch_events_total")
+        w.delete("early")
+        s.until("hami_scheduler_watch_events_total", seen + 1)
+        hold.release()
+        q = w.create(pod("q", slice_of(mem=40960)))
+        until = time.monotonic() + kit.LIMIT_S
+        while (f := s.filter(q, ["a"]))["NodeNames"] != ["a"]:
+            assert f["FailedNodes"] == {"a": "1/1 CardCordoned"} and time.monotonic() < until, f
+            time.sleep(0.05)
+
+
+@test("a reservation that nobody binds wakes who waits when it ends")
+def _(build):
+    with world(build, node("a", cards=1), flags=["--reservation-time", "1s"]) as (w, b, s):
+        assert s.filter(w.create(pod("p", slice_of(mem=40960))), ["a"])["NodeNames"] == ["a"]
+        assert s.filter(w.create(pod("q", slice_of(mem=40960))), ["a"])["NodeNames"] is None
+        s.process.line("event=woken pod=default/q", limit=20)
+
+
+@test("a quota that went away unseen wakes who waited for it")
+def _(build):
+    quota = {"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "q", "namespace": "default"},
+             "spec": {"hard": {"limits.nvidia.com/gpumem": "10"}}}
+    with world(build, node("a", cards=1), quota) as (w, b, s):
+        assert s.filter(w.create(pod("p", slice_of(mem=11))), ["a"])["NodeNames"] is None
+        w.api("POST", "/control/set?drop=1")
+        w.api("DELETE", "/api/v1/namespaces/default/resourcequotas/q")
+        w.api("POST", "/control/set?drop=0")
+        b.on("GET", "/api/v1/resourcequotas", Answer(410, "Expired"), times=1, query="watch=1")
+        w.api("POST", "/control/break?how=end")  # only quotas are listed anew
+        s.process.line("event=woken pod=default/p", limit=30)
+        assert len(b.seen("GET", "/api/v1/pods", "limit=")) == 1
+
+
 # ---- taking over
 
 
@@ -312,6 +353,71 @@ def _(build):
             assert answer()["FailedNodes"] == {"a": "1/1 CardInsufficientMemory"}, answer()
         finally:
             b.close()
+
+
+OWN = ["--leader-elect", "--leader-elect-resource-name", "hami", "--leader-elect-resource-namespace", "kube-system", "--leader-elect-as", "own"]
+
+
+def leads(w, holder, second):
+    w.api("PATCH", LEASES + "/hami", {"spec": {"holderIdentity": holder, "renewTime": f"2026-01-01T00:00:0{second}.000000Z"}}, "application/merge-patch+json")
+
+
+@test("who does not lead any more binds nothing that it decided before")
+def _(build):
+    with contextlib.closing(kit.World(build, [node("a", cards=1)])) as w:
+        w.api("POST", LEASES, lease("node1_1", "2026-01-01T00:00:00.000000Z"))
+        b = Between(w)
+        try:
+            s = w.start(*LEASE)
+            p = w.create(pod("p", slice_of(mem=1)))
+            assert s.filter(p, ["a"])["NodeNames"] == ["a"]
+            leads(w, "other_1", 1)
+            s.process.line("event=standing-by")
+            assert "does not lead" in s.bind(p, "a")
+            assert not b.seen("POST", BINDING) and s.metric("hami_scheduler_pods") == 0
+        finally:
+            b.close()
+
+
+@test("who takes over without a pod of its own decides when all pods were listed anew")
+def _(build):
+    with contextlib.closing(kit.World(build, [node("a", cards=1)])) as w:
+        w.api("POST", LEASES, lease("other_1", "2026-01-01T00:00:00.000000Z"))
+        b = Between(w)
+        try:
+            s = w.start(*LEASE, wait="event=pods-synced")
+            w.api("POST", "/control/set?drop=1")  # what the leader before wrote last is still on its way
+            w.create(bound_before("late", "a", 40960))
+            w.api("POST", "/control/set?drop=0")
+            hold = b.on("GET", "/api/v1/pods", Hold(), query="limit=", times=1)
+            leads(w, "node1_2", 1)
+            hold.wait_seen()
+            answer = in_background(s.filter, w.create(pod("q", slice_of(mem=1))), ["a"])
+            time.sleep(0.5)
+            assert "event=ready" not in "\n".join(s.process.lines)
+            hold.release()
+            assert answer()["FailedNodes"] == {"a": "1/1 CardInsufficientMemory"}, answer()
+        finally:
+            b.close()
+
+
+@test("a lease is given back when no bind is under way any more")
+def _(build):
+    def holder(w):
+        return w.api("GET", LEASES + "/hami").json["spec"].get("holderIdentity")
+    with world(build, node("a", cards=1), flags=OWN) as (w, b, s):
+        p = w.create(pod("p", slice_of(mem=1)))
+        s.filter(p, ["a"])
+        hold = b.on("POST", BINDING, Hold(), times=1)
+        in_background(s.bind, p, "a")
+        hold.wait_seen()
+        s.process.p.send_signal(15)
+        s.process.line("event=stopping")
+        time.sleep(0.7)
+        assert holder(w), "given back while a bind was under way"
+        hold.release()
+        assert s.process.p.wait(20) == 0
+        assert not holder(w) and w.pod("p")["spec"]["nodeName"] == "a"
 
 
 # ---- rights and tokens

@@ -26,7 +26,7 @@ struct entry {
 };
 
 struct bucket {
-    char *object;
+    char *owner; /* an object, or a namespace */
     GList link;
     gint64 full_us;
 };
@@ -40,7 +40,7 @@ struct kube_events {
     struct kube_events_options options;
     GHashTable *known;   /* key -> entry */
     GQueue used;         /* entries, longest unused first */
-    GHashTable *buckets; /* object -> bucket */
+    GHashTable *buckets; /* owner -> bucket */
     GQueue buckets_used;
     GQueue queue;
     unsigned in_flight;
@@ -78,8 +78,8 @@ static void forget(KubeEvents *events, struct entry *e)
 static void forget_bucket(KubeEvents *events, struct bucket *b)
 {
     g_queue_unlink(&events->buckets_used, &b->link);
-    g_hash_table_remove(events->buckets, b->object);
-    g_free(b->object);
+    g_hash_table_remove(events->buckets, b->owner);
+    g_free(b->owner);
     g_free(b);
 }
 
@@ -95,30 +95,40 @@ static void unref(KubeEvents *events)
     g_free(events);
 }
 
-/* Whether the object may speak once more. */
-static bool permit(KubeEvents *events, const struct kube_object_ref *about, gint64 now_us)
+/* Takes one of `burst` out of the bucket, which gets one back each `each_us`. False: it is empty. */
+static bool take(KubeEvents *events, char *owner, guint64 burst, gint64 each_us, gint64 now_us)
 {
-    gint64 each_us = (gint64)events->options.refill_s * G_USEC_PER_SEC;
-    g_autofree char *object =
-        g_strjoin("\n", about->kind ? about->kind : "", about->namespace ? about->namespace : "",
-                  about->name ? about->name : "", about->uid ? about->uid : "", NULL);
-    struct bucket *b = g_hash_table_lookup(events->buckets, object);
+    g_autofree char *key = owner;
+    struct bucket *b = g_hash_table_lookup(events->buckets, key);
     if (!b) {
         if (g_hash_table_size(events->buckets) >= KNOWN_MAX)
             forget_bucket(events, events->buckets_used.head->data);
         b = g_new0(struct bucket, 1);
-        b->object = g_steal_pointer(&object);
+        b->owner = g_steal_pointer(&key);
         b->link.data = b;
-        g_hash_table_insert(events->buckets, b->object, b);
+        g_hash_table_insert(events->buckets, b->owner, b);
     } else {
         g_queue_unlink(&events->buckets_used, &b->link);
     }
     g_queue_push_tail_link(&events->buckets_used, &b->link);
     gint64 full_us = MAX(b->full_us, now_us) + each_us;
-    if (full_us - now_us > each_us * events->options.burst)
+    if (full_us - now_us > each_us * (gint64)burst)
         return false;
     b->full_us = full_us;
     return true;
+}
+
+/* Whether the object may speak once more, and then its namespace: what an object has spent for nothing is
+ * not charged to the others beside it. */
+static bool permit(KubeEvents *events, const struct kube_object_ref *about, gint64 now_us)
+{
+    const struct kube_events_options *o = &events->options;
+    const char *namespace = about->namespace ? about->namespace : "";
+    char *object = g_strjoin("\n", about->kind ? about->kind : "", namespace, about->name ? about->name : "",
+                             about->uid ? about->uid : "", NULL);
+    return take(events, object, o->burst, (gint64)o->refill_s * G_USEC_PER_SEC, now_us) &&
+           take(events, g_strdup(namespace), o->namespace_burst, G_USEC_PER_SEC / (gint64)o->namespace_per_s,
+                now_us);
 }
 
 static void pump(KubeEvents *events);
@@ -313,6 +323,8 @@ KubeEvents *kube_events_new(KubeClient *client, const struct kube_events_options
     o->in_flight_max = o->in_flight_max ? o->in_flight_max : 4;
     o->burst = o->burst ? o->burst : 25;
     o->refill_s = o->refill_s ? o->refill_s : 300;
+    o->namespace_burst = o->namespace_burst ? o->namespace_burst : 500;
+    o->namespace_per_s = o->namespace_per_s ? o->namespace_per_s : 20;
     o->window_s = o->window_s ? o->window_s : 600;
     o->now_us = o->now_us ? o->now_us : clock_us;
     events->known = g_hash_table_new(g_str_hash, g_str_equal);

@@ -6,7 +6,8 @@
  * 1. Emitting never waits and never fails: what has no room is counted.
  * 2. The same event within ten minutes is one Event whose count grows.
  * 3. One object cannot crowd out the others: a bucket of 25, one more in five
- *    minutes, each (client-go tools/record).
+ *    minutes, each (client-go tools/record). Nor can a namespace, however many
+ *    objects it makes: a bucket of 500, 20 more a second.
  */
 #ifndef HAMI_KUBE_EVENTS_H
 #define HAMI_KUBE_EVENTS_H
@@ -17,13 +18,14 @@ typedef struct kube_events KubeEvents;
 
 /* Zero = the default beside it. */
 struct kube_events_options {
-    const char *component;  /* source.component, e.g. the scheduler's name */
-    uint32_t queue_max;     /* events waiting; 1024 */
-    uint32_t in_flight_max; /* requests at once; 4 */
-    uint32_t burst;         /* per object; 25 */
-    uint32_t refill_s;      /* per object, seconds for one more; 300 */
-    uint32_t window_s;      /* in which equal ones are counted together; 600 */
-    gint64 (*now_us)(void); /* monotonic, for tests; NULL = the clock */
+    const char *component;                     /* source.component, e.g. the scheduler's name */
+    uint32_t queue_max;                        /* events waiting; 1024 */
+    uint32_t in_flight_max;                    /* requests at once; 4 */
+    uint32_t burst;                            /* per object; 25 */
+    uint32_t refill_s;                         /* per object, seconds for one more; 300 */
+    uint32_t namespace_burst, namespace_per_s; /* per namespace; 500, 20 */
+    uint32_t window_s;                         /* in which equal ones are counted together; 600 */
+    gint64 (*now_us)(void);                    /* monotonic, for tests; NULL = the clock */
 };
 
 /* What the event is about. Borrowed during the call. */

@@ -260,6 +260,30 @@ static void test_one_object_cannot_crowd_out_others(void)
     close_fixture(&f);
 }
 
+static void test_one_namespace_cannot_crowd_out_others(void)
+{
+    struct fixture f;
+    open_fixture(&f, NULL);
+    for (int i = 0; i < 900; i++) {
+        g_autofree char *name = g_strdup_printf("pod-%d", i);
+        kube_events_emit(f.events, &(struct kube_object_ref){"v1", "Pod", "evil", name, name}, "Warning", "R",
+                         "m");
+    }
+    kube_events_emit(f.events, &pod, "Normal", "R", "m");
+    flush(&f);
+    g_assert_cmpuint(f.posts, ==, 501);
+    g_assert_cmpuint(kube_events_counters(f.events).dropped_rate, ==, 400);
+    now_us += G_USEC_PER_SEC;
+    for (int i = 0; i < 100; i++) {
+        g_autofree char *name = g_strdup_printf("late-%d", i);
+        kube_events_emit(f.events, &(struct kube_object_ref){"v1", "Pod", "evil", name, name}, "Warning", "R",
+                         "m");
+    }
+    flush(&f);
+    g_assert_cmpuint(f.posts, ==, 521);
+    close_fixture(&f);
+}
+
 static void test_full_queue_drops_and_never_waits(void)
 {
     struct fixture f;
@@ -281,7 +305,8 @@ static void test_full_queue_drops_and_never_waits(void)
 static void test_many_objects_are_forgotten_in_turn(void)
 {
     struct fixture f;
-    open_fixture(&f, &(struct kube_events_options){.queue_max = 100000, .in_flight_max = 1});
+    open_fixture(&f, &(struct kube_events_options){
+                         .queue_max = 100000, .in_flight_max = 1, .namespace_burst = 100000});
     for (int i = 0; i < 10000; i++) {
         g_autofree char *name = g_strdup_printf("pod-%d", i);
         kube_events_emit(f.events, &(struct kube_object_ref){"v1", "Pod", "team", name, name}, "Normal", "R",
@@ -328,6 +353,7 @@ int main(int argc, char **argv)
     ADD(repeated_creation_is_no_failure);
     ADD(refused_event_is_counted_and_forgotten);
     ADD(one_object_cannot_crowd_out_others);
+    ADD(one_namespace_cannot_crowd_out_others);
     ADD(full_queue_drops_and_never_waits);
     ADD(many_objects_are_forgotten_in_turn);
     ADD(texts_are_cut_between_characters);

@@ -67,8 +67,11 @@ struct api {
     GHashTable *watches;
     uint64_t events_sent, uids;
     double heartbeats; /* node status updates per second, as kubelets send them */
-    void *down_timer, *heartbeat_timer;
-    uint32_t heartbeat_node;
+    double handshakes; /* handshake annotations rewritten per second, node after node */
+    double flaps;      /* per second: the first node changes between no card and 256 KiB of register */
+    void *down_timer, *heartbeat_timer, *handshake_timer, *flap_timer;
+    uint32_t heartbeat_node, handshake_node, flap;
+    char *flap_register; /* what it had at first */
     /* The request in work. */
     struct counter *counting;
     enum fault fault;

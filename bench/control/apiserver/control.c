@@ -6,12 +6,14 @@
  *   POST /control/reset        counters to zero
  *   POST /control/set?NAME=VALUE
  *                              latency_ms, binding_ms (of bindings, beyond it), seed,
- *                              errors, duplicate, reorder, drop, cut (shares 0..1), bookmark_ms, heartbeats
- * (per second), confirm (0, 1), token ("": anybody), refuse ("VERB RESOURCE,..."; "": nothing) POST
- * /control/compact      older revisions are gone: 410 for whoever needs them POST /control/break?how=H  ends
- * every watch: end (in good order), cut, expired (410) POST /control/restart?down_ms=N another server: new
- * identity, no history, connections cut, nothing listens for N ms; rv=R lets revisions go on at R (a restored
- * backup)
+ *                              errors, duplicate, reorder, drop, cut (shares 0..1), bookmark_ms,
+ *                              heartbeats, handshakes, flaps (per second), confirm (0, 1),
+ *                              token ("": anybody), refuse ("VERB RESOURCE,..."; "": nothing)
+ *   POST /control/compact      older revisions are gone: 410 for whoever needs them
+ *   POST /control/break?how=H  ends every watch: end (in good order), cut, expired (410)
+ *   POST /control/restart?down_ms=N
+ *                              another server: new identity, no history, connections cut, nothing
+ *                              listens for N ms; rv=R lets revisions go on at R (a restored backup)
  *
  * Each answers JSON. A caller is the first word of its User-Agent.
  */
@@ -109,6 +111,65 @@ static void heartbeat(void *user)
     api->heartbeat_timer = serve_after(api->server, (uint64_t)(1e9 / api->heartbeats), heartbeat, api);
 }
 
+/* NULL: no such node. Caller hands it to put_node(). */
+static json_t *node_at(struct api *api, uint32_t number, char name[40], json_t **ret_annotations)
+{
+    cluster_node_name(&api->cluster, number % api->cluster.nodes, name);
+    const struct version *v = store_get(api->store, R_NODES, name);
+    json_t *node = v ? version_parse(api->store, R_NODES, v) : NULL;
+    *ret_annotations = json_object_get(json_object_get(node, "metadata"), "annotations");
+    return node;
+}
+
+static void put_node(struct api *api, const char *name, json_t *node)
+{
+    store_put(api->store, R_NODES, name, node);
+    json_decref(node);
+}
+
+/* One agent says that it lives. */
+static void handshake(void *user)
+{
+    struct api *api = user;
+    char name[40];
+    json_t *annotations, *node;
+    api->handshake_timer = NULL;
+    if (api->handshakes <= 0 || !api->cluster.nodes)
+        return;
+    node = node_at(api, api->handshake_node++, name, &annotations);
+    if (node) {
+        g_autoptr(GDateTime) now = g_date_time_new_now_local();
+        g_autofree char *text = g_date_time_format(now, "Reported_%Y-%m-%d %H:%M:%S.%f");
+        json_object_set_new(annotations, "hami.io/node-handshake", json_string(text));
+        put_node(api, name, node);
+    }
+    api->handshake_timer = serve_after(api->server, (uint64_t)(1e9 / api->handshakes), handshake, api);
+}
+
+#define REGISTER_KEY "hami.io/node-nvidia-register"
+#define REGISTER_MAX (250 << 10) /* all annotations of an object have 256 KiB */
+
+/* The first node: its cards behind as many blanks as an annotation holds, or none. */
+static void flap(void *user)
+{
+    struct api *api = user;
+    char name[40];
+    json_t *annotations, *node;
+    api->flap_timer = NULL;
+    if (api->flaps <= 0 || !api->cluster.nodes)
+        return;
+    node = node_at(api, 0, name, &annotations);
+    if (node) {
+        if (!api->flap_register)
+            api->flap_register = g_strdup(json_string_value(json_object_get(annotations, REGISTER_KEY)));
+        g_autofree char *large = g_strdup_printf("[%*s%s", REGISTER_MAX - (int)strlen(api->flap_register), "",
+                                                 api->flap_register + 1);
+        json_object_set_new(annotations, REGISTER_KEY, json_string(api->flap++ % 2 ? "[]" : large));
+        put_node(api, name, node);
+    }
+    api->flap_timer = serve_after(api->server, (uint64_t)(1e9 / api->flaps), flap, api);
+}
+
 static bool set_one(struct api *api, const char *name, const char *text)
 {
     struct faults *f = &api->faults;
@@ -138,6 +199,14 @@ static bool set_one(struct api *api, const char *name, const char *text)
         api->heartbeats = value;
         if (!api->heartbeat_timer)
             heartbeat(api);
+    } else if (strcmp(name, "handshakes") == 0 && number && value <= 1e6) {
+        api->handshakes = value;
+        if (!api->handshake_timer)
+            handshake(api);
+    } else if (strcmp(name, "flaps") == 0 && number && value <= 1000) {
+        api->flaps = value;
+        if (!api->flap_timer)
+            flap(api);
     } else if (strcmp(name, "confirm") == 0 && number) {
         api->confirm = value > 0;
     } else if (strcmp(name, "seed") == 0 && number) {

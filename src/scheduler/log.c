@@ -112,3 +112,10 @@ void log_line(enum log_level level, const char *event, const char *first_key, ..
     g_string_append(line, as_json ? "}\n" : "\n");
     write_line(line);
 }
+
+void log_config_warnings(const struct scheduler_options *options, const GPtrArray *warnings)
+{
+    for (guint i = 0; i < warnings->len; i++)
+        log_line(LOG_WARN, "device-config", "file", options->device_config_name, "why",
+                 (const char *)warnings->pdata[i], NULL);
+}

@@ -119,8 +119,7 @@ static bool start(struct scheduler *s, GError **error)
                                       &s->o.vendors, warnings, error);
     if (!s->families)
         return false;
-    for (guint i = 0; i < warnings->len; i++)
-        log_line(LOG_WARN, "device-config", "file", s->o.device_config_name, "why", warnings->pdata[i], NULL);
+    log_config_warnings(&s->o, warnings);
     s->reader = pod_reader_new(s->families);
     s->cluster = cluster_new(s->families);
     s->events = kube_events_new(s->client, &events);

@@ -21,6 +21,10 @@ bool container_memory_round(const struct family *f, bool soft, uint64_t *bytes);
 /* Whether the pod's annotations select soft slicing for the family. */
 bool settings_soft(const struct family *f, const struct pod_object *pod);
 
+/* The words that annotations may hold; what else is in them is a fault. */
+extern const char *const settings_node_policies[], *const settings_card_policies[];
+extern const char *const settings_yes[], *const settings_no[]; /* of strconv.ParseBool */
+
 /* Policies, weights, modes, classes and selections into ret, whose requests are known. Strings go to
  * ret->arena. */
 void settings_read(const struct family_set *set, const struct pod_object *pod,

@@ -16,8 +16,10 @@
 #define UUIDS_MAX 128 /* as many as a node has cards */
 #define LIST_BYTES 8192
 
-static const char *const node_policies[] = {"binpack", "spread", NULL};
-static const char *const card_policies[] = {"binpack", "spread", "numa", "mutex", "topology-aware", NULL};
+const char *const settings_node_policies[] = {"binpack", "spread", NULL};
+const char *const settings_card_policies[] = {"binpack", "spread", "numa", "mutex", "topology-aware", NULL};
+const char *const settings_yes[] = {"1", "t", "T", "TRUE", "true", "True", NULL};
+const char *const settings_no[] = {"0", "f", "F", "FALSE", "false", "False", NULL};
 enum { CARD_MUTEX = CARD_POLICIES, CARD_TOPOLOGY }; /* of the list above; they filter, they do not sort */
 
 struct settings {
@@ -81,7 +83,7 @@ static void read_card_policy(const struct settings *x, const char *list, const c
 {
     char word[WORD_BYTES];
     while (next_word(&list, ", \t", word)) {
-        int i = index_of(word, card_policies);
+        int i = index_of(word, settings_card_policies);
         if (i == CARD_MUTEX)
             x->r->mutex = true;
         else if (i == CARD_TOPOLOGY)
@@ -89,7 +91,7 @@ static void read_card_policy(const struct settings *x, const char *list, const c
         else if (i >= 0)
             add_card_policy(x->r, (enum card_policy)i);
         else if (key)
-            refuse_word(x, ADMIT_POLICY, key, word, card_policies);
+            refuse_word(x, ADMIT_POLICY, key, word, settings_card_policies);
     }
 }
 
@@ -111,12 +113,12 @@ static void read_policies(const struct settings *x, const struct pod_defaults *d
     char word[WORD_BYTES];
     int i = -1;
     if (node && next_word(&node, " \t", word)) {
-        i = index_of(word, node_policies);
+        i = index_of(word, settings_node_policies);
         if (i < 0)
-            refuse_word(x, ADMIT_POLICY, annotation_node_policy, word, node_policies);
+            refuse_word(x, ADMIT_POLICY, annotation_node_policy, word, settings_node_policies);
     }
     if (i < 0)
-        i = defaults->node_policy ? index_of(defaults->node_policy, node_policies) : -1;
+        i = defaults->node_policy ? index_of(defaults->node_policy, settings_node_policies) : -1;
     x->r->node_policy = i == NODE_SPREAD ? NODE_SPREAD : NODE_BINPACK;
     if (cards)
         read_card_policy(x, cards, annotation_card_policy);
@@ -192,14 +194,12 @@ static void read_weights(const struct settings *x)
 /* As strconv.ParseBool. -1 when absent or neither. */
 static int read_switch(const struct settings *x, const char *key)
 {
-    static const char *const yes[] = {"1", "t", "T", "TRUE", "true", "True", NULL};
-    static const char *const no[] = {"0", "f", "F", "FALSE", "false", "False", NULL};
     const char *value = annotation(x, key);
     if (!value)
         return -1;
-    if (index_of(value, yes) >= 0)
+    if (index_of(value, settings_yes) >= 0)
         return 1;
-    if (index_of(value, no) >= 0)
+    if (index_of(value, settings_no) >= 0)
         return 0;
     vendor_fault_add(x->faults, ADMIT_SWITCH,
                      "annotation %s: \"" FAULT_VALUE "\" is neither yes nor no; write true or false", key,

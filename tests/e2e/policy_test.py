@@ -1,13 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """The ValidatingAdmissionPolicy: only who has the right writes what device a pod was given."""
+import contextlib
 import json
+import re
 import subprocess
+import time
 
 from api import Api, Refused, documents
 from hami import NS, manifests
-from kit import TENANT, test
+from kit import TENANT, note, test
 from nodes import nvidia
-from pods import annotation, pod
+from pods import annotation, container, pod
 
 KEYS = ("hami.io/vgpu-node", "hami.io/vgpu-time", "hami.io/vgpu-devices-to-allocate", "hami.io/vgpu-devices-allocated",
         "hami.io/vgpu-mig-allocations", "hami.io/bind-phase", "hami.io/bind-time", "hami.io/Ascend910B2-devices-allocated",
@@ -18,6 +21,17 @@ PLUGIN = f"system:serviceaccount:{NS}:hami-device-plugin"
 def denied(w, *command, stdin="", user=TENANT):
     r = w.kubectl.try_(*command, "-n", w.ns, f"--as={user}", stdin=stdin)
     return r.returncode != 0 and "assignments.hami.io" in r.stderr
+
+
+def printed(w, *flags):
+    command = [w.program, "scheduler", "--print=admission-policy", "--scheduler-name=hami-scheduler", "--enable-ascend", "--enable-iluvatar",
+               f"--device-config-file={w.hami.device_config()}", *flags]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+
+def documents_of(w, text):
+    found = documents(w.kubectl("create", "--dry-run=client", "-o", "json", "-f", "-", stdin=text))
+    return [(o["metadata"]["name"], o["spec"]) for o in found]
 
 
 def raw_binding(w, name, user, **annotations):
@@ -108,13 +122,164 @@ def _(w):
 
 @test("policy: it is the one that hami prints for the device configuration")
 def _(w):
-    printed = subprocess.run([w.program, "scheduler", "--print=admission-policy", "--enable-ascend", "--enable-iluvatar",
-                              f"--device-config-file={w.hami.device_config()}"], capture_output=True, text=True, check=True).stdout
-    printed = documents(w.kubectl("create", "--dry-run=client", "-o", "json", "-f", "-", stdin=printed))
-    assert [o["spec"] for o in printed] == [o["spec"] for o in manifests(w.plane, "policy.yaml")]
+    assert documents_of(w, printed(w)) == [(o["metadata"]["name"], o["spec"]) for o in manifests(w.plane, "policy.yaml")]
 
 
-@test("policy: both compile without a warning of the API server's")
+@test("policy: all compile without a warning of the API server's")
 def _(w):
     policies = w.kubectl.json("get", "validatingadmissionpolicies", "-l", "app.kubernetes.io/name=hami")["items"]
-    assert len(policies) == 2 and all(p["status"]["typeChecking"] == {} for p in policies), [p["status"] for p in policies]
+    wrong = {p["metadata"]["name"]: p["status"]["typeChecking"] for p in policies if p["status"]["typeChecking"] != {}}
+    assert len(policies) == 12 and not wrong, (len(policies), wrong)
+
+
+# ---- the webhook's checks, without the webhook
+
+
+GPU = {"nvidia.com/gpu": 1, "nvidia.com/gpumem": 1000}
+PRIVILEGED = {"securityContext": {"privileged": True}}
+
+
+def env(**values):
+    return {"env": [{"name": "A", "value": "all"}] + [{"name": "NVIDIA_VISIBLE_DEVICES", **values}]}
+
+
+def notes(limits=GPU, **annotations):
+    keys = {"node": "hami.io/node-scheduler-policy", "card": "hami.io/gpu-scheduler-policy", "mode": "nvidia.com/vgpu-mode",
+            "weights": "hami.io/device-scoring-weights", "numa": "nvidia.com/numa-bind", "soft": "huawei.com/vnpu-mode",
+            "topology": "metax-tech.com/sgpu-topology-aware", "use": "nvidia.com/use-gpuuuid", "nouse": "nvidia.com/nouse-gpuuuid",
+            "type": "nvidia.com/use-gputype", "notype": "nvidia.com/nouse-gputype"}
+    return pod("p", limits=limits, annotations={keys.get(k, k): v for k, v in annotations.items()})
+
+
+def two(first, second):
+    return pod("p", containers=[container("main", GPU, **first), container("other", **second)])
+
+
+ASCEND = {"huawei.com/Ascend910B3": 1}
+# By check: pods that it refuses, in the webhook's words.
+WRONG = {
+    "privileged": [two(PRIVILEGED, {}), two({}, PRIVILEGED),
+                   pod("p", containers=[container("main", ASCEND)], init=[container("first", **PRIVILEGED)])],
+    "visible-all": [two(env(value="all"), {}), two({}, env(value="all"))],
+    "visible-cards": [two(env(value="0"), {}), two({}, env(value="GPU-1,GPU-2")), two(env(value="GPU-" + "x" * 80), {}),
+                      two(env(valueFrom={"fieldRef": {"fieldPath": "metadata.name"}}), {})],
+    "policy": [notes(node="binpak"), notes(card="spread,\tbinpak binpack"), notes(card="x" * 70)],
+    "mode": [notes(mode="hami-core|mpi"), notes(limits=ASCEND, soft="hamicore"), notes(limits=ASCEND, soft="hami-core ")],
+    "weights": [notes(weights="slot=1"), notes(weights="slot=0,core=0,memory=0"), notes(weights="slot=1,core=1,core=1"),
+                notes(weights="slot=1,core=1,memory=1,"), notes(weights="slot=1,core=x,memory=1")],
+    "switch": [notes(numa="yes"), notes(limits={"metax-tech.com/sgpu": 1}, topology="2")],
+    "contradiction": [
+        notes(use="GPU-1, GPU-2", nouse="GPU-3,GPU-2"), notes(limits={"kunlunxin.com/vxpu": 1}, **{"hami.io/use-xpu-uuid": "X", "baidu.com/nouse-gpuuuid": "X"}),
+        notes(type="A100-SXM4,A100-PCIE", notype="a100"), notes(limits={"nvidia.com/gpu": 3}, use="GPU-1,,GPU-2", mode="hami-core"),
+        notes(limits={"hygon.com/dcunum": 2}, **{"hygon.com/use-gpuuuid": "DCU-1"}),
+        notes(limits={"aws.amazon.com/neuron": 1, "aws.amazon.com/neuroncore": 2}), notes(limits={"enflame.com/drs-gcu": 1, "enflame.com/gcu-memory": 6})],
+    "quantity": [notes(limits={"nvidia.com/gpu": 129}), notes(limits={"nvidia.com/gpu": 1, "nvidia.com/gpumem": "16Gi"}),
+                 notes(limits={"nvidia.com/gpu": 1, "nvidia.com/gpumem": 2**31}), notes(limits={"nvidia.com/gpu": 1, "nvidia.com/gpucores": 2**31}),
+                 notes(limits={"metax-tech.com/sgpu": 1, "metax-tech.com/vmemory": 2**21 + 1})]}
+
+UUIDS = ",".join(f"GPU-{n:08x}-0000-0000-0000-000000000000" for n in range(128))
+OTHERS = UUIDS.replace("GPU-", "GPU-f")
+# What is right, or nothing of ours: neither webhook nor policy say a word.
+RIGHT = {
+    "privileged without cards": pod("p", containers=[container("main", **PRIVILEGED)]),
+    "a variable without cards": pod("p", containers=[container("main", **env(value="all"))]),
+    "a variable of NVIDIA's beside another's cards": pod("p", containers=[container("main", {"hygon.com/dcunum": 1}, **env(value="all"))]),
+    "no cards visible": two(env(value="none"), env(value="")),
+    "the last variable counts": pod("p", containers=[container("main", GPU, env=env(value="all")["env"] + env(value="void")["env"])]),
+    "words": notes(node=" spread x", card="binpack , numa\tmutex,,topology-aware", mode="mig;hami-core+mps", numa="T", weights=" slot = 00,core=2 , memory=10"),
+    "blanks": notes(node=" ", card=",", mode=" \t", numa=" ", weights=" ", use=" , ", nouse=""),
+    "words of families that are not asked for": notes(soft="x", topology="x", **{"hygon.com/use-gpuuuid": "A", "hygon.com/nouse-gpuuuid": "A"}),
+    "instances of few named cards": notes(limits={"nvidia.com/gpu": 4}, use="GPU-1", mode="mig"),
+    "instances, perhaps": notes(limits={"nvidia.com/gpu": 4}, use="GPU-1"),
+    "a type that is left": notes(type="A100-SXM4,H100", notype="a100"),
+    "units": notes(limits={"metax-tech.com/sgpu": 1, "metax-tech.com/vmemory": "4096Mi"}),
+    "the largest": notes(limits={"nvidia.com/gpu": 128, "nvidia.com/gpumem": 2**31 - 1}),
+    "another scheduler's": pod("p", containers=[container("main", GPU, **PRIVILEGED)], spec={"schedulerName": "volcano"}),
+    "much of everything": pod("p", containers=[container(f"c{n}", GPU, **env(value="none")) for n in range(60)],
+                              annotations={"nvidia.com/use-gpuuuid": UUIDS, "nvidia.com/nouse-gpuuuid": OTHERS, "nvidia.com/use-gputype": "A100," * 31 + "H100",
+                                           "nvidia.com/nouse-gputype": ",".join(f"V{n}" for n in range(32)), "nvidia.com/vgpu-mode": "hami-core"})}
+
+# Made to be costly: whatever becomes of them, the API server has the time for it (an answer after 34 s is "Timeout").
+COSTLY = [notes(use="a," * 60000, nouse="b," * 60000), notes(card="numa " * 50000), notes(type="a," * 60000, notype="b," * 60000),
+          pod("p", containers=[container(f"c{n}", GPU) for n in range(500)]),
+          pod("p", containers=[container("main", GPU, env=env(value="none")["env"] * 500)])]
+
+
+@contextlib.contextmanager
+def without_webhook(w):
+    """Deleted, and the API server knows: a bare card is not made exclusive any more."""
+    w.kubectl("delete", "mutatingwebhookconfiguration", "hami-webhook")
+    try:
+        w.eventually(lambda: "nvidia.com/gpucores" not in made(w, pod("p", gpus=1))[1], "the webhook is asked no more")
+        yield
+    finally:
+        w.hami.serve_webhook()
+        w.webhook_works()
+
+
+def made(w, p):
+    """(refused?, text) of an attempt."""
+    r = w.kubectl.try_("create", "--dry-run=server", "-o", "json", "-n", w.ns, "-f", "-", stdin=p)
+    return r.returncode != 0, r.stderr if r.returncode else r.stdout + r.stderr
+
+
+def sentence(text, by):
+    """The first fault that was named, without a guess at what was meant."""
+    found = re.search(by + r" denied (?:the )?request: (.*)", text)
+    return found and found[1].split("; did you mean")[0].strip()
+
+
+@test("policy: without the webhook each of its checks is made, in its words")
+def _(w):
+    wrong, said = [], {}
+    for check, pods in WRONG.items():
+        for n, p in enumerate(pods):
+            said[check, n] = sentence(made(w, p)[1], 'webhook "vgpu.hami.io"')
+            if not said[check, n]:
+                wrong.append(f"{check} {n}: the webhook says nothing: {made(w, p)}")
+    for name, p in RIGHT.items():
+        if made(w, p)[0]:
+            wrong.append(f"{name}: the webhook refuses it: {made(w, p)[1][:500]}")
+    with without_webhook(w):
+        for check, pods in WRONG.items():
+            for n, p in enumerate(pods):
+                text = made(w, p)[1]
+                if sentence(text, f"ValidatingAdmissionPolicy 'hami-{check}' with binding 'hami-{check}'") != said[check, n]:
+                    wrong.append(f"{check} {n}: {said[check, n]!r} but {text[:700]}")
+        for name, p in RIGHT.items():
+            refused, text = made(w, p)
+            if refused:
+                wrong.append(f"{name}: {text[:700]}")
+        for n, p in enumerate(COSTLY):
+            since = time.monotonic()
+            refused, text = made(w, p)
+            note(f"costly {n}: {time.monotonic() - since:.2f} s")
+            if refused and "hami-" not in text:
+                wrong.append(f"costly {n}: {text[:700]}")
+    assert not wrong, "\n".join(wrong)
+
+
+@test("policy: labels that say what was given are as little the user's")
+def _(w):
+    assert denied(w, "create", "-f", "-", stdin=pod("one", labels={"hami.io/vgpu-node": "x", "hami.io/webhook": "ignore"}))
+    assert denied(w, "create", "-f", "-", stdin=pod("two", annotations={"hami.io/vgpu-new": "x"}, labels={"hami.io/webhook": "ignore"}))
+
+
+@test("policy: each check can be lowered by itself")
+def _(w):
+    lowered = {name: spec.get("validationActions") for name, spec in documents_of(w, printed(w, "--admission-check=privileged=warn,policy=off,forged=warn"))
+               if "validationActions" in spec}
+    names = {"hami-" + name for name in WRONG} | {"hami-assignments", "hami-ephemeral-privileged", "hami-ephemeral-visible"}
+    assert set(lowered) == names - {"hami-policy"}, lowered
+    assert {name for name, actions in lowered.items() if actions == ["Warn"]} == {"hami-privileged", "hami-assignments", "hami-ephemeral-privileged"}, lowered
+    with without_webhook(w):
+        change = lambda actions: w.kubectl("patch", "validatingadmissionpolicybinding", "hami-privileged", "--type=merge", "-p",
+                                           json.dumps({"spec": {"validationActions": actions}}))
+        change(lowered["hami-privileged"])
+        try:
+            w.eventually(lambda: not made(w, WRONG["privileged"][0])[0], "it is only warned of")
+            assert "container main is privileged" in made(w, WRONG["privileged"][0])[1]
+            assert made(w, WRONG["visible-all"][0])[0], "another check is as it was"
+        finally:
+            change(["Deny"])
+            w.eventually(lambda: made(w, WRONG["privileged"][0])[0], "it is refused again")

@@ -5,6 +5,7 @@ import json
 import os
 import re
 import subprocess
+import tempfile
 
 import kit
 from contract import capacity_node, mark, world
@@ -122,6 +123,56 @@ def _(build):
     for text in ("", "---\n", json.dumps(named("Service", {"ports": []}))):
         rc, found = check(build, text)
         assert rc == 64 and len(found) == 1 and "nothing to check" in found[0][2], (text, rc, found)
+
+
+TOP = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..")
+
+
+@test("print: the admission policies are those of deploy/, and follow the levels of the checks")
+def _(build):
+    command = ["scheduler", "--print=admission-policy", "--scheduler-name=hami-scheduler", "--enable-ascend", "--enable-iluvatar"]
+    with open(os.path.join(TOP, "deploy", "scheduler", "policy.yaml")) as f:
+        kept = "".join(line for line in f if not line.startswith("#"))
+    r = hami(build, *command)
+    assert r.returncode == 0 and r.stderr == "" and r.stdout == kept, "deploy/scheduler/policy.yaml is not what is printed"
+    with open(os.path.join(TOP, "contract", "admission.def")) as f:
+        checks = set(re.findall(r'^ADMIT\(\w+, "([\w-]+)"', f.read(), re.M)) - {"impossible"}  # what the cluster holds no expression knows
+    names = {"forged": ["hami-assignments"], **{c: ["hami-" + c] for c in checks - {"forged"}}}
+    names["privileged"].append("hami-ephemeral-privileged")
+    def actions(*flags):
+        return dict(re.findall(r"policyName: (\S+)\n  validationActions: \[(\w+)\]", hami(build, *command, *flags).stdout))
+    everything = actions()
+    assert set(everything) == {n for l in names.values() for n in l} | {"hami-ephemeral-visible"} and set(everything.values()) == {"Deny"}, everything
+    for check in checks:
+        warned, off = actions(f"--admission-check={check}=warn"), actions(f"--admission-check={check}=off")
+        assert warned == {**everything, **{n: "Warn" for n in names[check]}}, (check, warned)
+        assert off == {n: a for n, a in everything.items() if n not in names[check]}, (check, off)
+    both = "--admission-check=visible-all=warn,visible-cards="
+    assert actions(both + "off")["hami-ephemeral-visible"] == "Warn" and actions(both + "deny")["hami-ephemeral-visible"] == "Deny"
+
+
+@test("print: whose pods are looked at follows the scheduler's name and whether it takes over others'")
+def _(build):
+    def condition(*flags):
+        text = hami(build, "scheduler", "--print=admission-policy", *flags).stdout
+        return re.search(r"is-of-this-scheduler\n    expression: >-\n((?:      .*\n)+)", text)[1]
+    own, theirs = "schedulerName == 'mine'", "schedulerName == 'default-scheduler'"
+    for flags, has in ((["--scheduler-name=mine"], (True, True)), (["--scheduler-name=mine", "--force-overwrite-default-scheduler=false"], (True, False)), ([], (False, True))):
+        text = condition(*flags)
+        assert (own in text, theirs in text) == has, (flags, text)
+
+
+@test("print: keys of device-config.yaml that nothing reads are warned of, as by the service")
+def _(build):
+    with tempfile.NamedTemporaryFile("w", suffix=".yaml") as f:
+        f.write("nvidia:\n  resourceCountName: nvidia.com/gpu\n  resourceCoutName: x\nnvida: {}\n")
+        f.flush()
+        for what in ("managed-resources", "admission-policy"):
+            r = hami(build, "scheduler", f"--print={what}", f"--device-config-file={f.name}")
+            warned = [line for line in r.stderr.splitlines() if "level=warn event=device-config" in line and f.name in line]
+            assert r.returncode == 0 and len(warned) == 2 and "resourceCoutName" in r.stderr and "nvida" in r.stderr, r.stderr
+            assert "nvidia.com/gpu" in r.stdout and "level=" not in r.stdout
+        assert hami(build, "scheduler", "--print=managed-resources").stderr == ""
 
 
 def explain(build, w, *flags):

@@ -12,7 +12,8 @@
  *   WORK + slot held while a slot is claimed, released or reclaimed
  *
  * A description lives as long as any descriptor or mapping of it, so closing
- * all files does not lose a lock, exec does. A fork's child shares its parent's
+ * all files does not lose a lock, exec does. (On overlayfs closing does: there
+ * a mapping is one of the file below.) A fork's child shares its parent's
  * locks until it closes and unmaps, so where /proc can be asked a held lock is
  * no proof of life. Needs Linux 3.15; older ones answer -EINVAL.
  * Raw system calls: fcntl and fstat of a new glibc would bind symbols that

@@ -4,8 +4,10 @@
  */
 #include "local/files.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -194,18 +196,70 @@ bool files_write_limits(const struct paths *p, const struct ledger_slice *s, GEr
     return true;
 }
 
+/* ---- removing ---------------------------------------------------------- */
+
+/* What a workload left may be as deep as it liked, and somebody may still write
+ * there: no path is walked, nothing is followed, and two folders are open at a
+ * time. A folder's own folders are moved up to the top before it goes. */
+#define REMOVE_STEPS 1000000 /* the rest is left to the next command's sweep */
+
+static int open_folder(int at, const char *name)
+{
+    return openat(at, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+}
+
+static bool move_up(int from, const char *name, int top, unsigned *number)
+{
+    char fresh[32];
+    for (int tries = 0; tries < 100; tries++) {
+        g_snprintf(fresh, sizeof fresh, "hami.%u", (*number)++);
+        if (renameat(from, name, top, fresh) == 0)
+            return true;
+    }
+    return false;
+}
+
+static bool is_dot(const char *name)
+{
+    return strcmp(name, ".") == 0 || strcmp(name, "..") == 0;
+}
+
+/* Empties folder `fd` (taken) whose folders are moved to `top`, or, when that
+ * is -1, emptied in their turn. False when nothing could be removed. */
+static bool empty(int fd, int top, unsigned *number, unsigned *left)
+{
+    DIR *dir = fdopendir(fd);
+    bool any = false;
+    if (!dir) {
+        close(fd);
+        return false;
+    }
+    for (struct dirent *e; *left && (e = readdir(dir));) {
+        if (is_dot(e->d_name))
+            continue;
+        --*left;
+        bool gone = unlinkat(fd, e->d_name, 0) == 0 || unlinkat(fd, e->d_name, AT_REMOVEDIR) == 0;
+        int below = gone ? -1 : open_folder(fd, e->d_name);
+        if (below >= 0 && top >= 0) {
+            close(below);
+            gone = move_up(fd, e->d_name, top, number);
+        } else if (below >= 0) {
+            gone = empty(below, fd, number, left);
+            gone |= unlinkat(fd, e->d_name, AT_REMOVEDIR) == 0;
+        }
+        any |= gone;
+    }
+    closedir(dir);
+    return any;
+}
+
 static void remove_tree(const char *path)
 {
-    g_autoptr(GDir) dir = NULL;
-    struct stat st;
-    if (lstat(path, &st) == 0 && S_ISDIR(st.st_mode))
-        dir = g_dir_open(path, 0, NULL);
-    for (const char *name; dir && (name = g_dir_read_name(dir));) {
-        g_autofree char *below = g_build_filename(path, name, NULL);
-        remove_tree(below);
-    }
-    if (unlink(path) < 0)
-        rmdir(path);
+    unsigned number = 0, left = REMOVE_STEPS;
+    int fd;
+    while (unlink(path) < 0 && errno != ENOENT && rmdir(path) < 0 && errno != ENOENT &&
+           (fd = open_folder(AT_FDCWD, path)) >= 0 && empty(fd, -1, &number, &left))
+        continue;
 }
 
 void files_remove(const struct paths *p, const char *id)

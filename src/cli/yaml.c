@@ -108,6 +108,37 @@ static void print_findings(json_t *findings)
     }
 }
 
+/* One that the API server would know what to do with. */
+static bool is_object(json_t *document)
+{
+    return json_string_length(json_object_get(document, "kind")) &&
+           json_string_length(json_object_get(document, "apiVersion"));
+}
+
+/* A document's pods. What holds none is fine where it is another object of Kubernetes'. */
+static unsigned check_document(struct checking *c, json_t *document, size_t number)
+{
+    unsigned pods = manifest_pods(document, check_pod, c);
+    if (pods || is_object(document))
+        return pods;
+    g_autofree char *why =
+        g_strdup_printf("document %zu is no object of Kubernetes' and holds no pod; it needs "
+                        "apiVersion and kind",
+                        number + 1);
+    add_finding(c, "error", check, why);
+    return 0;
+}
+
+/* Said beside the findings, so that nobody takes it for a judgement. */
+static void note_nothing(struct checking *c, size_t n)
+{
+    g_autofree char *text = g_strdup_printf("nothing to check: %zu object%s, no pod and no template of one",
+                                            n, n == 1 ? "" : "s");
+    fprintf(stderr, "hami yaml: %s: %s\n", check, text);
+    if (as_json)
+        add_finding(c, "note", check, text);
+}
+
 static int run_check(const struct verb *v, const struct family_set *families)
 {
     g_autoptr(GError) error = NULL;
@@ -122,17 +153,19 @@ static int run_check(const struct verb *v, const struct family_set *families)
         return cli_fail(v, error);
     }
     c.findings = json_array();
-    json_array_foreach(documents, i, document) pods += manifest_pods(document, check_pod, &c);
+    json_array_foreach(documents, i, document) pods += check_document(&c, document, i);
+    if (json_array_size(documents) == 0)
+        add_finding(&c, "error", check, "it is empty: there is no object in it");
+    if (pods == 0 && c.to_mend == 0)
+        note_nothing(&c, json_array_size(documents));
     json_decref(documents);
-    if (pods == 0)
-        add_finding(&c, "error", check, "there was nothing to check: it holds no pod and no template of one");
     int status = c.to_mend ? STATUS_USAGE : STATUS_OK;
     if (as_json) {
         int printed = cli_print_json(c.findings);
         return status == STATUS_OK ? printed : status;
     }
     print_findings(c.findings);
-    if (json_array_size(c.findings) == 0)
+    if (json_array_size(c.findings) == 0 && pods)
         printf("%s: %u pod%s, nothing to mend\n", check, pods, pods == 1 ? "" : "s");
     json_decref(c.findings);
     return status;
@@ -214,7 +247,8 @@ const struct verb verb_yaml = {
     .text =
         "Without --check, prints a manifest for the flags given. With it, every pod and pod template of\n"
         "the file is judged as the admission webhook would, and its names are compared with those that are\n"
-        "known; the exit status is 64 when there is an error or a warning, or no pod at all.",
+        "known; the exit status is 64 when there is an error or a warning, or no object at all. A file of\n"
+        "objects without pods is fine; that there was nothing to check is said on standard error.",
     .examples = "hami yaml pod --name demo --gpus 1 --mem 3000 --cores 30 | kubectl apply -f -\n"
                 "hami yaml deployment --name web --vendor MLU --mem 8G --node-policy spread\n"
                 "hami yaml job --name train --gpus 8 --gpu-policy topology-aware -- python train.py\n"

@@ -120,9 +120,20 @@ def _(build):
         rc, found = check(build, o)
         errors = [f for f in found if f[0] == "error"]
         assert rc == 64 and len(errors) == 1 and errors[0][1] == where and "16Gi" in errors[0][2], (o, rc, found)
-    for text in ("", "---\n", json.dumps(named("Service", {"ports": []}))):
+    for text, says in (("", "empty"), ("---\n# only a remark\n", "empty"), ("hello\n", "document 1 is no object"), ("a: b\n", "apiVersion and kind"),
+                       ("- kind: Pod\n", "document 1"), (json.dumps(named("Service")) + "\n---\nkind: Service\n", "document 2"),
+                       (json.dumps(named("PodTemplate", template={"spec": pod_spec({"nvidia.com/gpu": 1})})) + "\n---\nx: y\n", "document 2")):
         rc, found = check(build, text)
-        assert rc == 64 and len(found) == 1 and "nothing to check" in found[0][2], (text, rc, found)
+        errors = [f for f in found if f[0] == "error"]
+        assert rc == 64 and len(errors) == 1 and says in errors[0][2], (text, rc, found)
+    services = json.dumps(named("Service", {"ports": []})) + "\n---\n" + json.dumps({"apiVersion": "v1", "kind": "List", "items": []})
+    r = hami(build, "yaml", "--check", "-", stdin=services)
+    assert r.returncode == 0 and r.stdout == "" and "nothing to check: 2 objects" in r.stderr, r
+    assert [f[0] for f in check(build, services)[1]] == ["note"] and check(build, services)[0] == 0
+    r = hami(build, "yaml", "--check", "-", stdin="{a: b")
+    assert r.returncode == 64 and r.stdout == "" and "1:" in r.stderr, r
+    r = hami(build, "yaml", "--check", "-", stdin=services + "\n---\n" + json.dumps(named("PodTemplate", template={"spec": pod_spec({"nvidia.com/gpu": 1})})))
+    assert r.returncode == 0 and "1 pod, nothing to mend" in r.stdout and r.stderr == "", r
 
 
 TOP = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..")

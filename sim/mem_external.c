@@ -63,7 +63,8 @@ CUresult cuDestroyExternalMemory(CUexternalMemory handle)
     return CUDA_SUCCESS;
 }
 
-/* A block of the device's arena that shows the file from `offset` on. */
+/* A block of the device's arena that shows the file from `offset` on; where no
+ * page begins there, bytes that are only counted. */
 static CUresult show(const struct external *e, uint64_t offset, uint64_t size, CUdeviceptr *ret)
 {
     struct sim_context *ctx;
@@ -74,7 +75,7 @@ static CUresult show(const struct external *e, uint64_t offset, uint64_t size, C
     struct sim_bytes *bytes = a ? calloc(1, sizeof *bytes) : NULL;
     if (!bytes)
         return rc != CUDA_SUCCESS ? rc : CUDA_ERROR_OUT_OF_MEMORY;
-    bool real = e->real && offset % SIM_SHARE_PAGE == 0;
+    bool real = e->real && offset % (uint64_t)sysconf(_SC_PAGESIZE) == 0;
     *bytes = (struct sim_bytes){
         .size = size, .real = real, .fd = real ? fcntl(e->fd, F_DUPFD_CLOEXEC, 3) : -1, .holder = -1};
     struct sim_request q = {

@@ -97,20 +97,23 @@ static void external_files_show_their_bytes(void)
     CUdeviceptr p;
     char text[16] = "external", out[16];
     int fd = memfd_create("external", MFD_CLOEXEC);
-    size_t before = machine_free();
-    g_assert_cmpint(ftruncate(fd, 16384), ==, 0);
-    g_assert_cmpint((int)pwrite(fd, text, sizeof text, 8192), ==, (int)sizeof text);
+    size_t before = machine_free(), page = (size_t)sysconf(_SC_PAGESIZE);
+    g_assert_cmpint(ftruncate(fd, 4 * (off_t)page), ==, 0);
+    g_assert_cmpint((int)pwrite(fd, text, sizeof text, 2 * (off_t)page), ==, (int)sizeof text);
     CUDA_EXTERNAL_MEMORY_HANDLE_DESC d = {
-        .type = CU_EXTERNAL_MEMORY_HANDLE_TYPE_OPAQUE_FD, .handle.fd = fd, .size = 16384};
-    CUDA_EXTERNAL_MEMORY_BUFFER_DESC buffer = {.offset = 8192, .size = 4096};
+        .type = CU_EXTERNAL_MEMORY_HANDLE_TYPE_OPAQUE_FD, .handle.fd = fd, .size = 4 * page};
+    CUDA_EXTERNAL_MEMORY_BUFFER_DESC buffer = {.offset = 2 * page, .size = 4096};
     assert_ok(cuImportExternalMemory(&m, &d));
     assert_ok(cuExternalMemoryGetMappedBuffer(&p, m, &buffer));
     assert_ok(cuMemcpyDtoH_v2(out, p, sizeof out));
     g_assert_cmpstr(out, ==, text);
     g_assert_cmpint(cuMemcpyDtoH_v2(out, p + 4090, 7), ==, CUDA_ERROR_INVALID_VALUE);
     g_assert_cmpuint(machine_free(), ==, before);
-    buffer.offset = 16384;
+    buffer.offset = 4 * page;
     g_assert_cmpint(cuExternalMemoryGetMappedBuffer(&p, m, &buffer), ==, CUDA_ERROR_INVALID_VALUE);
+    assert_ok(cuMemFree_v2(p));
+    buffer.offset = page + 2048; /* inside a page, whatever its size */
+    assert_ok(cuExternalMemoryGetMappedBuffer(&p, m, &buffer));
     assert_ok(cuMemFree_v2(p));
     assert_ok(cuDestroyExternalMemory(m));
     g_assert_cmpint(cuDestroyExternalMemory(m), ==, CUDA_ERROR_INVALID_HANDLE);

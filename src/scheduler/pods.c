@@ -13,6 +13,7 @@
 #include "kube/watch.h"
 #include "model/annotation.h"
 #include "model/pod_codec.h"
+#include "model/quantity.h"
 #include "scheduler/assigned.h"
 #include "scheduler/nodelock.h"
 
@@ -26,6 +27,28 @@ static struct pod_request wanted;
 static const char *annotation(const char *key, void *data)
 {
     return pod_object_annotation(data, key);
+}
+
+/* Whether a grant is what was asked for, to the MiB. */
+static bool is_exact(const struct family *f, const struct card_grant *g)
+{
+    return g->mig_size == 0 && f->mem_round == FAMILY_ROUND_NONE;
+}
+
+/* A pod's owner may write less into the assignment than was given; what its containers ask for cannot be
+ * changed, and is counted at least. */
+static void count_request(const struct family *f, const struct card_request *r, const struct card *card,
+                          struct card_grant *g)
+{
+    uint64_t mem = r->mem_bytes     ? r->mem_bytes
+                   : r->mem_percent ? quantity_percent_of(card->mem_bytes, r->mem_percent)
+                                    : card->mem_bytes;
+    if (!is_exact(f, g) || card->mode == CARD_MIG)
+        return;
+    if (!r->mem_none)
+        g->mem_bytes = MAX(g->mem_bytes, MIN(mem, card->mem_bytes) / QUANTITY_MIB * QUANTITY_MIB);
+    if (f->cores_kind == FAMILY_CORES_PERCENT && !(g->flags & CARD_GRANT_ONLINE))
+        g->cores = MAX(g->cores, MIN(r->cores, card->cores));
 }
 
 /* Puts the groups of one family's cards onto the containers that ask for some,
@@ -48,9 +71,9 @@ static bool align_family(const struct family *f, const struct node_spec *node)
             if (slot >= 0 && g->slot != slot)
                 break;
             slot = g->slot;
-            if (request->mem_bytes && g->mig_size == 0 && f->mem_round == FAMILY_ROUND_NONE &&
-                g->mem_bytes > request->mem_bytes)
+            if (is_exact(f, g) && request->mem_bytes && g->mem_bytes > request->mem_bytes)
                 return false;
+            count_request(f, request, &node->cards[g->card], g);
             taken++;
         }
         if (taken != request->n_cards)

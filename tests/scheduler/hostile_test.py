@@ -92,6 +92,24 @@ def _(build):
         assert s.filter(w.create(pod("late", slice_of(mem=1000))), ["a"])["NodeNames"] is None
 
 
+@test("an assignment that its owner makes smaller counts as much as the pod asks for, also for the next instance")
+def _(build):
+    for ask in (slice_of(mem=40960, cores=100), slice_of(percent=100, cores=100), slice_of()):
+        with world(build, node("a", cards=1)) as (w, s):
+            p = s.place(pod("p", ask), ["a"])
+            small = {k: "GPU-a-0,NVIDIA,1,0:;" for k in p["metadata"]["annotations"] if "devices" in k}
+            assert small, p
+            w.annotate(path_of("p"), **small)
+            s.process.end()
+            s = w.start()
+            assert s.metric("hami_scheduler_pods") == 1
+            late = w.create(pod("late", slice_of(mem=1000)))
+            assert s.filter(late, ["a"])["NodeNames"] is None, ask
+            w.delete("p")
+            s.until("hami_scheduler_pods", 0)
+            assert s.filter(late, ["a"])["NodeNames"] == ["a"]
+
+
 # ---- pods that are dear to look at
 
 

@@ -31,8 +31,8 @@ demo: bootstrap-demo ## watch four tenants share a (simulated) card under exact 
 check: bootstrap-check ## everything: tests, lint, sanitizers, fuzz corpora, real clients
 	@tools/check $(BUILD)
 
-quick: all ## only the tests of the normal build
-	@meson test -C $(BUILD) --num-processes $(J) --print-errorlogs
+quick: all ## only the tests of the normal build, without the longest
+	@meson test -C $(BUILD) --num-processes $(J) --no-suite long --print-errorlogs
 
 e2e: bootstrap-check all ## hami scheduler on a real Kubernetes control plane (built once, cached)
 	@tests/e2e/run $(BUILD)

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """/filter, /bind and what becomes of them, over an API server in memory."""
 import contextlib
+import time
 
 import kit
 from kit import node, pod, slice_of, test
@@ -244,6 +245,62 @@ def _(build):
         assert "hami.io/wake" not in w.pod(other)["metadata"].get("annotations", {})
 
 
+def frees(w, s, name):
+    """Some room comes back on node b, which is full otherwise."""
+    small = s.place(pod(name, slice_of(mem=10)), ["b"])
+    w.delete(small["metadata"]["name"])
+    s.until("hami_gpu_memory_allocated_bytes", 0, device_uuid="GPU-b-0")
+    time.sleep(0.3)  # what frees together is looked at together: 5 ms
+
+
+@test("who was woken and has not come yet keeps the room, and is not woken again")
+def _(build):
+    with world(build, node("a", cards=1), node("b", cards=1, mem=20)) as (w, s):
+        s.place(pod("first", slice_of(mem=40960)), ["a"])
+        for name in ("p", "q"):
+            assert s.filter(w.create(pod(name, slice_of(mem=40960))), ["a"])["NodeNames"] is None
+        w.delete("first")
+        s.process.line("event=woken pod=default/")
+        for name in ("x", "y"):
+            frees(w, s, name)
+        assert s.metric("hami_scheduler_wakes_total") == 1
+
+
+@test("who was woken in vain twice rests ten seconds")
+def _(build):
+    """A selector that only kube-scheduler knows keeps the pod from the node that has room."""
+    with world(build, node("a", cards=1), node("b", cards=1, mem=20)) as (w, s):
+        s.place(pod("first", slice_of(mem=40960)), ["a"])
+        p = w.create(pod("p", slice_of(mem=40960)))
+        assert s.filter(p, ["b"])["NodeNames"] is None
+        w.delete("first")
+        s.until("hami_scheduler_wakes_total", 1)
+        assert s.filter(p, ["b"])["NodeNames"] is None
+        frees(w, s, "x")
+        s.until("hami_scheduler_wakes_total", 2)
+        assert s.filter(p, ["b"])["NodeNames"] is None
+        rests = time.monotonic()
+        for i in range(4):
+            frees(w, s, f"y{i}")
+            assert time.monotonic() - rests > 10 or s.metric("hami_scheduler_wakes_total") == 2
+        time.sleep(max(rests + 10.1 - time.monotonic(), 0))
+        frees(w, s, "z")
+        s.until("hami_scheduler_wakes_total", 3)
+
+
+@test("a waiting pod that went away unseen is forgotten with the next list")
+def _(build):
+    with world(build, node("a", cards=1)) as (w, s):
+        for name in ("p", "q"):
+            assert s.filter(w.create(pod(name, slice_of(mem=50000))), ["a"])["NodeNames"] is None
+        w.api("POST", "/control/set?drop=1")
+        w.delete("p")
+        w.api("POST", "/control/set?drop=0")
+        assert s.metric("hami_scheduler_waiting_pods") == 2
+        w.api("POST", "/control/break?how=expired")
+        s.until("hami_scheduler_waiting_pods", 1)
+
+
 @test("a pod that waited before a restart is woken after it; one that nobody tried or that is another's is not")
 def _(build):
     tried = {"conditions": [{"type": "PodScheduled", "status": "False", "reason": "Unschedulable"}]}
@@ -373,9 +430,11 @@ def _(build):
         a = s.get("/readyz")
         assert a.status == 503 and "nodes: being listed" in a.text, a.text
         assert s.get("/healthz").status == 200
+        preempt = {"Pod": pod("p", slice_of(mem=1), uid="u"), "NodeNameToMetaVictims": {"a": {"Pods": []}}}
+        assert s.post("/preempt", preempt).status == 400, "nobody goes for what is not known"
         w.api("POST", "/control/set?errors=0")
         s.process.line("event=ready")
-        assert s.get("/readyz").status == 200
+        assert s.get("/readyz").status == 200 and s.post("/preempt", preempt).status == 200
     finally:
         w.close()
 

@@ -471,6 +471,29 @@ def _(build):
         w.close()
 
 
+@test("a lease that is only asked for, as it may not be watched, runs out all the same when its holder is gone")
+def _(build):
+    w = kit.World(build, [node("a", cards=1)])
+    short = lease("node1_1", "2026-01-01T00:00:00.000000Z")
+    short["spec"]["leaseDurationSeconds"] = 7
+    w.api("POST", LEASES, short)
+    b = Between(w)
+    try:
+        b.on("GET", "/leases", forbidden("watch", "leases"), query="watch=1")
+        s = w.start(*LEASE)
+        lists = len(b.seen("GET", "/leases", "limit="))
+        b.until(lists + 6, "GET", "/leases", "limit=")  # 9 s at least
+        assert "leading: no" in s.get("/readyz").text, s.get("/readyz").text
+        leads(w, "node1_1", 1)
+        until = time.monotonic() + 6
+        while "leading: yes" not in s.get("/readyz").text:
+            assert time.monotonic() < until, "its renewal is not seen"
+            time.sleep(0.05)
+    finally:
+        b.close()
+        w.close()
+
+
 @test("a token that is renewed in its file is used without a restart, and one that cannot be read is said once while the old one serves")
 def _(build):
     w = kit.World(build, [node("a", count=100)])

@@ -78,6 +78,17 @@ int cli_usage(const struct verb *v, const char *format, ...)
     return STATUS_USAGE;
 }
 
+int cli_unknown_verb(const struct verb *v, const char *word)
+{
+    g_autoptr(GPtrArray) names = g_ptr_array_new();
+    for (int i = 0; verbs[i]; i++)
+        g_ptr_array_add(names, (gpointer)(uintptr_t)verbs[i]->name);
+    g_ptr_array_add(names, NULL);
+    const char *near = words_nearest(word, (const char *const *)names->pdata);
+    return cli_usage(v, "unknown verb \"%s\"%s%s%s; `hami help` lists them", word,
+                     near ? ", did you mean \"" : "", near ? near : "", near ? "\"?" : "");
+}
+
 /* ---- options ----------------------------------------------------------- */
 
 static const struct cli_option common[] = {
@@ -175,6 +186,26 @@ int cli_parse(const struct verb *v, int argc, char **argv, int *ret_rest)
         i += used;
     }
     *ret_rest = i;
+    return -1;
+}
+
+int cli_parse_all(const struct verb *v, int argc, char **argv, GPtrArray *ret_arguments)
+{
+    bool literal = false;
+    int rest = 0;
+    while (argc > 1) {
+        int status = literal ? -1 : cli_parse(v, argc, argv, &rest);
+        if (status >= 0)
+            return status;
+        rest = literal ? 1 : rest;
+        literal |= rest > 1 && strcmp(argv[rest - 1], "--") == 0;
+        if (rest >= argc)
+            break;
+        g_ptr_array_add(ret_arguments, argv[rest]);
+        argc -= rest;
+        argv += rest;
+    }
+    g_ptr_array_add(ret_arguments, NULL);
     return -1;
 }
 

@@ -43,6 +43,7 @@ struct verb {
     const char *text;      /* paragraphs; may be NULL */
     const char *examples;  /* one command a line */
     const struct cli_option *options;
+    bool options_first; /* what follows the first argument is the argument's own */
     /* Gets the arguments after the options. Returns the exit status; reports
      * its own errors with cli_fail(). */
     int (*run)(int argc, char **argv);
@@ -55,11 +56,16 @@ const struct verb *cli_verb(const char *name);
  * that is none, or behind "--". -1: go on; else the exit status, all said. */
 int cli_parse(const struct verb *v, int argc, char **argv, int *ret_rest);
 
+/* The same with options before, between and behind the arguments: ret_arguments gets the words
+ * (borrowed from argv) that are none, and NULL behind them. Behind "--" nothing is an option. */
+int cli_parse_all(const struct verb *v, int argc, char **argv, GPtrArray *ret_arguments);
+
 void cli_help(const struct verb *v);
 
 /* "hami VERB: message" on standard error; returns the status for it. */
 int cli_fail(const struct verb *v, const GError *error);
 int cli_usage(const struct verb *v, const char *format, ...) G_GNUC_PRINTF(2, 3);
+int cli_unknown_verb(const struct verb *v, const char *word);
 
 /* Colours and terminal. */
 bool cli_colour(int fd);

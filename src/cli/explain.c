@@ -261,5 +261,6 @@ const struct verb verb_explain = {
                 "hami explain fit --request nvidia.com/gpu=1,nvidia.com/gpumem=8000\n"
                 "hami explain fit --gpus 8 --snapshot snapshot.json --json",
     .options = options,
+    .options_first = true,
     .run = run,
 };

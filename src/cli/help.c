@@ -4,7 +4,9 @@
  */
 #include <stdio.h>
 
-#include "cli/cli.h"
+#include "cli/sim.h"
+
+extern const struct verb verb_help, verb_sim;
 
 static bool exits;
 
@@ -24,11 +26,15 @@ static const struct {
 
 static int run(int argc, char **argv)
 {
-    const struct verb *v = argc > 0 ? cli_verb(argv[0]) : NULL;
+    const struct verb *v = argc > 0 ? cli_verb(argv[0]) : NULL, *word = NULL;
     if (argc > 0 && !v)
-        return cli_usage(cli_verb("help"), "no verb is called \"%s\"; `hami help` lists them", argv[0]);
+        return cli_unknown_verb(&verb_help, argv[0]);
+    if (argc > 1 && v == &verb_sim)
+        word = sim_word(argv[1]);
+    if (argc > (word ? 2 : 1))
+        return cli_usage(&verb_help, "\"%s\" is one word too many", argv[word ? 2 : 1]);
     if (v) {
-        cli_help(v);
+        cli_help(word ? word : v);
         return STATUS_OK;
     }
     for (size_t i = 0; exits && i < G_N_ELEMENTS(codes); i++)
@@ -46,9 +52,9 @@ static int run(int argc, char **argv)
 
 const struct verb verb_help = {
     .name = "help",
-    .arguments = "[VERB]",
+    .arguments = "[VERB [WORD]]",
     .summary = "what there is",
-    .examples = "hami help\nhami help run\nhami help --exit-codes",
+    .examples = "hami help\nhami help run\nhami help sim fault\nhami help --exit-codes",
     .options = options,
     .run = run,
 };

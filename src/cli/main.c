@@ -9,10 +9,10 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "base/words.h"
-#include "cli/cli.h"
+#include "cli/sim.h"
 #include "cli/verbs.h"
 #include "driver/driver.h"
+#include "vendor/config.h"
 
 #define VERB(name) extern const struct verb verb_##name;
 VERBS
@@ -25,26 +25,27 @@ const struct verb *const verbs[] = {
         NULL,
 };
 
-static int unknown_verb(const char *word)
+static int complete_vendors(void)
 {
-    const char *names[G_N_ELEMENTS(verbs)] = {0};
-    for (int i = 0; verbs[i]; i++)
-        names[i] = verbs[i]->name;
-    if (*word == '-')
-        return cli_usage(
-            NULL, "unknown flag %s; a verb comes first: hami VERB [FLAGS]; `hami help` lists the verbs",
-            word);
-    const char *near = words_nearest(word, names);
-    return cli_usage(NULL, "unknown verb \"%s\"%s%s%s; `hami help` lists them", word,
-                     near ? ", did you mean \"" : "", near ? near : "", near ? "\"?" : "");
+    struct vendor_options all = {.enable_ascend = true, .enable_iluvatar = true};
+    g_autoptr(GPtrArray) warnings = g_ptr_array_new_with_free_func(g_free);
+    g_autoptr(FamilySet) families = vendor_config_parse(NULL, 0, &all, warnings, NULL);
+    for (uint32_t i = 0; families && i < families->n; i++)
+        puts(families->rows[i]->word);
+    return STATUS_OK;
 }
 
-/* For the shells' completion: the verbs, or a verb's flags. */
-static int complete(const char *word)
+/* For the shells' completion: the verbs, the families of --vendor, or the flags of a verb or of a word of
+ * `hami sim`. */
+static int complete(const char *word, const char *second)
 {
     const struct verb *v = word ? cli_verb(word) : NULL;
+    if (v == &verb_sim && second)
+        v = sim_word(second);
     for (int i = 0; !word && verbs[i]; i++)
         puts(verbs[i]->name);
+    if (g_strcmp0(word, "--vendor") == 0)
+        return complete_vendors();
     for (const struct cli_option *o = v ? v->options : NULL; o && o->name; o++)
         if (o->help)
             printf("--%s\n", o->name);
@@ -74,6 +75,7 @@ static void fill_standard_descriptors(void)
 int main(int argc, char **argv)
 {
     const char *word = argc > 1 ? argv[1] : "help";
+    g_autoptr(GPtrArray) arguments = g_ptr_array_new();
     const struct verb *v;
     int rest = 0;
     fill_standard_descriptors();
@@ -81,16 +83,25 @@ int main(int argc, char **argv)
     if (strcmp(word, "__driver") == 0)
         return driver_helper_main(argc, argv);
     if (strcmp(word, "__complete") == 0)
-        return complete(argc > 2 ? argv[2] : NULL);
+        return complete(argc > 2 ? argv[2] : NULL, argc > 3 ? argv[3] : NULL);
     if (strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0)
         word = "help";
     if (strcmp(word, "--version") == 0 || strcmp(word, "-V") == 0)
         word = "version";
     v = cli_verb(word);
+    if (!v && *word == '-')
+        return cli_usage(
+            NULL, "unknown flag %s; a verb comes first: hami VERB [FLAGS]; `hami help` lists the verbs",
+            word);
     if (!v)
-        return unknown_verb(word);
+        return cli_unknown_verb(NULL, word);
     if (argc < 2)
         return written(v->run(0, argv));
-    int status = cli_parse(v, argc - 1, argv + 1, &rest);
-    return written(status >= 0 ? status : v->run(argc - 1 - rest, argv + 1 + rest));
+    int status = v->options_first ? cli_parse(v, argc - 1, argv + 1, &rest)
+                                  : cli_parse_all(v, argc - 1, argv + 1, arguments);
+    if (status < 0 && v->options_first)
+        status = v->run(argc - 1 - rest, argv + 1 + rest);
+    else if (status < 0)
+        status = v->run((int)arguments->len - 1, (char **)arguments->pdata);
+    return written(status);
 }

@@ -3,6 +3,7 @@
  * hami ps: the slices.
  */
 #include <stdio.h>
+#include <string.h>
 
 #include "cli/cli.h"
 #include "local/view.h"
@@ -31,7 +32,16 @@ static char *state_of(const struct ledger_slice *s)
     return g_strdup(s->suspended ? "suspended" : ledger_state_name(s->state));
 }
 
-static void print_slice(const struct view_slice *v)
+/* A name is shown whole: it is what other verbs take. */
+static int name_width(GPtrArray *views)
+{
+    size_t width = 12;
+    for (guint i = 0; i < views->len; i++)
+        width = MAX(width, strlen(((const struct view_slice *)g_ptr_array_index(views, i))->slice.name));
+    return (int)width;
+}
+
+static void print_slice(const struct view_slice *v, int name_column)
 {
     const struct ledger_slice *s = &v->slice;
     guint64 now_ms = (guint64)(g_get_real_time() / 1000);
@@ -41,8 +51,9 @@ static void print_slice(const struct view_slice *v)
         s->shares[0].cores_pct ? g_strdup_printf("%u%%", s->shares[0].cores_pct) : g_strdup("-");
     guint64 end = s->state == LEDGER_ENDED ? s->ended_ms : now_ms;
     g_autofree char *age = cli_duration(end > s->created_ms ? end - s->created_ms : 0);
-    printf("%-8s  %-12.12s  %-11s  %5u  %-21s  %5s  %5u  %-9s  %s\n", s->id, s->name[0] ? s->name : "-",
-           state, s->n_shares, memory, cores, v->region ? v->region->n_processes : 0, age, s->command);
+    printf("%-8s  %-*s  %-11s  %5u  %-21s  %5s  %5u  %-9s  %s\n", s->id, name_column,
+           s->name[0] ? s->name : "-", state, s->n_shares, memory, cores,
+           v->region ? v->region->n_processes : 0, age, s->command);
 }
 
 static int run(int argc, char **argv)
@@ -58,13 +69,13 @@ static int run(int argc, char **argv)
         return cli_fail(v, error);
     json_t *list = json_array();
     if (!as_json)
-        printf("%-8s  %-12s  %-11s  %5s  %-21s  %5s  %5s  %-9s  %s\n", "ID", "NAME", "STATE", "CARDS",
-               "MEMORY", "CORES", "PROCS", "AGE", "COMMAND");
+        printf("%-8s  %-*s  %-11s  %5s  %-21s  %5s  %5s  %-9s  %s\n", "ID", name_width(views), "NAME",
+               "STATE", "CARDS", "MEMORY", "CORES", "PROCS", "AGE", "COMMAND");
     for (guint i = 0; i < views->len; i++) {
         if (as_json)
             json_array_append_new(list, view_json(NULL, g_ptr_array_index(views, i)));
         else
-            print_slice(g_ptr_array_index(views, i));
+            print_slice(g_ptr_array_index(views, i), name_width(views));
     }
     if (as_json)
         return cli_print_json(list);

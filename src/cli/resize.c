@@ -25,14 +25,7 @@ static int run(int argc, char **argv)
     const struct verb *v = cli_verb("resize");
     struct broker_resize change = {.has_mem = mem != NULL, .has_cores = cores != NULL, .pending = pending};
     struct ledger_slice s;
-    int rest = 0, status = -1;
-    /* The id may stand before the flags. */
-    if (argc > 1 && (status = cli_parse(v, argc, argv, &rest)) >= 0)
-        return status;
-    change.has_mem = mem != NULL;
-    change.has_cores = cores != NULL;
-    change.pending = pending;
-    if (argc == 0 || (argc > 1 && rest < argc))
+    if (argc != 1)
         return cli_usage(v, "needs one slice; for example: hami resize 6f1e9c02 --mem 12G");
     if (!mem && !cores)
         return cli_usage(v, "nothing to change; give --mem, --cores or both");

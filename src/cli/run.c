@@ -180,5 +180,6 @@ const struct verb verb_run = {
                 "hami run --wait=5m --name trainer --exclusive -- ./train\n"
                 "id=$(hami run --detach --mem 2G -- ./serve); hami stop $id",
     .options = options,
+    .options_first = true,
     .run = run,
 };

@@ -41,7 +41,7 @@ static const struct cli_option options[] = {
     {"webhook-names", 0, CLI_TEXT, "LIST", "names of the self-made certificate (localhost,127.0.0.1)",
      &webhook_names},
     {"webhook-cert-life", 0, CLI_TEXT, "TIME",
-     "of that certificate; made anew after two thirds of it, or on SIGHUP (90d)", &cert_life},
+     "of that certificate; renewed after two thirds, or on SIGHUP (90d)", &cert_life},
     {"trusted-user", 0, CLI_TEXT, "NAME", "user who may create pods that carry assignments", &trusted_user},
     {"admission-check", 0, CLI_TEXT, "LIST", "NAME=deny|warn|off,...; names in docs/reference/admission.md",
      &admission},

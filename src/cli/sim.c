@@ -30,7 +30,13 @@ bool sim_profile_known(const struct verb *v, const char *profile)
     return false;
 }
 
-/* Nothing says which machine is meant: that of the newest slice on one. */
+static bool is_newer(const struct ledger_slice *a, const struct ledger_slice *b)
+{
+    bool a_ended = a->state == LEDGER_ENDED, b_ended = b->state == LEDGER_ENDED;
+    return a_ended != b_ended ? b_ended : a->created_ms >= b->created_ms;
+}
+
+/* Nothing says which machine is meant: that of the newest slice on one, of those that run if any does. */
 static void choose_newest(void)
 {
     g_autoptr(Broker) b = broker_open(NULL);
@@ -38,7 +44,7 @@ static void choose_newest(void)
     const struct ledger_slice *newest = NULL;
     for (guint i = 0; views && i < views->len; i++) {
         const struct view_slice *v = g_ptr_array_index(views, i);
-        if (v->slice.machine[0] && (!newest || v->slice.created_ms >= newest->created_ms))
+        if (v->slice.machine[0] && (!newest || is_newer(&v->slice, newest)))
             newest = &v->slice;
     }
     if (!newest)
@@ -89,8 +95,8 @@ bool sim_devices(const struct verb *v, const char *text, uint32_t *ret_mask)
     for (char **part = parts; *part; part++) {
         guint64 i = 0;
         if (!g_ascii_string_to_unsigned(*part, 10, 0, n - 1, &i, NULL)) {
-            cli_usage(v, "--device %s: the machine has devices 0 to %u: give some of them, or all", text,
-                      n - 1);
+            cli_usage(v, "--device %s: the machine %s has devices 0 to %u: give some of them, or all", text,
+                      sim_state->profile.name, n - 1);
             return false;
         }
         *ret_mask |= 1u << i;
@@ -148,7 +154,7 @@ void sim_live_end(void)
 
 /* ---- the words ---- */
 
-static const struct verb *find_word(const char *name)
+const struct verb *sim_word(const char *name)
 {
     for (gsize i = 0; i < G_N_ELEMENTS(words); i++)
         if (strcmp(words[i]->name + strlen("sim "), name) == 0)
@@ -156,24 +162,11 @@ static const struct verb *find_word(const char *name)
     return NULL;
 }
 
-/* Flags may stand anywhere: what is no flag is collected. */
 static int run_word(const struct verb *word, int argc, char **argv)
 {
     g_autoptr(GPtrArray) arguments = g_ptr_array_new();
-    int rest = 0;
-    for (;;) {
-        int status = cli_parse(word, argc, argv, &rest);
-        if (status >= 0)
-            return status;
-        if (rest >= argc)
-            break;
-        g_ptr_array_add(arguments, argv[rest]);
-        argc -= rest;
-        argv += rest;
-    }
-    int n = (int)arguments->len;
-    g_ptr_array_add(arguments, NULL);
-    return word->run(n, (char **)arguments->pdata);
+    int status = cli_parse_all(word, argc, argv, arguments);
+    return status >= 0 ? status : word->run((int)arguments->len - 1, (char **)arguments->pdata);
 }
 
 static int run(int argc, char **argv)
@@ -183,7 +176,7 @@ static int run(int argc, char **argv)
         cli_help(v);
         return STATUS_USAGE;
     }
-    const struct verb *word = find_word(argv[0]);
+    const struct verb *word = sim_word(argv[0]);
     if (!word) {
         const char *names[] = {"top", "log", "fault", "profiles", NULL},
                    *near = words_nearest(argv[0], names);
@@ -207,5 +200,6 @@ const struct verb verb_sim = {
     .examples = "hami sim profiles\nhami sim top --sim 2xa100-40g\nhami sim log --follow --json\n"
                 "hami sim fault xid 79 --device 0",
     .options = options,
+    .options_first = true,
     .run = run,
 };

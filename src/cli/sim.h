@@ -10,6 +10,9 @@
 
 extern const struct verb sim_verb_top, sim_verb_log, sim_verb_fault, sim_verb_profiles;
 
+/* The verb behind a word, "top" for instance; NULL when there is none. */
+const struct verb *sim_word(const char *name);
+
 /* --sim and --state, which every word but `profiles` has. */
 extern const char *sim_chosen_profile, *sim_chosen_state;
 #define SIM_MACHINE_OPTIONS                                                                                  \

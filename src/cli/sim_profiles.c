@@ -52,7 +52,7 @@ static int show(const struct verb *v, const char *name, struct sim_profile *p)
 {
     char err[512];
     if (sim_profile_load(name, p, err, sizeof err) != 0)
-        return cli_usage(v, "%s", err);
+        return cli_usage(v, "%s", g_str_has_prefix(err, "HAMI_SIM: ") ? err + 10 : err);
     if (as_json)
         return cli_print_json(profile_json(p));
     for (const struct sim_profile_shipped *s = sim_profiles_shipped; s->name; s++)

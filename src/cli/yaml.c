@@ -254,5 +254,6 @@ const struct verb verb_yaml = {
                 "hami yaml job --name train --gpus 8 --gpu-policy topology-aware -- python train.py\n"
                 "hami yaml --check deployment.yaml",
     .options = options,
+    .options_first = true,
     .run = run,
 };

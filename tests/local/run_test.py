@@ -32,7 +32,9 @@ def _(w):
 
 @test("a mistyped verb, flag or value is refused with what was meant")
 def _(w):
-    for args, says in ((["rum"], '"run"'), (["run", "--memm", "1G", "true"], "--mem"), (["resize", "x"], "--mem"),
+    for args, says in ((["rum"], '"run"'), (["run", "--memm", "1G", "true"], "--mem"),
+                       (["run", "--memory", "1G", "true"], "did you mean --mem"), (["help", "rum"], 'did you mean "run"'),
+                       (["help", "run", "x"], '"x" is one word too many'), (["help", "sim", "x"], '"x" is one word too many'), (["resize", "x"], "--mem"),
                        (["run", "--mem", "8X", "true"], "--mem 8X"), (["run", "--mem", "8", "true"], "1 MiB"),
                        (["-v"], "unknown flag -v"), (["run", "--wait=soon", "true"], "for example --wait=30s"), (["run", "--mem"], "needs a value"),
                        (["run", "--cores", "0", "true"], "--cores 0"), (["run", "--cores", "101", "true"], "--cores"),
@@ -43,6 +45,31 @@ def _(w):
                        (["run", "--exclusive=yes", "true"], "takes no value"), (["top", "--interval", "1ms"], "50ms")):
         r = w.call(*args)
         assert r.returncode == 64 and says in r.stderr and not r.stdout, (args, r)
+
+
+@test("flags stand before the slice's id or behind it, and behind -- nothing is a flag")
+def _(w):
+    w.hold("--mem", "1G", "--name", "one")
+    for args, status in ((["doctor", "one", "--json"], None), (["wait", "one", "--timeout", "10ms"], 67),
+                         (["events", "one", "--json"], 0), (["resize", "one", "--cores", "20", "--json"], 0),
+                         (["stop", "--", "--grace"], 65), (["stop", "one", "--grac", "1s"], 64), (["stop", "one", "--grace", "1s"], 0)):
+        r = w.call(*args)
+        assert status is None or r.returncode == status, (args, r)
+        assert "--json" not in args or r.stdout[0] in "[{", (args, r)
+
+
+@test("a name is shown whole, however long: other verbs take no part of it")
+def _(w):
+    w.hold("--mem", "1G", "--name", "a" * 40)
+    r = w.call("ps")
+    assert " " + "a" * 40 + "  running" in r.stdout, r
+
+
+@test("completion knows the flags of a word of `sim` and the families of --vendor")
+def _(w):
+    assert "--device" in w.call("__complete", "sim", "fault").stdout.split()
+    assert {"NVIDIA", "MLU", "Ascend910B3"} <= set(w.call("__complete", "--vendor").stdout.split())
+    assert "hami sim fault" in w.call("help", "sim", "fault").stdout
 
 
 @test("scheduler, explain and yaml refuse what is mistyped: flag, value and what to write")

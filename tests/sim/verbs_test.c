@@ -188,7 +188,8 @@ static void test_wrong_words(void)
         {{"fault", "explode"}, "there is no fault \"explode\": give xid, lost,"},
         {{"fault", "xid", "x"}, "xid x: give an XID code such as 79 (1 to 999)"},
         {{"fault", "xid"}, "xid: give an XID code such as 79 (1 to 999)"},
-        {{"fault", "lost", "--device=3"}, "--device 3: the machine has devices 0 to 0"},
+        {{"fault", "lost", "--device=3"}, "--device 3: the machine t4 has devices 0 to 0"},
+        {{"profiles", "nope"}, "sim profiles: 'nope' is no shipped profile"},
         {{"log", "--engine=tensor"}, "--engine tensor: give kernel or copy"},
         {{"top", "--interval=1ms"}, "is shorter than 50ms"},
     };

@@ -22,12 +22,16 @@ _hami() {
         done
     fi
     case $before in
+    -p) [ "$verb" = run ] && mapfile -t COMPREPLY < <(compgen -W "binpack spread numa topology" -- "$cur") ;;
     --policy) mapfile -t COMPREPLY < <(compgen -W "binpack spread numa topology" -- "$cur") ;;
     --core-policy) mapfile -t COMPREPLY < <(compgen -W "default force disable" -- "$cur") ;;
     --gpu-policy | --gpu-scheduler-policy)
         mapfile -t COMPREPLY < <(compgen -W "binpack spread numa mutex topology-aware" -- "$cur") ;;
     --node-policy | --node-scheduler-policy) mapfile -t COMPREPLY < <(compgen -W "binpack spread" -- "$cur") ;;
     --mode) mapfile -t COMPREPLY < <(compgen -W "hami-core mig mps" -- "$cur") ;;
+    --qos) mapfile -t COMPREPLY < <(compgen -W "best-effort fixed-share burst-share" -- "$cur") ;;
+    --app-class) mapfile -t COMPREPLY < <(compgen -W "online offline" -- "$cur") ;;
+    --vendor) mapfile -t COMPREPLY < <(compgen -W "$(hami __complete --vendor 2>/dev/null)" -- "$cur") ;;
     --print) mapfile -t COMPREPLY < <(compgen -W "managed-resources admission-policy" -- "$cur") ;;
     --*-file | --*_file | --kubeconfig | --snapshot | --check) mapfile -t COMPREPLY < <(compgen -f -- "$cur") ;;
     --sim) mapfile -t COMPREPLY < <(compgen -f -W "t4 2xa100-40g 8xh200 gb10 a100-mig" -- "$cur") ;;
@@ -41,7 +45,15 @@ _hami() {
         help) words=$(hami __complete 2>/dev/null) ;;
         explain) [ "$COMP_CWORD" -eq 2 ] && words+=" pod fit" ;;
         yaml) [ "$COMP_CWORD" -eq 2 ] && words+=" pod deployment job" ;;
-        sim) [ "$COMP_CWORD" -eq 2 ] && words="top log fault profiles" ;;
+        sim)
+            if [ "$COMP_CWORD" -eq 2 ]; then
+                words="top log fault profiles"
+            else
+                words=$(hami __complete sim "${COMP_WORDS[2]}" 2>/dev/null)
+                [ "${COMP_WORDS[2]}" = fault ] && words+=" xid lost hang slow-copies thermal temperature clear"
+                [ "${COMP_WORDS[2]}" = profiles ] && words+=" t4 2xa100-40g 8xh200 gb10 a100-mig"
+            fi
+            ;;
         esac
         mapfile -t COMPREPLY < <(compgen -W "$words --help" -- "$cur")
         ;;

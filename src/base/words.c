@@ -30,12 +30,22 @@ static size_t distance(const char *a, const char *b)
     return row[nb];
 }
 
+/* As distance(), but a beginning of the other is near ("mem", "memory"): the
+ * long for the short only where nothing is nearer. */
+static size_t how_far(const char *word, const char *known, size_t limit)
+{
+    size_t d = distance(word, known);
+    if (*word && g_str_has_prefix(known, word))
+        return 1;
+    return strlen(known) >= 3 && g_str_has_prefix(word, known) ? MIN(d, limit) : d;
+}
+
 const char *words_nearest(const char *word, const char *const *list)
 {
     const char *best = NULL;
-    size_t best_distance = MAX(strlen(word) / 3, 2) + 1;
+    size_t limit = MAX(strlen(word) / 3, 2), best_distance = limit + 1;
     for (; *list; list++) {
-        size_t d = g_str_has_prefix(*list, word) && *word ? 1 : distance(word, *list);
+        size_t d = how_far(word, *list, limit);
         if (d < best_distance) {
             best = *list;
             best_distance = d;

@@ -12,6 +12,9 @@ struct pen {
     unsigned bar; /* characters inside the brackets */
 };
 
+/* Columns: of a bar, and of what stands beside the bar of a slice's compute share. */
+enum { BAR_MIN = 8, BAR_MAX = 40, WORDS = 66 };
+
 enum { BOLD = 1, DIM = 2, RED = 31, GREEN = 32, YELLOW = 33 };
 
 static void paint(struct pen *p, int code, const char *text)
@@ -125,7 +128,10 @@ static void draw_slice(struct pen *p, const struct view_slice *before, const str
 void top_draw(GString *ret, GArray *cards, GPtrArray *before, GPtrArray *now, unsigned width, bool colour,
               bool live)
 {
-    struct pen p = {.to = ret, .colour = colour, .live = live, .bar = CLAMP(width / 3, 10, 40)};
+    struct pen p = {.to = ret,
+                    .colour = colour,
+                    .live = live,
+                    .bar = CLAMP(width, BAR_MIN + WORDS, BAR_MAX + WORDS) - WORDS};
     for (guint i = 0; i < cards->len; i++)
         draw_card(&p, &g_array_index(cards, struct view_card, i));
     if (cards->len == 0) {

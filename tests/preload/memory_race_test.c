@@ -155,7 +155,73 @@ static void nobody_is_refused_what_there_is_room_for(void)
     race_all("pages");
 }
 
-static const struct kit_body bodies[] = {{"race", race}, {0}};
+/* ---- threads at one handle ---- */
+
+static CUdeviceptr mapped;
+
+/* Takes references to what is mapped and lets go of them. */
+static void *retain_and_release(void *barrier)
+{
+    const struct real_cuda *cu = kit_cuda();
+    CUmemGenericAllocationHandle h;
+
+    pthread_barrier_wait(barrier);
+    for (int i = 0; i < 20000; i++)
+        /* NOLINTNEXTLINE(performance-no-int-to-ptr): the interface takes an address as a pointer */
+        if (cu->cuMemRetainAllocationHandle(&h, (void *)(uintptr_t)mapped) != CUDA_SUCCESS ||
+            cu->cuMemRelease(h) != CUDA_SUCCESS)
+            return barrier;
+    return NULL;
+}
+
+static int references(int argc, char **argv)
+{
+    const struct real_cuda *cu = kit_cuda();
+    const CUmemAllocationProp prop = {.type = CU_MEM_ALLOCATION_TYPE_PINNED,
+                                      .location = {.type = CU_MEM_LOCATION_TYPE_DEVICE, .id = 0}};
+    CUmemGenericAllocationHandle h;
+    size_t before, between, after, total;
+    pthread_barrier_t barrier;
+    pthread_t threads[4];
+
+    (void)argc, (void)argv;
+    kit_context(0);
+    cu->cuMemGetInfo_v2(&before, &total);
+    if (cu->cuMemCreate(&h, 32 * MIB, &prop, 0) != CUDA_SUCCESS ||
+        cu->cuMemAddressReserve(&mapped, 32 * MIB, 0, 0, 0) != CUDA_SUCCESS ||
+        cu->cuMemMap(mapped, 32 * MIB, 0, h, 0) != CUDA_SUCCESS)
+        return 1;
+    pthread_barrier_init(&barrier, NULL, G_N_ELEMENTS(threads));
+    for (gsize i = 0; i < G_N_ELEMENTS(threads); i++)
+        if (pthread_create(&threads[i], NULL, retain_and_release, &barrier) != 0)
+            return 1;
+    for (gsize i = 0; i < G_N_ELEMENTS(threads); i++) {
+        void *failed;
+        pthread_join(threads[i], &failed);
+        if (failed)
+            return 2;
+    }
+    cu->cuMemGetInfo_v2(&between, &total);
+    if (cu->cuMemRelease(h) != CUDA_SUCCESS || cu->cuMemUnmap(mapped, 32 * MIB) != CUDA_SUCCESS)
+        return 3;
+    cu->cuMemGetInfo_v2(&after, &total);
+    kit_tell("%zu MiB charged, then %zu", (before - between) / MIB, (before - after) / MIB);
+    return 0;
+}
+
+static void threads_at_one_handle_lose_no_reference(void)
+{
+    struct kit *kit = kit_new(card);
+
+    kit_env(kit, "CUDA_DEVICE_MEMORY_LIMIT", "100m");
+    for (int round = 0; round < 5; round++) {
+        g_autofree char *out = kit_run(kit, "references", NULL);
+        g_assert_cmpstr(out, ==, "32 MiB charged, then 0\n");
+    }
+    kit_free(kit);
+}
+
+static const struct kit_body bodies[] = {{"race", race}, {"references", references}, {0}};
 
 int main(int argc, char **argv)
 {
@@ -166,5 +232,7 @@ int main(int argc, char **argv)
                     eight_processes_never_exceed_the_limit_by_a_byte);
     g_test_add_func("/memory_race/nobody_is_refused_what_there_is_room_for",
                     nobody_is_refused_what_there_is_room_for);
+    g_test_add_func("/memory_race/threads_at_one_handle_lose_no_reference",
+                    threads_at_one_handle_lose_no_reference);
     return g_test_run();
 }

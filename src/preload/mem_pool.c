@@ -99,25 +99,24 @@ struct mem_pool *mem_pool_of(CUmemoryPool handle)
 
 /* ---- the end of a pool ---- */
 
-/* A dead pool shrinks with its allocations, for the driver no longer says. Its
- * place is free once none lives and none is under way. */
+/* What the driver keeps for a dead pool it no longer says: one block of each of
+ * its pieces is enough to keep them all, so the charge stays until none lives.
+ * The place is free once none is under way either. */
 void mem_pool_dead_shrink(struct mem_pool *p)
 {
-    uint64_t live = atomic_load(&p->live);
-    uint64_t target = mem_pool_round_up(live);
+    unsigned d = p->device;
     uint64_t less = 0;
-    bool over;
 
     mem_lock(&p->lock);
-    if (p->charged > target) {
-        less = p->charged - target;
-        p->charged = target;
+    /* Another thread's free may have ended it, and the place be another's. */
+    if (atomic_load_explicit(&p->kind, memory_order_relaxed) == MEM_POOL_DEAD && !atomic_load(&p->live)) {
+        less = p->charged;
+        p->charged = 0;
+        if (!p->claimed)
+            atomic_store_explicit(&p->kind, MEM_POOL_FREE, memory_order_release);
     }
-    over = !live && !p->claimed;
     mem_unlock(&p->lock);
-    mem_release(p->device, less);
-    if (over)
-        atomic_store_explicit(&p->kind, MEM_POOL_FREE, memory_order_release);
+    mem_release(d, less);
 }
 
 void mem_pool_touch(struct mem_pool *p)
@@ -135,10 +134,25 @@ void mem_pool_freed(struct mem_pool *p, uint64_t n)
         mem_pool_touch(p);
 }
 
+static void trim(struct mem_pool *p)
+{
+    CUstreamCaptureMode mode = mem_quiet_begin();
+
+    if (p->handle)
+        real.cuMemPoolTrimTo(p->handle, 0);
+    else
+        real.cuDeviceGraphMemTrim(p->ordinal);
+    mem_quiet_end(mode);
+    mem_pool_settle(p);
+}
+
+/* The last look: what nobody uses goes with the pool. */
 struct mem_pool *mem_pool_detach(CUmemoryPool handle)
 {
-    struct mem_pool *p;
+    struct mem_pool *p = handle ? find(handle, 0) : NULL;
 
+    if (p && mem_pool_is_charged(p) && atomic_load(&p->live))
+        trim(p);
     mem_lock(&register_lock);
     p = handle ? find(handle, 0) : NULL;
     if (p) {
@@ -177,18 +191,6 @@ void mem_pools_settle(void)
     for (uint32_t i = 0; i < n; i++)
         if (atomic_load_explicit(&pools[i].dirty, memory_order_relaxed))
             mem_pool_settle(&pools[i]);
-}
-
-static void trim(struct mem_pool *p)
-{
-    CUstreamCaptureMode mode = mem_quiet_begin();
-
-    if (p->handle)
-        real.cuMemPoolTrimTo(p->handle, 0);
-    else
-        real.cuDeviceGraphMemTrim(p->ordinal);
-    mem_quiet_end(mode);
-    mem_pool_settle(p);
 }
 
 bool mem_pools_trim(unsigned d)

@@ -14,7 +14,8 @@
  *      pool by more than that has the rest reserved right after, or the
  *      allocation undone.
  *   3. A figure read before another thread settled is never applied.
- *   4. A destroyed pool stays charged for what still lives in it.
+ *   4. A destroyed pool stays charged for all that the driver kept for it until
+ *      nothing lives in it.
  *   5. Growth that another thread's reservation covers is left to that thread.
  */
 #ifndef HAMI_PRELOAD_MEM_POOL_H

@@ -271,20 +271,24 @@ static void explicit_pools_are_charged_to_their_device(void)
     fake_end();
 }
 
-static void a_destroyed_pool_is_charged_for_what_still_lives_in_it(void)
+/* One block in each of a pool's pieces keeps them all. */
+static void a_destroyed_pool_is_charged_until_nothing_lives_in_it(void)
 {
-    CUdeviceptr p = 0, q = 0;
+    CUdeviceptr p[5] = {0};
     CUmemoryPool pool;
 
     fake_begin(64 * MIB, 0);
     pool = make_pool(CU_MEM_LOCATION_TYPE_DEVICE, 0);
-    g_assert_cmpint(cuMemAllocFromPoolAsync(&p, 4 * MIB, pool, NULL), ==, CUDA_SUCCESS);
-    g_assert_cmpint(cuMemAllocFromPoolAsync(&q, 4 * MIB, pool, NULL), ==, CUDA_SUCCESS);
-    g_assert_cmpint(cuMemPoolDestroy(pool), ==, CUDA_SUCCESS);
-    g_assert_cmpuint(ledger_used(&slice.region, 0), ==, 8 * MIB);
-    g_assert_cmpint(cuMemFreeAsync(p, NULL), ==, CUDA_SUCCESS);
-    g_assert_cmpuint(ledger_used(&slice.region, 0), ==, 4 * MIB);
-    g_assert_cmpint(cuMemFreeAsync(q, NULL), ==, CUDA_SUCCESS);
+    for (int i = 0; i < 5; i++)
+        g_assert_cmpint(cuMemAllocFromPoolAsync(&p[i], 4 * MIB, pool, NULL), ==, CUDA_SUCCESS);
+    g_assert_cmpint(cuMemFreeAsync(p[4], NULL), ==, CUDA_SUCCESS);
+    g_assert_cmpint(cuMemPoolDestroy(pool), ==, CUDA_SUCCESS); /* what is unused goes with it */
+    for (int i = 0; i < 3; i++) {
+        g_assert_cmpuint(ledger_used(&slice.region, 0), ==, 16 * MIB);
+        g_assert_cmpint(cuMemFreeAsync(p[i], NULL), ==, CUDA_SUCCESS);
+    }
+    g_assert_cmpuint(ledger_used(&slice.region, 0), ==, 16 * MIB);
+    g_assert_cmpint(cuMemFreeAsync(p[3], NULL), ==, CUDA_SUCCESS);
     check(0, 0);
     fake_end();
 }
@@ -547,7 +551,7 @@ int main(int argc, char **argv)
     TEST(memory_that_an_allocation_counts_on_is_not_given_away);
     TEST(a_failed_allocation_gives_its_growth_back);
     TEST(explicit_pools_are_charged_to_their_device);
-    TEST(a_destroyed_pool_is_charged_for_what_still_lives_in_it);
+    TEST(a_destroyed_pool_is_charged_until_nothing_lives_in_it);
     TEST(graph_memory_is_reserved_before_the_launch);
     TEST(a_context_that_ends_takes_its_memory_along);
     TEST(a_context_is_charged_once_per_process_and_device);

@@ -4,8 +4,9 @@
  * its size, each free node of one of the graph's own allocations subtracts it,
  * and the highest sum is the graph's need. It is reserved before the launch
  * that may make the driver take it, and afterwards the charge becomes what the
- * driver says it keeps for graphs on that device. Graphs whose building we did
- * not see (clones, children) are charged after the fact.
+ * driver says it keeps for graphs on that device. At its instantiation the
+ * driver is asked for nodes and edges (mem_graph_need.c): branches may run
+ * beside each other, and children bring memory along.
  *
  * Invariants:
  *   1. graphs: key = CUgraph, bytes = highest sum, owner = sum now, extra = how
@@ -124,18 +125,32 @@ HOOK CUresult cuGraphDestroy(CUgraph graph)
 
 /* ---- executable graphs ---- */
 
+/* What was followed while the graph was built is in the order of building;
+ * what the driver shows of it tells what may run beside what, and children. */
+static void look_closer(CUgraph graph, struct mem_entry *e)
+{
+    uint64_t need;
+    uint32_t n;
+
+    if (mem_graph_need(graph, &need, &n) && n >= e->extra)
+        e->bytes = need;
+}
+
 void memory_graph_instantiated(CUgraphExec exec, CUgraph graph)
 {
     struct mem_entry e;
 
     if (likely(!atomic_load_explicit(&seen, memory_order_relaxed)))
         return;
-    if (mem_table_get(&graphs, (uintptr_t)graph, &e)) {
-        e.key = (uintptr_t)exec;
-        mem_table_put(&execs, &e, NULL);
-    } else {
+    if (!mem_table_get(&graphs, (uintptr_t)graph, &e))
+        e = (struct mem_entry){.device = (uint16_t)ctx_here()->device};
+    if (graph)
+        look_closer(graph, &e);
+    e.key = (uintptr_t)exec;
+    if (!e.bytes || e.device >= REGION_DEVICES)
         mem_table_take(&execs, (uintptr_t)exec, &e);
-    }
+    else
+        mem_table_put(&execs, &e, NULL);
 }
 
 CUresult memory_graph_begin(CUgraphExec exec, struct memory_graph *ret)

@@ -153,6 +153,64 @@ static CUresult graph_node(void)
     return r == CUDA_SUCCESS ? launch(graph) : r;
 }
 
+static CUDA_MEM_ALLOC_NODE_PARAMS node_params = {
+    .poolProps = {.allocType = CU_MEM_ALLOCATION_TYPE_PINNED,
+                  .location = {.type = CU_MEM_LOCATION_TYPE_DEVICE, .id = 0}},
+    .bytesize = CHUNK};
+
+/* As many allocations as do not fit, each with a free node of its own: one
+ * after the other, or all at once. */
+static CUresult graph_of_pairs(bool at_once)
+{
+    CUgraphNode allocs[20], frees[20];
+    CUgraph graph;
+    CUresult r = cu->cuGraphCreate(&graph, 0);
+
+    for (unsigned i = 0; i < 20 && r == CUDA_SUCCESS; i++) {
+        bool first = at_once || i == 0;
+        CUDA_MEM_ALLOC_NODE_PARAMS params = node_params;
+
+        r = cu->cuGraphAddMemAllocNode(&allocs[i], graph, first ? NULL : &frees[i - 1], !first, &params);
+        if (r == CUDA_SUCCESS)
+            r = cu->cuGraphAddMemFreeNode(&frees[i], graph, &allocs[i], 1, params.dptr);
+        for (unsigned before = 0; at_once && before < i && r == CUDA_SUCCESS; before++)
+            r = cu->cuGraphAddDependencies(graph, &allocs[i], &frees[before], 1);
+    }
+    return r == CUDA_SUCCESS ? launch(graph) : r;
+}
+
+static CUresult graph_pairs_at_once(void)
+{
+    return graph_of_pairs(true);
+}
+
+/* Fits: the last one waits in memory of its own. */
+static CUresult graph_pairs_in_turn(void)
+{
+    return n_taken ? CUDA_ERROR_OUT_OF_MEMORY : graph_of_pairs(false);
+}
+
+/* The memory is a child's, which the parent takes over. */
+static CUresult graph_child(void)
+{
+    CUDA_MEM_ALLOC_NODE_PARAMS params = node_params;
+    CUgraph parent, child;
+    CUgraphNode node;
+    CUresult r = cu->cuGraphCreate(&parent, 0);
+
+    if (r == CUDA_SUCCESS)
+        r = cu->cuGraphCreate(&child, 0);
+    if (r == CUDA_SUCCESS)
+        r = cu->cuGraphAddMemAllocNode(&node, child, NULL, 0, &params);
+    if (r == CUDA_SUCCESS)
+        r = cu->cuGraphAddNode_v2(
+            &node, parent, NULL, NULL, 0,
+            &(CUgraphNodeParams){
+                .type = CU_GRAPH_NODE_TYPE_GRAPH,
+                .graph = {.graph = child, .ownership = CU_GRAPH_CHILD_GRAPH_OWNERSHIP_MOVE}});
+    return r == CUDA_SUCCESS ? launch(parent) : r;
+}
+
 static CUresult captured(void)
 {
     CUstream stream;
@@ -191,6 +249,9 @@ static const struct way {
     {"mipmapped", mipmapped, 12, 8},
     {"graph_node", graph_node, 10, 0},
     {"captured", captured, 10, 0},
+    {"graph_pairs_at_once", graph_pairs_at_once, 0, 0},
+    {"graph_pairs_in_turn", graph_pairs_in_turn, 1, 0},
+    {"graph_child", graph_child, 10, 0},
 };
 
 /* ---- bodies ---- */

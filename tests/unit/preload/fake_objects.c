@@ -302,6 +302,13 @@ static CUresult graph_destroy(CUgraph graph)
     return CUDA_SUCCESS;
 }
 
+/* The nodes of a graph are not remembered. */
+static CUresult graph_nodes(CUgraph graph, CUgraphNode *nodes, size_t *n)
+{
+    (void)graph, (void)nodes, (void)n;
+    return CUDA_ERROR_NOT_SUPPORTED;
+}
+
 static CUresult graph_trim(CUdevice d)
 {
     fake_give(d, graph_reserved[d]);
@@ -341,6 +348,7 @@ void fake_objects_begin(void)
     real.cuMemMap = vmm_map;
     real.cuMemUnmap = vmm_unmap;
     real.cuMemRetainAllocationHandle = vmm_retain;
+    real.cuGraphGetNodes = graph_nodes;
     real.cuMemPoolCreate = pool_create;
     real.cuMemPoolDestroy = pool_destroy;
     real.cuMemPoolTrimTo = pool_trim;

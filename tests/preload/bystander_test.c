@@ -33,8 +33,8 @@ static const struct program {
     {{"/bin/sh", "-c", ":"}, true},
     {{"/bin/bash", "-c", ":"}, true},
     {{"/usr/bin/perl", "-e", "1"}, true},
-    {{"/usr/bin/python3", "-S", "-c", "pass"}, true},
-    {{"/sbin/ldconfig", "-V"}, false}, /* static, in every Debian */
+    {{"/usr/bin/python3", "-BS", "-c", "pass"}, true}, /* B: writes no compiled modules */
+    {{"/sbin/ldconfig", "-V"}, false},                 /* static, in every Debian */
 };
 
 static bool exists(const struct program *p)

@@ -246,6 +246,50 @@ static void a_namespace_of_its_own_works(void)
     kit_free(kit);
 }
 
+/* A second driver: its contexts are its own, and so are its entries. */
+static int other_driver(int argc, char **argv)
+{
+    (void)argc, (void)argv;
+    void *first = dlopen("libcuda.so.1", RTLD_NOW), *second = dlmopen(LM_ID_NEWLM, "libcuda.so.1", RTLD_NOW);
+    if (!first || !second)
+        return 1;
+    kit_tell("%s %s", object_of(dlsym(first, "cuMemGetInfo_v2")),
+             object_of(dlsym(second, "cuMemGetInfo_v2")));
+    return 0;
+}
+
+static void a_driver_in_a_namespace_of_its_own_keeps_its_entries(void)
+{
+    struct kit *kit = kit_new(NULL);
+    g_autofree char *out = kit_run(kit, "other_driver", NULL);
+    g_assert_cmpstr(out, ==, "libvgpu.so libcuda.so.1\n");
+    kit_free(kit);
+}
+
+/* What a library that interposes the driver, too, finds behind itself. */
+static int next_of_driver(int argc, char **argv)
+{
+    (void)argc, (void)argv;
+    void *(*next)(const char *) = (void *(*)(const char *))dlsym(RTLD_DEFAULT, "chain_next");
+    bool early = next && next("cuMemGetInfo_v2");
+    if (!next || !dlopen("libcuda.so.1", RTLD_NOW | RTLD_GLOBAL))
+        return 1;
+    kit_tell("%d %s", early, object_of(next("cuMemGetInfo_v2")));
+    return 0;
+}
+
+static void an_interposer_on_either_side_does_not_get_past_the_wrapper(void)
+{
+    g_autofree char *library = built("libvgpu.so"), *a = built("tests/preload/libchain_a.so");
+    for (int behind = 0; behind < 2; behind++) {
+        struct kit *kit = kit_new(NULL);
+        kit_env(kit, "LD_PRELOAD", "%s:%s", behind ? library : a, behind ? a : library);
+        g_autofree char *out = kit_run(kit, "next_of_driver", NULL);
+        g_assert_cmpstr(out, ==, "0 libvgpu.so\n"); /* nothing before the driver is there */
+        kit_free(kit);
+    }
+}
+
 /* ---- the driver is missing, or old ---- */
 
 /* In the environment of the programs under test, not in the test's own. */
@@ -494,6 +538,8 @@ static const struct kit_body bodies[] = {
     {"ways_to_ask", ways_to_ask},
     {"ask_by_version", ask_by_version},
     {"other_namespace", other_namespace},
+    {"other_driver", other_driver},
+    {"next_of_driver", next_of_driver},
     {"ask_for_everything", ask_for_everything},
     {"init_and_look_up", init_and_look_up},
     {"opens_driver", opens_driver},
@@ -515,6 +561,8 @@ int main(int argc, char **argv)
     TEST(every_way_to_ask_finds_the_wrapper_once_the_driver_is_there);
     TEST(asking_by_version_is_no_way_round);
     TEST(a_namespace_of_its_own_works);
+    TEST(a_driver_in_a_namespace_of_its_own_keeps_its_entries);
+    TEST(an_interposer_on_either_side_does_not_get_past_the_wrapper);
     TEST(missing_driver_answers_as_a_machine_without_a_card);
     TEST(symbol_that_the_driver_lacks_is_not_invented);
     TEST(every_answer_of_get_proc_address_keeps_its_abi);

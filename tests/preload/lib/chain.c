@@ -2,13 +2,15 @@
  *
  * One link of a chain of libraries that each define chain() and hand on to the
  * next; CHAIN_NAME says which this is. Also an own function of a driver
- * entry's name, which is nobody else's business.
+ * entry's name, which is nobody else's business, and what an interposer of the
+ * driver would find behind itself.
  */
 #include <dlfcn.h>
 #include <stddef.h>
 
 int chain(char *path);
 int cuMemAlloc_v2(void *p, size_t n);
+void *chain_next(const char *name);
 
 int chain(char *path)
 {
@@ -21,4 +23,9 @@ int cuMemAlloc_v2(void *p, size_t n)
 {
     (void)p, (void)n;
     return 4711;
+}
+
+void *chain_next(const char *name)
+{
+    return dlsym(RTLD_NEXT, name);
 }

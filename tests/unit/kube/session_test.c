@@ -173,6 +173,67 @@ static void test_client_certificate_rotates(void)
     close_fixture(&f);
 }
 
+/* Says back who asked. */
+static void who(struct fake_api *api, const struct fake_request *r)
+{
+    (void)api;
+    fake_answer(r, 200, r->authorization);
+}
+
+static void on_stale(void *data, const GError *error)
+{
+    g_assert_nonnull(error);
+    ++*(unsigned *)data;
+}
+
+#define LOOK_MS 1100 /* files are looked at once a second */
+
+static void test_token_that_changes_is_used_from_then_on(void)
+{
+    struct fake_api api;
+    GError *error = NULL;
+    unsigned stale = 0;
+    g_autofree char *folder = g_dir_make_tmp("hami-token-XXXXXX", NULL);
+    g_autofree char *path = g_build_filename(folder, "token", NULL);
+    g_autofree char *text = NULL;
+    g_assert_true(g_file_set_contents(path, "one\n", -1, NULL));
+    fake_api_open(&api, who, NULL);
+    KubeConfig *at = fake_api_config(&api);
+    text = g_strdup_printf("{apiVersion: v1, kind: Config, current-context: c, contexts: [{name: c, context: "
+                           "{cluster: k, user: u}}],\nclusters: [{name: k, cluster: {server: \"%s\"}}],\n"
+                           "users: [{name: u, user: {tokenFile: token}}]}\n",
+                           at->server);
+    kube_config_free(at);
+    KubeConfig *config = kube_config_parse(text, strlen(text), "test", folder, NULL, &error);
+    g_assert_no_error(error);
+    g_autoptr(KubeClient) client = kube_client_new(
+        config, &(struct kube_client_options){.stale = on_stale, .stale_data = &stale}, &error);
+    g_assert_no_error(error);
+    assert_answer(client, "Bearer one");
+    g_assert_true(g_file_set_contents(path, "two\n", -1, NULL)); /* the same size */
+    wait_ms(LOOK_MS);
+    assert_answer(client, "Bearer two");
+    static const char *const unusable[] = {NULL, "", "t w o\n"}; /* gone, empty, no token */
+    for (unsigned i = 0; i < G_N_ELEMENTS(unusable); i++) {
+        if (unusable[i])
+            g_assert_true(g_file_set_contents(path, unusable[i], -1, NULL));
+        else
+            g_unlink(path);
+        wait_ms(LOOK_MS);
+        assert_answer(client, "Bearer two");
+        g_assert_cmpuint(stale, ==, 1); /* of the whole time in which it cannot be read */
+    }
+    g_assert_true(g_file_set_contents(path, "three\n", -1, NULL));
+    wait_ms(LOOK_MS);
+    assert_answer(client, "Bearer three");
+    g_unlink(path);
+    wait_ms(LOOK_MS);
+    assert_answer(client, "Bearer three");
+    g_assert_cmpuint(stale, ==, 2);
+    g_rmdir(folder);
+    fake_api_close(&api);
+}
+
 static void test_no_client_certificate_is_a_tls_failure(void)
 {
     struct fixture f;
@@ -214,6 +275,7 @@ int main(int argc, char **argv)
 #define ADD(name) g_test_add_func("/kube/session/" #name, test_##name)
     ADD(system_anchors_are_used_without_a_ca);
     ADD(client_certificate_rotates);
+    ADD(token_that_changes_is_used_from_then_on);
     ADD(no_client_certificate_is_a_tls_failure);
     ADD(broken_material_refuses_the_start);
     return g_test_run();

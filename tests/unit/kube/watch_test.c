@@ -198,7 +198,6 @@ static void test_events_split_anywhere_are_put_together(void)
 
 static void continues(struct fake_api *api, const struct fake_request *r)
 {
-    struct fixture *f = api->data;
     static const char *const versions[] = {"resourceVersion=5&", "resourceVersion=9&", "resourceVersion=10&"};
     if (!is_watch(r)) {
         fake_answer(r, 200, LIST("5", "", ""));
@@ -207,7 +206,6 @@ static void continues(struct fake_api *api, const struct fake_request *r)
     g_assert_cmpuint(r->number - 2, <, G_N_ELEMENTS(versions));
     g_assert_nonnull(strstr(r->query, versions[r->number - 2]));
     fake_stream(api, r, "");
-    (void)f;
 }
 
 static void test_watch_goes_on_from_the_last_version(void)
@@ -589,33 +587,6 @@ static void test_who_may_not_watch_lists_again_and_again(void)
     close_fixture(&f);
 }
 
-/* A proxy that packs what was not asked for would hold events back. */
-static void packs(struct fake_api *api, const struct fake_request *r)
-{
-    SoupMessageHeaders *asked = soup_server_message_get_request_headers(r->message);
-    const char *takes = soup_message_headers_get_list(asked, "Accept-Encoding");
-    if (!is_watch(r)) {
-        g_assert_nonnull(takes);
-        g_assert_nonnull(strstr(takes, "gzip"));
-        fake_answer(r, 200, LIST("5", "", ""));
-        return;
-    }
-    g_assert_null(takes);
-    if (r->number == 2)
-        soup_message_headers_replace(soup_server_message_get_response_headers(r->message), "Content-Encoding",
-                                     "gzip");
-    fake_stream(api, r, r->number == 2 ? "\x1f\x8b\x08" : EVENT("ADDED", "a", "6"));
-}
-
-static void test_packed_stream_is_refused_and_opened_anew(void)
-{
-    struct fixture f;
-    open_fixture(&f, packs, NULL);
-    wait_count(&f.record.objects, 1);
-    g_assert_cmpstr(f.record.log->str, ==, "begin 1|synced|error|ADDED a");
-    close_fixture(&f);
-}
-
 static void ends_at_once(struct fake_api *api, const struct fake_request *r)
 {
     if (is_watch(r)) {
@@ -720,7 +691,6 @@ int main(int argc, char **argv)
     ADD(bookmarks_are_a_sign_of_life);
     ADD(stream_that_is_not_ended_in_time_is_opened_anew);
     ADD(who_may_not_watch_lists_again_and_again);
-    ADD(packed_stream_is_refused_and_opened_anew);
     ADD(server_that_ends_each_watch_at_once_is_not_hammered);
     ADD(watch_comes_back_when_the_server_says);
     ADD(freed_inside_a_callback);

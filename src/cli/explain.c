@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "cli/cli.h"
+#include "cli/explain_held.h"
 #include "cli/explain_text.h"
 #include "cli/manifest_flags.h"
 #include "model/quantity.h"
@@ -154,16 +155,19 @@ static int explain_text(const struct verb *v, const Snapshot *s, const struct po
     const char *fault;
     g_autofree char *why = NULL;
     int status = STATUS_OK;
+    g_autoptr(GPtrArray) held = is_new ? NULL : explain_held(s->families, text);
     if (!read_pod(s, reader, text, is_new, &pod, &fault))
         return cli_usage(v, "the pod cannot be read: %s", fault);
     if (!vendor_request_parse(s->families, &pod, &defaults, &wanted, NULL, &why)) {
         status = cli_usage(v, "%s", why);
     } else if (pod_request_is_empty(&wanted)) {
-        status = cli_usage(v, "the pod asks for no card of the families in force");
+        status =
+            cli_usage(v, "the pod asks for no card of the families in force%s%s",
+                      held && held->len ? ": " : "", held && held->len ? (const char *)held->pdata[0] : "");
         pod_request_clear(&wanted);
     } else {
         g_autoptr(Explanation) e = sched_explain_pod(s->cluster, &wanted, NULL, 0);
-        struct explain_view view = {s->families, s->cluster, &wanted, e, all};
+        struct explain_view view = {s->families, s->cluster, &wanted, e, held, all};
         status = e->reason == SCHED_FITS ? STATUS_OK : STATUS_NO_FIT;
         if (as_json)
             cli_print_json(explain_json(&view));
@@ -188,7 +192,11 @@ static int explain_pod(const struct verb *v, const Snapshot *s, const struct pod
         return print_placed(s, &sought.pod);
     g_autofree char *text = waiting_text(s, reader, namespace_, name);
     if (!text && snapshot_file)
-        return cli_usage(v, "pod %s/%s is not in the snapshot, neither placed nor waiting", namespace_, name);
+        return cli_usage(
+            v,
+            "pod %s/%s is not in the snapshot, neither placed nor waiting: hami was not asked for "
+            "it; `kubectl describe pod` says what kube-scheduler waits for",
+            namespace_, name);
     if (!text && (!scheduler_flags(&o, &error) || !(text = collect_pod(&o, namespace_, name, &error))))
         return cli_fail(v, error);
     return explain_text(v, s, reader, text, false);
@@ -253,8 +261,9 @@ const struct verb verb_explain = {
     .summary = "why a pod is pending, and what would help",
     .text =
         "Reads nodes, pods and quotas of the cluster as `hami scheduler` does and decides as it does. `pod`\n"
-        "takes a pod of the cluster, `fit` a request made of flags. Exit status 0 when it fits, 66 when it\n"
-        "does not. Give --device-config-file when the cluster's differs from the built-in one.",
+        "takes a pod of the cluster, `fit` a request made of flags. Exit status 0 when cards fit, 66 when\n"
+        "none do; what else keeps a pod waiting (taints, gates, ...) is said beside it. Give\n"
+        "--device-config-file when the cluster's differs from the built-in one.",
     .examples = "hami explain pod default/demo\n"
                 "hami explain fit --gpus 2 --mem 20000 --cores 50 --type A100\n"
                 "kubectl -n kube-system exec deploy/hami-scheduler -c hami -- hami explain pod default/demo\n"

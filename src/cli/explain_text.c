@@ -142,12 +142,29 @@ const char *explain_cores_text(const struct family *f, uint64_t cores, char buf[
     return cores ? buf : ", compute not limited";
 }
 
+static unsigned n_held(const struct explain_view *v)
+{
+    return v->held ? v->held->len : 0;
+}
+
+static void print_held(const struct explain_view *v)
+{
+    for (unsigned i = 0; i < n_held(v); i++)
+        printf("  %s\n", (const char *)v->held->pdata[i]);
+}
+
 static void print_fit(const struct explain_view *v, const char *who)
 {
     const struct cluster_answer *a = v->explanation->answer;
     const struct node_spec *spec = cluster_node_spec(v->cluster, a->node);
     char buf[QUANTITY_TEXT], cores[EXPLAIN_CORES_TEXT];
-    printf("%s fits: node %s\n", who, spec->name);
+    if (n_held(v))
+        printf("%s waits, although node %s has cards for it\n", who, spec->name);
+    else
+        printf("%s fits: node %s\n", who, spec->name);
+    print_held(v);
+    if (n_held(v))
+        printf("would get\n");
     for (unsigned i = 0; i < a->grant.n; i++) {
         const struct card_grant *g = &a->grant.grants[i];
         const char *slot = v->request->slot_name[g->slot];
@@ -223,11 +240,14 @@ void explain_print(const struct explain_view *v, const char *namespace_, const c
     printf("%s does not fit: %s\n", who,
            e->n_nodes ? sched_reason_words(e->reason)->text : "no node has cards that are registered");
     print_request(v);
-    if (e->n_nodes == 0)
-        return;
-    print_groups(v->explanation);
-    print_nodes(v);
+    if (e->n_nodes)
+        print_groups(v->explanation);
     print_hints(v);
+    if (n_held(v))
+        printf("besides\n");
+    print_held(v);
+    if (e->n_nodes)
+        print_nodes(v);
 }
 
 /* ---- for machines -------------------------------------------------------- */
@@ -272,7 +292,7 @@ static json_t *answer_json(const struct explain_view *v)
 json_t *explain_json(const struct explain_view *v)
 {
     const Explanation *e = v->explanation;
-    json_t *groups = json_array(), *hints = json_array();
+    json_t *groups = json_array(), *hints = json_array(), *held = json_array();
     json_t *out = json_pack("{s:b,s:s}", "fits", e->reason == SCHED_FITS, "reason",
                             sched_reason_words(e->reason)->code);
     for (uint32_t i = 0; i < e->n_groups; i++)
@@ -289,6 +309,9 @@ json_t *explain_json(const struct explain_view *v)
                                                "to", (json_int_t)e->hints[i].to, "example",
                                                node_name(v, e->hints[i].example)));
     }
+    for (unsigned i = 0; i < n_held(v); i++)
+        json_array_append_new(held, json_string(v->held->pdata[i]));
+    json_object_set_new(out, "held", held);
     json_object_set_new(out, "groups", groups);
     json_object_set_new(out, "nodes", nodes_json(v));
     json_object_set_new(out, "hints", hints);

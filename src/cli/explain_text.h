@@ -14,7 +14,8 @@ struct explain_view {
     Cluster *cluster;
     const struct pod_request *request;
     const Explanation *explanation;
-    bool all; /* every node and card, not only the first few */
+    const GPtrArray *held; /* what else keeps the pod waiting; NULL of a request made of flags */
+    bool all;              /* every node and card, not only the first few */
 };
 
 /* The verdict first. "request" is the name of one made of flags. */

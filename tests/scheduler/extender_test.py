@@ -517,6 +517,39 @@ def _(build):
         assert held.returncode == 0 and "holds cards of node a" in held.stdout, held
 
 
+@test("explain says what keeps a pod besides its cards, whether cards fit or not")
+def _(build):
+    import json
+    import os
+    import subprocess
+    said = "0/1 nodes are available: 1 node(s) had untolerated taint(s)."
+    condition = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": said + "\x1b[2J"}
+    with world(build, node("a", cards=1)) as (w, s):
+        def explain(name, limits, spec, conditions=()):
+            p = w.create(pod(name, limits))
+            if spec or conditions:
+                w.api("PATCH", f"/api/v1/namespaces/default/pods/{name}", {"spec": spec, "status": {"conditions": list(conditions)}}, "application/merge-patch+json")
+            return subprocess.run([os.path.join(build, "hami"), "explain", "pod", name, "--kubeconfig", w.config], capture_output=True, text=True)
+        fits = explain("free", slice_of(mem=100), {})
+        assert fits.returncode == 0 and fits.stdout.startswith("pod default/free fits: node a\n"), fits
+        for name, spec, conditions, says in (("taint", {}, [condition], "  kube-scheduler said last: " + said + " [2J\n"),
+                                             ("other", {"schedulerName": "mine"}, [], '  its schedulerName is "mine": unless that profile'),
+                                             ("gated", {"schedulingGates": [{"name": "x/y"}, {"name": "z"}]}, [{**condition, "reason": "SchedulingGated"}],
+                                              "  it is gated: nobody looks at it until x/y, z are gone")):
+            r = explain(name, slice_of(mem=100), spec, conditions)
+            first, second = r.stdout.splitlines(keepends=True)[:2]
+            assert r.returncode == 0 and first == f"pod default/{name} waits, although node a has cards for it\n" and second.startswith(says), r
+            assert r.stdout.count("said last") == (name == "taint") and "\x1b" not in r.stdout, r
+        big = explain("big", slice_of(mem=90000), {}, [condition])
+        assert big.returncode == 66 and big.stdout.index("does not fit") < big.stdout.index("besides\n  kube-scheduler said last") < big.stdout.index("\nnodes\n"), big
+        typo = explain("typo", {**slice_of(mem=100), "nvidia.com/gpu-mem": "3"}, {})
+        assert "did you mean nvidia.com/gpumem?" in typo.stdout.splitlines()[1], typo
+        none = explain("none", {"nvidia.com/gpus": "1"}, {})
+        assert none.returncode == 64 and "asks for no card" in none.stderr and "did you mean nvidia.com/gpu?" in none.stderr, none
+        r = subprocess.run([os.path.join(build, "hami"), "explain", "pod", "taint", "--json", "--kubeconfig", w.config], capture_output=True, text=True)
+        assert json.loads(r.stdout)["held"] == ["kube-scheduler said last: " + said + " [2J"], r
+
+
 @test("a snapshot holds the quotas too")
 def _(build):
     import os

@@ -62,7 +62,9 @@ static void check_pod(json_t *pod, const char *where, const char *in_namespace, 
     vendor_admit_text(c->families, NULL, &policy, text ? text : "", text ? strlen(text) : 0, in_namespace,
                       &result);
     free(text);
-    if (!result.allowed) {
+    for (guint i = 0; result.refusals && i < result.refusals->len; i++)
+        add_finding(c, "error", where, result.refusals->pdata[i]);
+    if (!result.allowed && !result.refusals) {
         add_finding(c, "error", where, result.message);
     } else if (!result.ours) {
         add_finding(c, "note", where, "asks for no accelerator of the families in force");

@@ -144,6 +144,14 @@ static void warn(struct admit_result *ret, const char *text)
         g_ptr_array_add(ret->warnings, g_strdup(text));
 }
 
+static void refuse(struct admit_result *ret, GString *message, const char *text)
+{
+    if (!ret->refusals)
+        ret->refusals = g_ptr_array_new_with_free_func(g_free);
+    g_ptr_array_add(ret->refusals, g_strdup(text));
+    g_string_append_printf(message, "%s%s", message->len ? "; " : "", text);
+}
+
 static void answer(struct admission *a, struct admit_result *ret)
 {
     g_autoptr(GString) message = g_string_new(NULL);
@@ -154,7 +162,7 @@ static void answer(struct admission *a, struct admit_result *ret)
         if (level == ADMIT_WARN)
             warn(ret, f->text);
         else if (level == ADMIT_DENY && denied++ < SAID_MAX)
-            g_string_append_printf(message, "%s%s", message->len ? "; " : "", f->text);
+            refuse(ret, message, f->text);
     }
     if (denied > SAID_MAX)
         g_string_append_printf(message, "; and %u more", denied - SAID_MAX);
@@ -222,5 +230,7 @@ void admit_result_clear(struct admit_result *r)
     g_free(r->message);
     if (r->warnings)
         g_ptr_array_unref(r->warnings);
+    if (r->refusals)
+        g_ptr_array_unref(r->refusals);
     *r = (struct admit_result){0};
 }

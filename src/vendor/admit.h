@@ -39,6 +39,7 @@ struct admit_result {
     char *patch;         /* JSON array of operations, NULL = none; owned */
     char *message;       /* refusal, or why it is left alone; owned */
     GPtrArray *warnings; /* of char*; owned; may be NULL */
+    GPtrArray *refusals; /* the message fault by fault; owned; may be NULL, also of a refusal */
 };
 
 /* The pod is one of pod_object_scan_new(), by a reader of the same set; it is afterwards as the patch makes

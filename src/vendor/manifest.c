@@ -66,18 +66,19 @@ static bool set_mem(json_t *limits, const struct family *f, const char *value, G
         if (why)
             return fail(error, "mem", value, why);
     }
+    const char *amount = f->resource[FAMILY_MEM], *part = f->resource[FAMILY_MEM_PERCENT];
+    if ((!amount || !*amount) && (!mem.percent || !part || !*part)) {
+        g_autofree char *why = g_strdup_printf("%s cards are not divided by memory; leave it out", f->title);
+        return fail(error, "mem", value, why);
+    }
     if (mem.percent) {
-        if (!f->resource[FAMILY_MEM_PERCENT] || !*f->resource[FAMILY_MEM_PERCENT]) {
+        if (!part || !*part) {
             g_autofree char *why =
                 g_strdup_printf("%s cards take an amount, not a percentage; for example --mem 8G", f->title);
             return fail(error, "mem", value, why);
         }
         json_object_set_new(limits, f->resource[FAMILY_MEM_PERCENT], json_integer((json_int_t)mem.percent));
         return true;
-    }
-    if (!f->resource[FAMILY_MEM] || !*f->resource[FAMILY_MEM]) {
-        g_autofree char *why = g_strdup_printf("%s cards are not divided by memory; leave it out", f->title);
-        return fail(error, "mem", value, why);
     }
     if (f->mem_syntax == FAMILY_MEM_GIB_OR_SUFFIX) {
         json_object_set_new(

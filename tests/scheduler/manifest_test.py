@@ -64,6 +64,14 @@ def _(build):
     assert r.returncode == 64 and "--mode mig: Cambricon MLU" in r.stderr, r
 
 
+@test("yaml: a family without memory takes neither amount nor percentage, and says so of both")
+def _(build):
+    for vendor in ("Metax-GPU", "GCU", "kunlun", "AWSNeuron", "Vastai", "Biren"):
+        for mem in ("25%", "1G"):
+            r = hami(build, "yaml", "pod", "--name", "d", "--vendor", vendor, "--mem", mem)
+            assert r.returncode == 64 and "not divided by memory; leave it out" in r.stderr, (vendor, mem, r)
+
+
 @test("yaml: values that admission refuses are not written")
 def _(build):
     sgpu = ["--vendor", "Metax-SGPU"]
@@ -101,6 +109,8 @@ def _(build):
     for what in (pod({**gpu, "cpu": 1, "example.org/gpu": 1}, {"example.org/x": "y", "hami.io/gpu-scheduler-policy": "spread", "example.org/z": None}), pod({**gpu, "memory": "1Gi"}, requests=gpu),
                  pod({}, requests={"enflame.com/gcu-memory": 6})):  # vendors.md 3.8: the webhook copies it to the limits
         assert check(build, what) == (0, []), (what, check(build, what))
+    rc, found = check(build, pod({**gpu, "nvidia.com/gpumem": "16Gi"}, {"hami.io/gpu-scheduler-policy": "binpak"}))
+    assert [f[0] for f in found] == ["error"] * len(found) and len(found) >= 2 and not any("; annotation" in f[2] for f in found), found  # one line each
     rc, found = check(build, pod({**gpu, "nvidia.com/mig-1g.5gb": 1}))  # NVIDIA's own plugin has it
     assert rc == 0 and [f[0] for f in found] == ["note"] and "does not count it" in found[0][2], found
 

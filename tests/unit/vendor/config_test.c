@@ -280,6 +280,8 @@ static void useless_values_refuse_the_file(void)
         {"{}", "1:1: the file: has no section"},
         {"nvidia: ~\n", "1:1: the file: has no section"},
         {"- a\n", "1:1: the file: must be a mapping"},
+        {"apiVersion: v1\nkind: ConfigMap\ndata: {a: b}\n",
+         "1:1: the file: is a manifest of Kubernetes, not what it holds"},
         {"nvidia: [\n", "2:1: is not YAML"},
         {"nvidia: 5\n", "1:9: nvidia: must be a mapping (key: value), not a single value"},
         {"nvidia:\n  defaultMemory: lots\n", "2:18: nvidia.defaultMemory: \"lots\" is not a whole number"},

@@ -29,8 +29,10 @@ static int run(int argc, char **argv)
     const struct verb *v = argc > 0 ? cli_verb(argv[0]) : NULL, *word = NULL;
     if (argc > 0 && !v)
         return cli_unknown_verb(&verb_help, argv[0]);
+#ifdef HAMI_WITH_SIM
     if (argc > 1 && v == &verb_sim)
         word = sim_word(argv[1]);
+#endif
     if (argc > (word ? 2 : 1))
         return cli_usage(&verb_help, "\"%s\" is one word too many", argv[word ? 2 : 1]);
     if (v) {

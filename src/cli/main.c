@@ -40,8 +40,12 @@ static int complete_vendors(void)
 static int complete(const char *word, const char *second)
 {
     const struct verb *v = word ? cli_verb(word) : NULL;
+#ifdef HAMI_WITH_SIM
     if (v == &verb_sim && second)
         v = sim_word(second);
+#else
+    (void)second;
+#endif
     for (int i = 0; !word && verbs[i]; i++)
         puts(verbs[i]->name);
     if (g_strcmp0(word, "--vendor") == 0)

@@ -298,6 +298,17 @@ static bool read_section(struct config_reader *r, const yaml_node_t *at, const c
     return read_mapping(r, value, section, NULL);
 }
 
+/* A ConfigMap with the file in it, as deploy/ has one. */
+static bool is_manifest(struct config_reader *r, const yaml_node_t *root)
+{
+    if (root->type != YAML_MAPPING_NODE)
+        return false;
+    for (const yaml_node_pair_t *p = root->data.mapping.pairs.start; p < root->data.mapping.pairs.top; p++)
+        if (g_strcmp0(config_scalar(config_node(r, p->key)), "apiVersion") == 0)
+            return true;
+    return false;
+}
+
 static bool read_document(struct config_reader *r)
 {
     static const yaml_node_t nowhere;
@@ -306,6 +317,10 @@ static bool read_document(struct config_reader *r)
     if (!root || config_is_null(root))
         return config_refuse(r, root ? root : &nowhere,
                              "is empty: write at least one section, such as nvidia");
+    if (is_manifest(r, root))
+        return config_refuse(r, root,
+                             "is a manifest of Kubernetes, not what it holds: write the text under its data "
+                             "into a file (kubectl get configmap NAME -o jsonpath=...)");
     if (!each_key(r, root, &sections, read_section))
         return false;
     return sections || config_refuse(r, root, "has no section: write at least one, such as nvidia");

@@ -28,13 +28,6 @@ static CUresult made(CUresult result, const CUgraphExec *exec, CUgraph graph)
     return result;
 }
 
-static CUresult uploaded(CUresult result)
-{
-    if (result == CUDA_SUCCESS)
-        graph_memory_changed();
-    return result;
-}
-
 static CUresult changed(CUresult result, CUgraphExec exec)
 {
     if (result == CUDA_SUCCESS) {
@@ -67,16 +60,57 @@ HOOK CUresult cuGraphInstantiateWithFlags(CUgraphExec *ret, CUgraph graph, unsig
     return made(real.cuGraphInstantiateWithFlags(ret, graph, flags), ret, graph);
 }
 
+/* A driver may take a graph's memory when it is uploaded, or leave it to the
+ * first launch: that reserves what is still missing then. */
+static CUresult upload(CUgraphExec exec, CUstream stream, CUresult (*call)(CUgraphExec, CUstream))
+{
+    struct memory_graph memory;
+    CUresult result = memory_graph_begin(exec, &memory);
+
+    if (result != CUDA_SUCCESS)
+        return result;
+    result = call(exec, stream);
+    memory.exec = NULL;
+    memory_graph_end(&memory, result);
+    if (result == CUDA_SUCCESS)
+        graph_memory_changed();
+    return result;
+}
+
+typedef CUresult instantiate_call(CUgraphExec *ret, CUgraph graph, CUDA_GRAPH_INSTANTIATE_PARAMS *params);
+
+/* Instantiated and uploaded in one call: what is to be reserved is asked for in
+ * the name of the parameters, before there is anything executable. */
+static CUresult instantiate(CUgraphExec *ret, CUgraph graph, CUDA_GRAPH_INSTANTIATE_PARAMS *params,
+                            instantiate_call *call)
+{
+    CUgraphExec stand_in = (CUgraphExec)(void *)params;
+    struct memory_graph memory;
+    CUresult result;
+
+    if (!params || !(params->flags & CUDA_GRAPH_INSTANTIATE_FLAG_UPLOAD))
+        return made(call(ret, graph, params), ret, graph);
+    memory_graph_instantiated(stand_in, graph);
+    result = memory_graph_begin(stand_in, &memory);
+    memory_graph_instantiated(stand_in, NULL);
+    if (result != CUDA_SUCCESS)
+        return result;
+    result = call(ret, graph, params);
+    memory.exec = NULL;
+    memory_graph_end(&memory, result);
+    return made(result, ret, graph);
+}
+
 HOOK CUresult cuGraphInstantiateWithParams(CUgraphExec *ret, CUgraph graph,
                                            CUDA_GRAPH_INSTANTIATE_PARAMS *params)
 {
-    return made(real.cuGraphInstantiateWithParams(ret, graph, params), ret, graph);
+    return instantiate(ret, graph, params, real.cuGraphInstantiateWithParams);
 }
 
 HOOK CUresult cuGraphInstantiateWithParams_ptsz(CUgraphExec *ret, CUgraph graph,
                                                 CUDA_GRAPH_INSTANTIATE_PARAMS *params)
 {
-    return made(real.cuGraphInstantiateWithParams_ptsz(ret, graph, params), ret, graph);
+    return instantiate(ret, graph, params, real.cuGraphInstantiateWithParams_ptsz);
 }
 
 HOOK CUresult cuGraphExecDestroy(CUgraphExec exec)
@@ -115,10 +149,10 @@ HOOK CUresult cuGraphExecUpdate_v2(CUgraphExec exec, CUgraph graph, CUgraphExecU
 
 HOOK CUresult cuGraphUpload(CUgraphExec exec, CUstream stream)
 {
-    return uploaded(real.cuGraphUpload(exec, stream));
+    return upload(exec, stream, real.cuGraphUpload);
 }
 
 HOOK CUresult cuGraphUpload_ptsz(CUgraphExec exec, CUstream stream)
 {
-    return uploaded(real.cuGraphUpload_ptsz(exec, stream));
+    return upload(exec, stream, real.cuGraphUpload_ptsz);
 }

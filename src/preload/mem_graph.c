@@ -26,6 +26,7 @@
 #include "preload/memory.h"
 
 #define PLACED 1
+#define MANY 2 /* the memory is of several devices */
 
 static struct mem_table graphs;
 static struct mem_table nodes;
@@ -129,11 +130,15 @@ HOOK CUresult cuGraphDestroy(CUgraph graph)
  * what the driver shows of it tells what may run beside what, and children. */
 static void look_closer(CUgraph graph, struct mem_entry *e)
 {
-    uint64_t need;
-    uint32_t n;
+    struct mem_graph_need need;
 
-    if (mem_graph_need(graph, &need, &n) && n >= e->extra)
-        e->bytes = need;
+    if (!mem_graph_need_of(graph, &need) || need.allocs < e->extra)
+        return;
+    e->bytes = need.bytes;
+    if (need.devices && !(need.devices >> e->device % 32 & 1))
+        e->device = (uint16_t)__builtin_ctz(need.devices);
+    if (need.devices & (need.devices - 1))
+        e->flags |= MANY;
 }
 
 void memory_graph_instantiated(CUgraphExec exec, CUgraph graph)
@@ -146,6 +151,8 @@ void memory_graph_instantiated(CUgraphExec exec, CUgraph graph)
         e = (struct mem_entry){.device = (uint16_t)ctx_here()->device};
     if (graph)
         look_closer(graph, &e);
+    else
+        e.bytes = 0;
     e.key = (uintptr_t)exec;
     if (!e.bytes || e.device >= REGION_DEVICES)
         mem_table_take(&execs, (uintptr_t)exec, &e);
@@ -153,20 +160,54 @@ void memory_graph_instantiated(CUgraphExec exec, CUgraph graph)
         mem_table_put(&execs, &e, NULL);
 }
 
+/* Which part of a graph's need is of which device is not followed: while it is
+ * launched each of the others holds all of it. */
+static void others_release(const struct memory_graph *g, unsigned end)
+{
+    for (unsigned d = 0; d < end; d++)
+        if ((int)d != g->device && mem_pool_graph(d, -1))
+            mem_release(d, g->bytes);
+}
+
+static CUresult others_reserve(const struct memory_graph *g)
+{
+    for (unsigned d = 0; d < REGION_DEVICES; d++)
+        if ((int)d != g->device && mem_pool_graph(d, -1) && mem_reserve(d, g->bytes) != CUDA_SUCCESS) {
+            others_release(g, d);
+            return CUDA_ERROR_OUT_OF_MEMORY;
+        }
+    return CUDA_SUCCESS;
+}
+
 CUresult memory_graph_begin(CUgraphExec exec, struct memory_graph *ret)
 {
     struct mem_entry e;
     struct mem_pool *p;
+    CUresult r;
 
     *ret = (struct memory_graph){.device = -1};
     if (likely(!atomic_load_explicit(&seen, memory_order_relaxed)) || !mem_active())
         return CUDA_SUCCESS;
     if (!mem_table_get(&execs, (uintptr_t)exec, &e) || !(p = mem_pool_graph(e.device, -1)))
         return CUDA_SUCCESS;
-    ret->device = e.device;
     ret->exec = exec;
     ret->bytes = e.flags & PLACED ? 0 : e.bytes;
-    return mem_pool_reserve(p, ret->bytes, &ret->reserved);
+    ret->many = e.flags & MANY && ret->bytes;
+    ret->device = e.device;
+    r = mem_pool_reserve(p, ret->bytes, &ret->reserved);
+    if (r == CUDA_SUCCESS && unlikely(ret->many) && (r = others_reserve(ret)) != CUDA_SUCCESS)
+        mem_pool_cancel(p, ret->bytes, ret->reserved);
+    if (r != CUDA_SUCCESS)
+        ret->device = -1;
+    return r;
+}
+
+static void others_launched(const struct memory_graph *g)
+{
+    for (unsigned d = 0; d < REGION_DEVICES; d++)
+        if ((int)d != g->device)
+            memory_graph_changed(d);
+    others_release(g, REGION_DEVICES);
 }
 
 void memory_graph_end(const struct memory_graph *g, CUresult r)
@@ -176,6 +217,8 @@ void memory_graph_end(const struct memory_graph *g, CUresult r)
 
     if (!p)
         return;
+    if (unlikely(g->many))
+        others_launched(g);
     if (r != CUDA_SUCCESS) {
         mem_pool_cancel(p, g->bytes, g->reserved);
         return;
@@ -207,7 +250,7 @@ void mem_graph_touch(void)
 /* The next launch has to be given memory again. */
 static bool unplace(struct mem_entry *e, void *device)
 {
-    if (e->device == *(int *)device)
+    if (e->device == *(int *)device || e->flags & MANY)
         e->flags &= (uint8_t)~PLACED;
     return false;
 }

@@ -19,10 +19,15 @@ CUresult mem_graph_admit(int d, CUdevice ordinal, uint64_t n);
 void mem_graph_allocates(CUgraph graph, CUdeviceptr ptr, uint64_t n, unsigned d);
 void mem_graph_frees(CUgraph graph, CUdeviceptr ptr);
 
-/* The most that a graph's allocations, its children's included, may need at once
- * whatever order they run in, and how many of them are its own. False when the
- * driver does not show the graph's nodes. */
-bool mem_graph_need(CUgraph graph, uint64_t *ret, uint32_t *ret_allocs);
+/* What a graph's allocations take, its children's included. */
+struct mem_graph_need {
+    uint64_t bytes;   /* the most at once, whatever order they run in, on all devices together */
+    uint32_t allocs;  /* how many nodes of the graph itself */
+    uint32_t devices; /* of the region, a bit each */
+};
+
+/* False when the driver does not show the graph's nodes. */
+bool mem_graph_need_of(CUgraph graph, struct mem_graph_need *ret);
 
 /* A pointer that may be a graph's was freed outside of it. */
 void mem_graph_touch(void);

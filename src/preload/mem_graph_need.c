@@ -34,6 +34,7 @@ struct graph_walk {
     struct memory_node *allocs, *frees;
     uint32_t n_allocs, n_frees;
     uint64_t sum;
+    uint32_t devices; /* a bit for each that an allocation takes memory of */
 };
 
 #define FREE_BIT (UINT32_C(1) << 31)
@@ -69,11 +70,16 @@ static bool look_at_alloc(struct graph_walk *w, uint32_t i)
 {
     CUDA_MEM_ALLOC_NODE_PARAMS params = {0};
     uint64_t bytes;
+    int device;
 
     if (real.cuGraphMemAllocNodeGetParams(w->nodes[i], &params) != CUDA_SUCCESS)
         return false;
     bytes = params.bytesize < MEM_BYTES_MAX ? params.bytesize : MEM_BYTES_MAX;
     w->sum = add_capped(w->sum, bytes);
+    device = params.poolProps.location.type == CU_MEM_LOCATION_TYPE_DEVICE
+                 ? slice_device_of(params.poolProps.location.id)
+                 : -1;
+    w->devices |= device >= 0 ? UINT32_C(1) << device : 0;
     if (w->n_allocs < MEMORY_NODES_MAX) {
         w->memory_of[i] = w->n_allocs;
         w->allocs[w->n_allocs] = (struct memory_node){.ptr = params.dptr, .bytes = bytes};
@@ -92,19 +98,19 @@ static void look_at_free(struct graph_walk *w, uint32_t i)
     w->frees[w->n_frees++] = (struct memory_node){.ptr = ptr};
 }
 
-static bool need_below(CUgraph graph, unsigned depth, uint64_t *ret, uint32_t *ret_allocs);
+static bool need_below(CUgraph graph, unsigned depth, struct mem_graph_need *ret);
 
 static bool look_at_child(struct graph_walk *w, uint32_t i, unsigned depth, uint64_t *children)
 {
     CUgraph child = NULL;
-    uint64_t need = 0;
-    uint32_t n = 0;
+    struct mem_graph_need need;
 
     if (real.cuGraphChildGraphNodeGetGraph(w->nodes[i], &child) != CUDA_SUCCESS)
         return true; /* of a kind that has none */
-    if (depth >= DEPTH_MAX || !need_below(child, depth + 1, &need, &n))
+    if (depth >= DEPTH_MAX || !need_below(child, depth + 1, &need))
         return false;
-    *children = add_capped(*children, need);
+    *children = add_capped(*children, need.bytes);
+    w->devices |= need.devices;
     return true;
 }
 
@@ -288,7 +294,7 @@ static uint64_t reused_bytes(struct graph_walk *w, CUgraph graph)
 
 /* ---- the face ---- */
 
-static bool need_below(CUgraph graph, unsigned depth, uint64_t *ret, uint32_t *ret_allocs)
+static bool need_below(CUgraph graph, unsigned depth, struct mem_graph_need *ret)
 {
     struct graph_walk w = {0};
     size_t n = 0, got;
@@ -296,8 +302,7 @@ static bool need_below(CUgraph graph, unsigned depth, uint64_t *ret, uint32_t *r
     bool known;
     char *at;
 
-    *ret = 0;
-    *ret_allocs = 0;
+    *ret = (struct mem_graph_need){0};
     if (real.cuGraphGetNodes(graph, NULL, &n) != CUDA_SUCCESS || n > NODES_MAX)
         return false;
     if (!n)
@@ -314,14 +319,15 @@ static bool need_below(CUgraph graph, unsigned depth, uint64_t *ret, uint32_t *r
     known = real.cuGraphGetNodes(graph, w.nodes, &got) == CUDA_SUCCESS && got == n &&
             look_at_nodes(&w, depth, &children);
     if (known) {
-        *ret = add_capped(w.sum - reused_bytes(&w, graph), children);
-        *ret_allocs = w.n_allocs;
+        ret->bytes = add_capped(w.sum - reused_bytes(&w, graph), children);
+        ret->allocs = w.n_allocs;
+        ret->devices = w.devices;
     }
     give_pages(at, total);
     return known;
 }
 
-bool mem_graph_need(CUgraph graph, uint64_t *ret, uint32_t *ret_allocs)
+bool mem_graph_need_of(CUgraph graph, struct mem_graph_need *ret)
 {
-    return need_below(graph, 0, ret, ret_allocs);
+    return need_below(graph, 0, ret);
 }

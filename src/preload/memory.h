@@ -10,8 +10,8 @@
  *   compute   LAUNCH, CAPTURE, SYNC; of GRAPH instantiation, update, upload,
  *             parameter changes and destruction of executable graphs. It calls
  *             memory_graph_instantiated() after instantiation and update,
- *             memory_graph_begin() and _end() around graph launches,
- *             memory_graph_changed() after upload and destruction, and
+ *             memory_graph_begin() and _end() around graph launches and
+ *             uploads, memory_graph_changed() after destruction, and
  *             memory_settle() after synchronisation.
  */
 #ifndef HAMI_PRELOAD_MEMORY_H
@@ -42,8 +42,9 @@ void memory_settle(void);
  * process allocates memory. */
 struct memory_graph {
     int device; /* -1: nothing to do */
+    bool many;  /* other devices hold as much meanwhile */
     uint64_t bytes, reserved;
-    CUgraphExec exec;
+    CUgraphExec exec; /* NULL: not launched yet */
 };
 CUresult memory_graph_begin(CUgraphExec exec, struct memory_graph *ret);
 void memory_graph_end(const struct memory_graph *g, CUresult r);

@@ -18,6 +18,10 @@ static const char card[] = "name: card\n"
                            "  - name: Test Card\n"
                            "    memory: 16GiB\n"
                            "    sms: 16\n"
+                           "    context: 0\n"
+                           "  - name: Test Card\n"
+                           "    memory: 16GiB\n"
+                           "    sms: 16\n"
                            "    context: 0\n";
 
 /* ---- the ways ---- */
@@ -211,6 +215,52 @@ static CUresult graph_child(void)
     return r == CUDA_SUCCESS ? launch(parent) : r;
 }
 
+/* A little of the second card first, then of the one that is looked at. */
+static CUresult graph_of_two_cards(void)
+{
+    CUDA_MEM_ALLOC_NODE_PARAMS other = node_params, params = node_params;
+    CUgraph graph;
+    CUgraphNode node;
+    CUresult r = cu->cuGraphCreate(&graph, 0);
+
+    other.poolProps.location.id = 1;
+    other.bytesize = MIB;
+    if (r == CUDA_SUCCESS)
+        r = cu->cuGraphAddMemAllocNode(&node, graph, NULL, 0, &other);
+    if (r == CUDA_SUCCESS)
+        r = cu->cuGraphAddMemAllocNode(&node, graph, NULL, 0, &params);
+    return r == CUDA_SUCCESS ? launch(graph) : r;
+}
+
+/* Drivers take a graph's memory when it is uploaded. */
+static CUresult graph_uploaded(bool at_once)
+{
+    CUDA_GRAPH_INSTANTIATE_PARAMS how = {.flags = CUDA_GRAPH_INSTANTIATE_FLAG_UPLOAD};
+    CUgraph graph;
+    CUgraphNode node;
+    CUresult r = cu->cuGraphCreate(&graph, 0);
+
+    for (unsigned i = 0; i < 20 && r == CUDA_SUCCESS; i++) {
+        CUDA_MEM_ALLOC_NODE_PARAMS params = node_params;
+        r = cu->cuGraphAddMemAllocNode(&node, graph, NULL, 0, &params);
+    }
+    if (r == CUDA_SUCCESS && at_once)
+        return cu->cuGraphInstantiateWithParams(&execs[n_taken], graph, &how);
+    if (r == CUDA_SUCCESS)
+        r = cu->cuGraphInstantiateWithFlags(&execs[n_taken], graph, 0);
+    return r == CUDA_SUCCESS ? cu->cuGraphUpload(execs[n_taken], NULL) : r;
+}
+
+static CUresult graph_upload(void)
+{
+    return graph_uploaded(false);
+}
+
+static CUresult graph_instantiated_with_upload(void)
+{
+    return graph_uploaded(true);
+}
+
 static CUresult captured(void)
 {
     CUstream stream;
@@ -252,6 +302,9 @@ static const struct way {
     {"graph_pairs_at_once", graph_pairs_at_once, 0, 0},
     {"graph_pairs_in_turn", graph_pairs_in_turn, 1, 0},
     {"graph_child", graph_child, 10, 0},
+    {"graph_of_two_cards", graph_of_two_cards, 10, 0},
+    {"graph_upload", graph_upload, 0, 0},
+    {"graph_instantiated_with_upload", graph_instantiated_with_upload, 0, 0},
 };
 
 /* ---- bodies ---- */

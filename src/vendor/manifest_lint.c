@@ -130,6 +130,33 @@ static bool is_mirrored(const struct lint *x, const char *name)
     return false;
 }
 
+static bool amount_of(json_t *limits, const char *resource, guint64 *ret)
+{
+    json_t *amount = resource && *resource ? json_object_get(limits, resource) : NULL;
+    const char *text = json_string_value(amount);
+    *ret = json_is_integer(amount) ? (guint64)MAX(json_integer_value(amount), 0) : 0;
+    return json_is_integer(amount) ||
+           (text && g_ascii_string_to_unsigned(text, 10, 0, G_MAXINT32, ret, NULL));
+}
+
+/* Numbers that are taken, but not as they are written. */
+static void lint_amounts(const struct lint *x, const struct family *f, const char *container, json_t *limits)
+{
+    const char *cores = f->resource[FAMILY_CORES], *mem = f->resource[FAMILY_MEM],
+               *percent = f->resource[FAMILY_MEM_PERCENT];
+    guint64 n, m;
+    if (f->cores_kind == FAMILY_CORES_PERCENT && !f->cores_div_by_count && amount_of(limits, cores, &n) &&
+        n > f->cores_unit)
+        say(x, LINT_NOTE,
+            "container %.63s: resources.limits[%s] is %" G_GUINT64_FORMAT
+            ", which is more than a card: it counts as %u, the whole card",
+            container, cores, n, f->cores_unit);
+    if (amount_of(limits, mem, &m) && m && amount_of(limits, percent, &n) && n)
+        say(x, LINT_NOTE,
+            "container %.63s: resources.limits[%s] does not count beside %s; leave one of them out",
+            container, percent, mem);
+}
+
 static void lint_container(const struct lint *x, json_t *container)
 {
     json_t *resources = json_object_get(container, "resources"),
@@ -138,6 +165,8 @@ static void lint_container(const struct lint *x, json_t *container)
     const char *name = json_string_value(json_object_get(container, "name")), *key;
     name = name ? name : "";
     json_object_foreach(limits, key, amount) lint_resource(x, name, "limits", key);
+    for (uint32_t f = 0; f < x->set->n; f++)
+        lint_amounts(x, x->set->rows[f], name, limits);
     json_object_foreach(requests, key, amount)
     {
         if (json_object_get(limits, key))

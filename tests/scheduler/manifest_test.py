@@ -111,6 +111,12 @@ def _(build):
         assert check(build, what) == (0, []), (what, check(build, what))
     rc, found = check(build, pod({**gpu, "nvidia.com/gpumem": "16Gi"}, {"hami.io/gpu-scheduler-policy": "binpak"}))
     assert [f[0] for f in found] == ["error"] * len(found) and len(found) >= 2 and not any("; annotation" in f[2] for f in found), found  # one line each
+    for limits, says in (({"nvidia.com/gpucores": 130}, "nvidia.com/gpucores] is 130, which is more than a card: it counts as 100"),
+                         ({"nvidia.com/gpucores": "101"}, "is 101"), ({"nvidia.com/gpumem": 10, "nvidia.com/gpumem-percentage": 5}, "gpumem-percentage] does not count beside nvidia.com/gpumem")):
+        rc, found = check(build, pod({**gpu, **limits}))
+        assert rc == 0 and [f[0] for f in found] == ["note"] and says in found[0][2], (limits, found)
+    for limits in ({"nvidia.com/gpucores": 100}, {"nvidia.com/gpumem": 0, "nvidia.com/gpumem-percentage": 5}):
+        assert check(build, pod({**gpu, **limits})) == (0, []), limits
     rc, found = check(build, pod({**gpu, "nvidia.com/mig-1g.5gb": 1}))  # NVIDIA's own plugin has it
     assert rc == 0 and [f[0] for f in found] == ["note"] and "does not count it" in found[0][2], found
 

@@ -6,7 +6,8 @@
  * watched, and in use for new connections as soon as the files have changed.
  * Otherwise self-made: a CA and a serving certificate that live in memory, made anew
  * after two thirds of their life (or on SIGHUP, or once a clock that was set says so); the CA is entered into
- * the webhook configuration (webhook_ca.h).
+ * the webhook configuration (webhook_ca.h), and only when the API server knows it is what it signed shown: a
+ * renewal refuses no pod.
  */
 #include <glib-unix.h>
 
@@ -15,13 +16,16 @@
 #include "scheduler/webhook_ca.h"
 
 #define LOOK_S 20
+#define SETTLE_MS 1000 /* until all API servers have read the configuration */
 
 struct certs {
     struct scheduler *s;
     TlsFiles *files;
     struct webhook_ca *published; /* self-made: its authority */
+    struct tls_pem next;          /* self-made: waits for its authority to be entered */
+    bool serving;                 /* one that was self-made */
     int64_t until_s;              /* self-made: its end, by the wall clock */
-    guint rotate_timer, look_timer, hangup;
+    guint renew_timer, serve_timer, look_timer, hangup;
 };
 
 static bool use(struct scheduler *s, const struct tls_pem *pem, const char *client_ca, GError **error)
@@ -48,9 +52,52 @@ static void files_failed(const GError *error, void *data)
     log_line(LOG_ERROR, "certificate-unreadable", "file", s->o.cert_file, "why", error->message, NULL);
 }
 
-/* ---- self-made ---------------------------------------------------------- */
+/* ---- self-made: what is shown --------------------------------------------- */
 
-static gboolean rotate(gpointer data);
+static gboolean serve_next(gpointer data)
+{
+    struct certs *c = data;
+    g_autoptr(GError) error = NULL;
+    c->serve_timer = 0;
+    if (use(c->s, &c->next, NULL, &error))
+        log_line(LOG_INFO, "certificate-served", NULL, NULL);
+    else
+        log_line(LOG_ERROR, "certificate-unusable", "why", error->message, NULL);
+    tls_pem_clear(&c->next);
+    return G_SOURCE_REMOVE;
+}
+
+static void serve_in(struct certs *c, uint32_t ms)
+{
+    g_clear_handle_id(&c->serve_timer, g_source_remove);
+    c->serve_timer = g_timeout_add(ms, serve_next, c);
+}
+
+static void authority_entered(void *data)
+{
+    struct certs *c = data;
+    if (c->next.cert)
+        serve_in(c, SETTLE_MS);
+}
+
+/* The first is shown at once; a later one when its authority is entered, or, where that does not come
+ * about, while the one before is still good. Takes the PEM. */
+static bool show(struct certs *c, struct tls_pem *pem, GError **error)
+{
+    if (!c->serving || !c->published) {
+        c->serving = use(c->s, pem, NULL, error);
+        return c->serving;
+    }
+    tls_pem_clear(&c->next);
+    c->next = *pem;
+    *pem = (struct tls_pem){0};
+    serve_in(c, (uint32_t)MIN((uint64_t)c->s->o.cert_life_s * 1000 / 6, (uint64_t)G_MAXINT));
+    return true;
+}
+
+/* ---- self-made: making ----------------------------------------------------- */
+
+static gboolean renew_in_time(gpointer data);
 
 static bool make(struct certs *c, GError **error)
 {
@@ -60,24 +107,29 @@ static bool make(struct certs *c, GError **error)
         s->o.webhook_names && *s->o.webhook_names ? s->o.webhook_names : "localhost,127.0.0.1", ",", -1);
     if (!tls_make_ca("hami scheduler CA", s->o.cert_life_s, &ca, error) ||
         !tls_make_server(&ca, "hami-scheduler", (const char *const *)names, s->o.cert_life_s, &pem, error) ||
-        !use(s, &pem, NULL, error))
+        !show(c, &pem, error))
         return false;
-    g_clear_handle_id(&c->rotate_timer, g_source_remove);
-    c->rotate_timer = g_timeout_add_seconds(MAX(s->o.cert_life_s / 3 * 2, 1), rotate, c);
+    g_clear_handle_id(&c->renew_timer, g_source_remove);
+    c->renew_timer = g_timeout_add_seconds(MAX(s->o.cert_life_s / 3 * 2, 1), renew_in_time, c);
     c->until_s = g_get_real_time() / G_USEC_PER_SEC + s->o.cert_life_s;
     webhook_ca_set(c->published, ca.cert);
     return true;
 }
 
-static gboolean rotate(gpointer data)
+static void renew(struct certs *c)
 {
-    struct certs *c = data;
     g_autoptr(GError) error = NULL;
-    c->rotate_timer = 0;
     if (make(c, &error))
         log_line(LOG_INFO, "certificate-made", NULL, NULL);
     else
         log_line(LOG_ERROR, "certificate-failed", "why", error->message, NULL);
+}
+
+static gboolean renew_in_time(gpointer data)
+{
+    struct certs *c = data;
+    c->renew_timer = 0;
+    renew(c);
     return G_SOURCE_REMOVE;
 }
 
@@ -86,13 +138,13 @@ static gboolean look(gpointer data)
 {
     struct certs *c = data;
     if (c->until_s - g_get_real_time() / G_USEC_PER_SEC < c->s->o.cert_life_s / 4)
-        rotate(c);
+        renew(c);
     return G_SOURCE_CONTINUE;
 }
 
 static gboolean hangup(gpointer data)
 {
-    rotate(data);
+    renew(data);
     return G_SOURCE_CONTINUE;
 }
 
@@ -111,7 +163,7 @@ bool certs_start(struct scheduler *s, GError **error)
         return true;
     c->hangup = g_unix_signal_add(SIGHUP, hangup, c);
     c->look_timer = g_timeout_add_seconds(LOOK_S, look, c);
-    c->published = webhook_ca_new(s->client, s->o.webhook_configuration);
+    c->published = webhook_ca_new(s->client, s->o.webhook_configuration, authority_entered, c);
     return make(c, error);
 }
 
@@ -121,9 +173,11 @@ void certs_stop(struct scheduler *s)
     if (!c)
         return;
     g_clear_pointer(&c->files, tls_files_free);
-    g_clear_handle_id(&c->rotate_timer, g_source_remove);
+    g_clear_handle_id(&c->renew_timer, g_source_remove);
+    g_clear_handle_id(&c->serve_timer, g_source_remove);
     g_clear_handle_id(&c->look_timer, g_source_remove);
     g_clear_handle_id(&c->hangup, g_source_remove);
     webhook_ca_free(c->published);
+    tls_pem_clear(&c->next);
     g_clear_pointer(&s->certs, g_free);
 }

@@ -20,6 +20,8 @@
 struct webhook_ca {
     KubeClient *client;
     const char *name;
+    void (*entered)(void *data);
+    void *data;
     char *path;
     KubeWatch *watch;
     GCancellable *cancellable;
@@ -74,11 +76,14 @@ static void is_good(struct webhook_ca *w)
     if (w->told)
         log_line(LOG_INFO, "webhook-configuration-good", "name", w->name, NULL);
     g_clear_pointer(&w->told, g_free);
+    bool is_first = !w->holds;
     w->told_by_watch = false;
     w->holds = true;
     w->again = false;
     kube_backoff_reset(&w->failing);
     g_clear_handle_id(&w->timer, g_source_remove);
+    if (is_first)
+        w->entered(w->data);
 }
 
 /* ---- what is to be changed ------------------------------------------------- */
@@ -146,7 +151,7 @@ static bool is_race(const struct webhook_ca *w, const GError *error)
                                         g_error_matches(error, KUBE_ERROR, KUBE_ERROR_CONFLICT));
 }
 
-static void entered(struct webhook_ca *w)
+static void tell_entered(struct webhook_ca *w)
 {
     log_line(w->again ? LOG_WARN : LOG_INFO, "ca-published", "name", w->name, "again",
              w->again ? "yes" : "no", NULL);
@@ -167,7 +172,7 @@ static void patched(GObject *source, GAsyncResult *result, gpointer data)
     struct webhook_ca *w = data;
     bool look_now = w->stale || (!done && is_race(w, error));
     if (done && !w->replaced)
-        entered(w);
+        tell_entered(w);
     else if (look_now)
         kube_backoff_next_ms(&w->failing);
     else
@@ -277,7 +282,8 @@ static void watch_failed(void *data, const GError *error)
 
 /* ---------------------------------------------------------------------------- */
 
-struct webhook_ca *webhook_ca_new(KubeClient *client, const char *name)
+struct webhook_ca *webhook_ca_new(KubeClient *client, const char *name, void (*entered)(void *data),
+                                  void *data)
 {
     static const struct kube_watch_vtable vtable = {list_begins, seen, listed, watch_failed};
     if (!name || !*name)
@@ -288,6 +294,8 @@ struct webhook_ca *webhook_ca_new(KubeClient *client, const char *name)
     g_autofree char *field = g_strdup_printf("metadata.name=%s", name);
     w->client = client;
     w->name = name;
+    w->entered = entered;
+    w->data = data;
     w->path =
         kube_path("apis", "admissionregistration.k8s.io", "v1", "mutatingwebhookconfigurations", name, NULL);
     w->failing = w->overwritten = (struct kube_backoff){.first_ms = FIRST_MS, .cap_ms = CAP_MS};

@@ -19,8 +19,10 @@
 
 struct webhook_ca;
 
-/* Borrows name and client. NULL without a name; the others take that. */
-struct webhook_ca *webhook_ca_new(KubeClient *client, const char *name);
+/* Borrows name and client. NULL without a name; the others take that. `entered` is called when the
+ * configuration holds what was set. */
+struct webhook_ca *webhook_ca_new(KubeClient *client, const char *name, void (*entered)(void *data),
+                                  void *data);
 void webhook_ca_free(struct webhook_ca *w);
 
 /* What is to be entered from now on, PEM, copied. */

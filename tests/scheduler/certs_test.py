@@ -113,6 +113,7 @@ def _(build):
             assert "caBundle is overwritten" in said and "rbac.yaml" in said, said
             s.process.p.send_signal(signal.SIGHUP)
             at = published(s, at)
+            s.process.line("event=certificate-served")
             assert trusted(w, s)
             w.api("DELETE", OURS)
             apply(w)
@@ -144,12 +145,54 @@ def _(build):
         assert until <= time.time() + 7, "it lives longer than was asked for"
         at = len(s.process.lines)
         s.process.line("event=certificate-made", start=at)
-        assert time.time() < until, "the one before had ended"
         published(s, at)
+        s.process.line("event=certificate-served", start=at)
+        assert time.time() < until, "the one before had ended"
         assert trusted(w, s)
         second = ssl.PEM_cert_to_DER_cert(ssl.get_server_certificate(("127.0.0.1", s.webhook_port)))
         assert first != second
         s.process.line("event=certificate-made", start=len(s.process.lines))  # and so on
+
+
+def shown(s):
+    return ssl.get_server_certificate(("127.0.0.1", s.webhook_port))
+
+
+@test("a renewal refuses no pod: who knows the configuration as it was a moment ago can still ask")
+def _(build):
+    with world(build) as (w, s):
+        published(s)
+        first = before = shown(s)
+        s.process.p.send_signal(signal.SIGHUP)
+        while before == first:
+            context = ssl.create_default_context(cadata=bundle(w))
+            time.sleep(0.3)  # an API server's own watch has to come by what was written
+            before = shown(s)
+            assert s.review(pod("p", slice_of(mem=1)), tls=context)["allowed"]
+        s.process.line("event=certificate-served")
+
+
+@test("without a configuration to enter it into, a new certificate is served while the one before is good")
+def _(build):
+    with world(build, "--webhook-cert-life", "12s", applied=False) as (w, s):
+        first = shown(s)
+        until = time.time() + 12
+        s.process.p.send_signal(signal.SIGHUP)
+        s.process.line("event=certificate-served")
+        assert shown(s) != first and time.time() < until
+
+
+@test("a certificate that was made anew on SIGHUP has its whole time")
+def _(build):
+    """The timer of the one before is gone with it."""
+    with world(build, "--webhook-cert-life", "9s") as (w, s):
+        published(s)
+        time.sleep(3)  # the first has three seconds left until it is due
+        s.process.p.send_signal(signal.SIGHUP)
+        s.process.line("event=certificate-made")
+        at, since = len(s.process.lines), time.monotonic()
+        s.process.line("event=certificate-made", start=at)
+        assert time.monotonic() - since > 5, "the first one's timer made another"
 
 
 if __name__ == "__main__":

@@ -206,17 +206,34 @@ static bool drop_dead_waiters(struct broker *b, GError **error)
     return waiters != NULL;
 }
 
+/* A full disk must not keep anybody from looking, nor from stopping what fills
+ * it: what has ended is written down once there is room. */
+static bool put_off(const struct broker *b, GError *taken, GError **error)
+{
+    static bool said;
+    if (!ledger_is_full(b->ledger)) {
+        g_propagate_error(error, taken);
+        return false;
+    }
+    if (!said)
+        g_printerr("hami: %s; until then slices that have ended are not freed\n", taken->message);
+    said = true;
+    g_error_free(taken);
+    return true;
+}
+
 bool broker_settle(struct broker *b, GError **error)
 {
+    g_autoptr(GError) problem = NULL;
     g_autoptr(GPtrArray) ended = g_ptr_array_new_with_free_func(g_free);
     if (!ledger_begin(b->ledger, error))
         return false;
-    if (!settle_slices(b, ended, error) || !drop_dead_waiters(b, error)) {
+    if (!settle_slices(b, ended, &problem) || !drop_dead_waiters(b, &problem)) {
         ledger_rollback(b->ledger);
-        return false;
+        return put_off(b, g_steal_pointer(&problem), error);
     }
-    if (!ledger_commit(b->ledger, error))
-        return false;
+    if (!ledger_commit(b->ledger, &problem))
+        return put_off(b, g_steal_pointer(&problem), error);
     for (guint i = 0; i < ended->len; i++)
         clean_up(b, g_ptr_array_index(ended, i));
     bool swept = sweep(b, error);

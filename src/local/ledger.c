@@ -35,9 +35,12 @@ static void set_error(struct ledger *l, GError **error)
 {
     int code = sqlite3_errcode(l->db);
     bool broken = code == SQLITE_CORRUPT || code == SQLITE_NOTADB;
+    l->full = code == SQLITE_FULL;
     g_set_error(error, STATUS_ERROR, broken ? STATUS_CONFIG : STATUS_FAILED, "ledger %s: %s%s", l->path,
                 sqlite3_errmsg(l->db),
-                broken ? "; stop all slices, move the file away, and a new one is made" : "");
+                broken    ? "; stop all slices, move the file away, and a new one is made"
+                : l->full ? "; make room there"
+                          : "");
 }
 
 Statement *ledger_query(struct ledger *l, GError **error, const char *sql, const char *types, ...)
@@ -128,6 +131,11 @@ static bool make_schema(struct ledger *l, GError **error)
     return false;
 }
 
+bool ledger_is_full(const struct ledger *l)
+{
+    return l->full;
+}
+
 struct ledger *ledger_open(const char *folder, GError **error)
 {
     g_autoptr(Ledger) l = g_new0(struct ledger, 1);
@@ -183,11 +191,18 @@ static void finish(struct ledger *l)
     flock(l->lock_fd, LOCK_UN);
 }
 
+/* A full disk has undone it already. */
+static void undo(struct ledger *l)
+{
+    if (!sqlite3_get_autocommit(l->db))
+        execute(l, "ROLLBACK", NULL);
+}
+
 bool ledger_commit(struct ledger *l, GError **error)
 {
     bool done = execute(l, "COMMIT", error);
     if (!done)
-        execute(l, "ROLLBACK", NULL);
+        undo(l);
     finish(l);
     return done;
 }
@@ -196,7 +211,7 @@ void ledger_rollback(struct ledger *l)
 {
     if (!l->in_transaction)
         return;
-    execute(l, "ROLLBACK", NULL);
+    undo(l);
     finish(l);
 }
 
@@ -249,11 +264,17 @@ GArray *ledger_events(struct ledger *l, int64_t after, const char *slice, GError
     return step < 0 ? NULL : g_steal_pointer(&rows);
 }
 
+/* An end that lies ahead is of a clock that was set back since: older than any. */
 bool ledger_prune(struct ledger *l, GError **error)
 {
-    return execute(l,
-                   "DELETE FROM slices WHERE state = 2 AND id NOT IN"
-                   " (SELECT id FROM slices WHERE state = 2 ORDER BY ended_ms DESC, rowid DESC LIMIT 200);"
+    return ledger_run(l,
+                      ledger_query(l, error,
+                                   "DELETE FROM slices WHERE state = 2 AND id NOT IN"
+                                   " (SELECT id FROM slices WHERE state = 2"
+                                   " ORDER BY ended_ms > ?, ended_ms DESC, rowid DESC LIMIT 200)",
+                                   "i", (int64_t)(g_get_real_time() / 1000)),
+                      error) &&
+           execute(l,
                    "DELETE FROM shares WHERE slice NOT IN (SELECT id FROM slices);"
                    "DELETE FROM events WHERE sequence <= (SELECT max(sequence) FROM events) - 5000",
                    error);

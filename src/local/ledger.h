@@ -68,6 +68,9 @@ struct ledger;
 /* Opens or creates. STATUS_CONFIG when it is of a newer schema or damaged. */
 struct ledger *ledger_open(const char *folder, GError **error);
 void ledger_close(struct ledger *l);
+
+/* Whether what failed last did so because the disk is full. */
+bool ledger_is_full(const struct ledger *l);
 typedef struct ledger Ledger;
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Ledger, ledger_close)
 

@@ -14,6 +14,7 @@ struct ledger {
     char *path;
     int lock_fd;
     bool in_transaction;
+    bool full; /* what failed last did so for want of room */
 };
 
 typedef sqlite3_stmt Statement;

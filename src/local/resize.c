@@ -6,7 +6,8 @@
  *   1. the ledger takes the larger of old and new
  *   2. grant, region and the driver's wall get the new limits
  *   3. the ledger takes the new ones
- * A folder lock lets one resize of a slice happen at a time.
+ * A lock lets one resize happen at a time. It lies in the state folder, where
+ * nobody else can take it.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -199,16 +200,21 @@ bool broker_resize(struct broker *b, struct ledger_slice *s, const struct broker
                    GError **error)
 {
     g_autoptr(Files) f = files_of(b->paths, s->id);
-    int fd = open(f->folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (s->state == LEDGER_ENDED || fd < 0) {
-        if (s->state == LEDGER_ENDED)
-            g_set_error(error, STATUS_ERROR, STATUS_NO_SLICE, "slice %s has ended", s->id);
-        else
-            g_set_error(error, STATUS_ERROR, STATUS_FAILED,
-                        "slice %s: %s is gone; its limits stay as they are: stop it and start it again",
-                        s->id, f->folder);
-        if (fd >= 0)
-            close(fd);
+    g_autofree char *lock = g_build_filename(b->paths->state, "resize.lock", NULL);
+    if (s->state == LEDGER_ENDED) {
+        g_set_error(error, STATUS_ERROR, STATUS_NO_SLICE, "slice %s has ended", s->id);
+        return false;
+    }
+    if (!g_file_test(f->folder, G_FILE_TEST_IS_DIR)) {
+        g_set_error(error, STATUS_ERROR, STATUS_FAILED,
+                    "slice %s: %s is gone; its limits stay as they are: stop it and start it again", s->id,
+                    f->folder);
+        return false;
+    }
+    int fd = open(lock, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    if (fd < 0) {
+        g_set_error(error, STATUS_ERROR, errno == EACCES ? STATUS_DENIED : STATUS_FAILED, "%s: %s", lock,
+                    g_strerror(errno));
         return false;
     }
     while (flock(fd, LOCK_EX) < 0 && errno == EINTR)

@@ -79,6 +79,12 @@ struct view_rate view_rate(const struct view_slice *before, const struct view_sl
     return r;
 }
 
+/* What a region says may be any number. */
+static json_t *json_of(uint64_t n)
+{
+    return json_integer((json_int_t)MIN(n, (uint64_t)INT64_MAX));
+}
+
 static json_t *share_json(const struct view_slice *before, const struct view_slice *now, uint32_t i)
 {
     const struct ledger_share *s = &now->slice.shares[i];
@@ -91,16 +97,16 @@ static json_t *share_json(const struct view_slice *before, const struct view_sli
     if (d < 0)
         return j;
     const struct region_view *v = now->region;
-    json_object_set_new(j, "used_bytes", json_integer((json_int_t)v->used[d]));
-    json_object_set_new(j, "peak_bytes", json_integer((json_int_t)v->peak[d]));
-    json_object_set_new(j, "oom_count", json_integer((json_int_t)v->oom_count[d]));
-    json_object_set_new(j, "launches", json_integer((json_int_t)v->launches[d]));
-    json_object_set_new(j, "busy_ns", json_integer((json_int_t)v->busy_ns[d]));
-    json_object_set_new(j, "throttled_ns", json_integer((json_int_t)v->throttled_ns[d]));
+    json_object_set_new(j, "used_bytes", json_of(v->used[d]));
+    json_object_set_new(j, "peak_bytes", json_of(v->peak[d]));
+    json_object_set_new(j, "oom_count", json_of(v->oom_count[d]));
+    json_object_set_new(j, "launches", json_of(v->launches[d]));
+    json_object_set_new(j, "busy_ns", json_of(v->busy_ns[d]));
+    json_object_set_new(j, "throttled_ns", json_of(v->throttled_ns[d]));
     if (before) {
         json_object_set_new(j, "busy_pct", json_real(rate.busy_permille / 10.0));
         json_object_set_new(j, "throttled_pct", json_real(rate.throttled_permille / 10.0));
-        json_object_set_new(j, "launches_per_s", json_integer((json_int_t)rate.launches_per_s));
+        json_object_set_new(j, "launches_per_s", json_of(rate.launches_per_s));
     }
     return j;
 }

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """The life of slices: races, queues, deaths at every step, resize, doctor."""
+import fcntl
 import json
 import os
 import shutil
@@ -258,6 +259,59 @@ def _(w):
     assert w.call("stop", r.stdout.strip()).returncode == 0
     assert w.run("--detach", "--mem", "500G", "--", "true").returncode == 66
     assert w.run("--detach", "--mem", "1G", "--", "no-such-command").returncode == 127
+
+
+@test("a resize does not wait for a lock that anybody can take")
+def _(w):
+    p = w.hold("--mem", "1G", "--name", "r")
+    fd = os.open(w.path("run", "slices", w.only()["id"]), os.O_RDONLY)
+    fcntl.flock(fd, fcntl.LOCK_EX)
+    assert w.call("resize", "r", "--mem", "2G", limit=20).returncode == 0
+    os.close(fd)
+    end(p)
+
+
+@test("numbers forged in a region are shown as numbers")
+def _(w):
+    p = w.hold("--mem", "1G", "--name", "r")
+    region = w.path("run", "slices", w.only()["id"], "region", "vgpu.cache")
+    with open(region, "r+b") as f:
+        f.seek(2011136 + 4096)  # devices[0] of the extension: word, peak, oom_count
+        f.write(b"\xff" * 32)
+    share = w.only()["shares"][0]
+    assert all(share[k] == 2 ** 63 - 1 for k in ("used_bytes", "peak_bytes", "oom_count")), share
+    assert w.call("top", "--once").returncode == 0 and w.call("doctor", "r").returncode in (0, 1)
+    p.kill()
+
+
+@test("a full disk keeps nobody from looking and stopping")
+def _(w):
+    need_root()
+    os.mkdir(w.path("state"))
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=3m", "full", w.path("state")]).returncode:
+        raise Skip("no right to mount")
+    try:
+        dying = w.hold("--mem", "1G", "--name", "dying")
+        living = w.start("--mem", "1G", "--name", "living", "--", "sh", "-c", "echo in; exec sleep 1000")
+        assert line(living) == "in"
+        with open(w.path("state", "fill"), "wb", buffering=0) as f:
+            try:
+                while f.write(b"x" * 4096):
+                    pass
+            except OSError:
+                pass
+        dying.kill()
+        dying.wait()
+        r = w.call("ps", "--json")
+        assert r.returncode == 0 and "make room" in r.stderr, r
+        assert "living" in {s["name"] for s in json.loads(r.stdout)}, r
+        assert w.run("--mem", "1G", "--", "true").returncode == 70
+        w.call("stop", "--grace", "1s", "living")
+        assert living.wait(LIMIT_S) != 0
+        os.unlink(w.path("state", "fill"))
+        assert w.slices() == [] and w.leftovers() == []
+    finally:
+        subprocess.run(["umount", "-l", w.path("state")])
 
 
 @test("ps, top, events and version speak JSON")

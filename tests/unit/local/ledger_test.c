@@ -160,6 +160,29 @@ static void test_queue_and_events(void)
     remove_folder(path);
 }
 
+/* 210 ends by a clock that ran a year ahead, then one by the right one. */
+static void test_clock_set_back(void)
+{
+    char *path = folder();
+    GError *error = NULL;
+    g_autoptr(Ledger) l = ledger_open(path, &error);
+    struct ledger_slice s = slice("", ""), back;
+    uint64_t now_ms = (uint64_t)(g_get_real_time() / 1000);
+    s.state = LEDGER_ENDED;
+    g_assert_true(ledger_begin(l, &error));
+    for (unsigned i = 0; i < 211; i++) {
+        g_snprintf(s.id, sizeof s.id, "%08x", i);
+        s.ended_ms = i < 210 ? now_ms + UINT64_C(31536000000) : now_ms;
+        g_assert_true(ledger_insert(l, &s, &error));
+    }
+    g_assert_true(ledger_prune(l, &error) && ledger_commit(l, &error));
+    g_autoptr(GArray) left = ledger_slices(l, false, &error);
+    g_assert_cmpuint(left->len, ==, 200);
+    g_assert_true(ledger_find(l, s.id, &back, &error));
+    ledger_close(g_steal_pointer(&l));
+    remove_folder(path);
+}
+
 static void test_liveness(void)
 {
     struct ledger_process self = process_of(getpid()), later = self, nobody = {0};
@@ -250,6 +273,7 @@ int main(int argc, char **argv)
     g_test_add_func("/ledger/death_in_a_transaction_leaves_no_row_and_no_lock", test_death_in_transaction);
     g_test_add_func("/ledger/a_newer_or_damaged_file_is_refused_with_a_remedy", test_newer_schema);
     g_test_add_func("/ledger/queue_keeps_order_and_events_are_pruned", test_queue_and_events);
+    g_test_add_func("/ledger/the_last_to_end_is_kept_when_the_clock_was_set_back", test_clock_set_back);
     g_test_add_func("/process/a_reused_pid_is_somebody_else", test_liveness);
     g_test_add_func("/settings/defaults_and_every_kind_of_value", test_settings);
     g_test_add_func("/settings/a_comment_may_stand_behind_a_value", test_comments_behind_values);

@@ -1,9 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Checkpoint and restore of a process's device state: a checkpointed process
- * holds no device memory, a restored one holds all of it again. The pid is
- * often another process's, so what a slot held is kept in its block of the
- * region, where whoever restores it finds it.
+ * Checkpoint and restore of a process's device state: a process that has
+ * checkpointed itself holds no device memory, and holds all of it again when
+ * it restores itself. What its slot held is kept in its block of the region.
+ *
+ * Only a process itself may change what its slot holds. One that another
+ * process checkpoints stays charged, as somebody who left the room and comes
+ * back, and its restore needs nothing; one that checkpointed itself cannot be
+ * restored by another, which could not charge it.
  */
 #include <unistd.h>
 
@@ -26,12 +30,18 @@ static _Atomic uint64_t *parked(int slot, unsigned d)
     return &slice.region.ext->members[slot].checkpointed[d];
 }
 
+/* Whether the slot is ours to change. */
+static bool is_own(int slot)
+{
+    return slot >= 0 && slot == slice.slot && slot < REGION_SLOTS - 1;
+}
+
 HOOK CUresult cuCheckpointProcessCheckpoint(int pid, CUcheckpointCheckpointArgs *args)
 {
     CUresult r = real.cuCheckpointProcessCheckpoint(pid, args);
     int slot = r == CUDA_SUCCESS && mem_active() ? slot_of(pid) : -1;
 
-    for (unsigned d = 0; slot >= 0 && d < REGION_DEVICES; d++) {
+    for (unsigned d = 0; is_own(slot) && d < REGION_DEVICES; d++) {
         uint64_t held = ledger_held(&slice.region, slot, d);
 
         atomic_fetch_add(parked(slot, d), held);
@@ -46,7 +56,7 @@ static bool reserve_again(int slot)
     for (unsigned d = 0; d < REGION_DEVICES; d++) {
         uint64_t n = atomic_load(parked(slot, d));
 
-        if (!n || ledger_reserve_or_reclaim(&slice.region, slot, d, n, slice_mem_limit(d)))
+        if (!n || (is_own(slot) && ledger_reserve_or_reclaim(&slice.region, slot, d, n, slice_mem_limit(d))))
             continue;
         mem_refused(d, n);
         while (d-- > 0)
@@ -58,13 +68,15 @@ static bool reserve_again(int slot)
 
 HOOK CUresult cuCheckpointProcessRestore(int pid, CUcheckpointRestoreArgs *args)
 {
-    int slot = mem_active() ? slot_of(pid) : -1;
-    CUresult r;
+    CUresult r = mem_enter();
+    int slot = r == CUDA_SUCCESS ? slot_of(pid) : -1;
 
+    if (r != CUDA_SUCCESS && r != MEM_PASS)
+        return r;
     if (slot >= 0 && !reserve_again(slot))
         return CUDA_ERROR_OUT_OF_MEMORY;
     r = real.cuCheckpointProcessRestore(pid, args);
-    for (unsigned d = 0; slot >= 0 && d < REGION_DEVICES; d++) {
+    for (unsigned d = 0; is_own(slot) && d < REGION_DEVICES; d++) {
         uint64_t n = atomic_load(parked(slot, d));
 
         if (r == CUDA_SUCCESS)

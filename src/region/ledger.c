@@ -178,6 +178,7 @@ void ledger_abandon(struct region *r, unsigned slot)
         atomic_store(&j->parked, 0);
         store(&j->context, 0);
         store(&j->module, 0);
+        store(&r->ext->members[slot].checkpointed[d], 0);
     }
 }
 

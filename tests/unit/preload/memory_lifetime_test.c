@@ -522,6 +522,31 @@ static void a_checkpointed_process_holds_nothing_until_it_is_restored(void)
     fake_end();
 }
 
+/* As a tool does that checkpoints a program from outside. */
+static void another_process_is_checkpointed_and_restored_as_charged(void)
+{
+    enum { SLOT = 5, PID = 4242 };
+    struct region_journal *journal;
+
+    fake_begin(64 * MIB, 0);
+    real.cuCheckpointProcessCheckpoint = checkpoint;
+    real.cuCheckpointProcessRestore = restore;
+    journal = &slice.region.ext->members[SLOT].journal[0];
+    slice.region.base->procs[SLOT].pid = PID;
+    atomic_store(&journal->held, 40 * MIB);
+    atomic_store(&slice.region.ext->devices[0].word.bytes, 40 * MIB);
+    for (int i = 0; i < 2; i++) {
+        g_assert_cmpint(cuCheckpointProcessCheckpoint(PID, NULL), ==, CUDA_SUCCESS);
+        g_assert_cmpuint(ledger_used(&slice.region, 0), ==, 40 * MIB);
+        g_assert_cmpint(cuCheckpointProcessRestore(PID, NULL), ==, CUDA_SUCCESS);
+        g_assert_cmpuint(ledger_used(&slice.region, 0), ==, 40 * MIB);
+        g_assert_cmpuint(atomic_load(&journal->held), ==, 40 * MIB);
+    }
+    atomic_store(&slice.region.ext->members[SLOT].checkpointed[0], MIB); /* it checkpointed itself */
+    g_assert_cmpint(cuCheckpointProcessRestore(PID, NULL), ==, CUDA_ERROR_OUT_OF_MEMORY);
+    fake_end();
+}
+
 static void a_forked_child_forgets_what_its_parent_holds(void)
 {
     CUdeviceptr p = 0;
@@ -560,6 +585,7 @@ int main(int argc, char **argv)
     TEST(retain_three_times_release_three_times);
     TEST(memory_mapped_into_a_sparse_array_stays_charged);
     TEST(a_checkpointed_process_holds_nothing_until_it_is_restored);
+    TEST(another_process_is_checkpointed_and_restored_as_charged);
     TEST(a_forked_child_forgets_what_its_parent_holds);
     return g_test_run();
 }

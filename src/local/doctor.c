@@ -8,6 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/status.h"
 #include "local/jail.h"
 #include "local/process.h"
 
@@ -69,6 +70,26 @@ static void examine_lost_cards(struct broker *b, GArray *rows)
         struct ledger_card *c = &g_array_index(cards, struct ledger_card, i);
         if (!c->card.healthy)
             doctor_add(rows, DOCTOR_CARD_UNHEALTHY, "", 0, "%s %s", c->card.name, c->card.uuid);
+    }
+}
+
+/* The cards of one slice, asked of its own driver. */
+static void examine_slice_cards(struct broker *b, const struct ledger_slice *s, GArray *rows)
+{
+    g_autofree struct driver_inventory *inventory = g_new0(struct driver_inventory, 1);
+    g_autoptr(GError) error = NULL;
+    bool simulated = s->machine[0];
+    if (!broker_discover(b, simulated ? s->machine : NULL, simulated ? s->sim_state : NULL, inventory,
+                         &error)) {
+        doctor_add(rows, DOCTOR_NO_DRIVER, s->id, 0, "%s", error->message);
+        return;
+    }
+    g_autoptr(GArray) cards = ledger_cards(b->ledger, NULL);
+    for (guint i = 0; cards && i < cards->len; i++) {
+        struct ledger_card *c = &g_array_index(cards, struct ledger_card, i);
+        for (uint32_t k = 0; !c->card.healthy && k < s->n_shares; k++)
+            if (strcmp(s->shares[k].uuid, c->card.uuid) == 0)
+                doctor_add(rows, DOCTOR_CARD_UNHEALTHY, s->id, 0, "%s %s", c->card.name, c->card.uuid);
     }
 }
 
@@ -142,6 +163,12 @@ GArray *doctor_examine(struct broker *b, const char *word, const char *machine, 
     if (word) {
         if (!ledger_find(b->ledger, word, &s, error))
             return NULL;
+        if (s.state == LEDGER_ENDED) {
+            g_set_error(error, STATUS_ERROR, STATUS_NO_SLICE, "slice %s has ended with exit status %d", s.id,
+                        s.exit_status);
+            return NULL;
+        }
+        examine_slice_cards(b, &s, rows);
         doctor_slice(b, &s, rows);
         return g_steal_pointer(&rows);
     }

@@ -377,6 +377,22 @@ def _(w):
     end(p)
 
 
+@test("doctor of one slice finds a fault of its cards, not of others', and nothing of a slice that has ended")
+def _(w):
+    need_root()
+    sim = {"HAMI_SIM": w.profile}
+    p = w.hold("--mem", "1G", "--name", "c")
+    card = [c["uuid"] for c in w.json("top", "--once", "--json")["cards"]].index(w.only()["shares"][0]["uuid"])
+    for lost, found in ((1 - card, set()), (card, {"card_unhealthy"})):
+        assert w.call("sim", "fault", "lost", "--device", str(lost), env=sim).returncode == 0
+        assert findings(w, "c") == found, (lost, card)
+        assert w.call("sim", "fault", "clear", env=sim).returncode == 0
+    assert findings(w, "c") == set()
+    end(p)
+    r = w.call("doctor", "c")
+    assert r.returncode == 65 and "has ended" in r.stderr, r
+
+
 @test("doctor finds each weakness of a slice")
 def _(w):
     need_root()

@@ -121,7 +121,7 @@ void mem_pool_dead_shrink(struct mem_pool *p)
 
 void mem_pool_touch(struct mem_pool *p)
 {
-    atomic_store_explicit(&p->dirty, 1, memory_order_relaxed);
+    atomic_store_explicit(&p->dirty, 1, memory_order_release);
     atomic_store_explicit(&mem_unsettled, 1, memory_order_release);
 }
 

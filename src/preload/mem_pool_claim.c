@@ -141,7 +141,8 @@ void mem_pool_settle(struct mem_pool *p)
 {
     bool refused = false;
 
-    atomic_store_explicit(&p->dirty, 0, memory_order_relaxed);
+    /* What is read below is not older than the last touch. */
+    (void)atomic_exchange_explicit(&p->dirty, 0, memory_order_acquire);
     if (!mem_pool_is_charged(p))
         return;
     if (!follow(p, 0, 0, false, &refused) ||

@@ -33,10 +33,23 @@ void broker_close(struct broker *b)
     g_free(b);
 }
 
+/* The usual file need not be there; one that is named and missing would leave limits unset. */
+static bool config_is_there(const struct paths *p, GError **error)
+{
+    const char *named = g_getenv("HAMI_CONFIG");
+    if (!named || !*named || access(p->config, F_OK) == 0 || errno != ENOENT)
+        return true;
+    g_set_error(error, STATUS_ERROR, STATUS_CONFIG,
+                "HAMI_CONFIG=%s: there is no such file; write it, or unset the variable", p->config);
+    return false;
+}
+
 struct broker *broker_open(GError **error)
 {
     g_autoptr(Broker) b = g_new0(struct broker, 1);
     b->paths = paths_new();
+    if (!config_is_there(b->paths, error))
+        return NULL;
     b->settings = settings_load(b->paths->config, error);
     if (!b->settings || !paths_create(b->paths, error))
         return NULL;

@@ -45,6 +45,7 @@ class World:
                         HAMI_CONFIG=self.path("hami.toml"), HAMI_SIM_STATE=self.path("machine"), NO_COLOR="1",
                         PYTHONDONTWRITEBYTECODE="1")
         self.children = []
+        self.config("")
 
     def path(self, *parts):
         return os.path.join(self.dir, *parts)

@@ -58,6 +58,14 @@ def _(w):
         assert "--json" not in args or r.stdout[0] in "[{", (args, r)
 
 
+@test("a configuration file that HAMI_CONFIG names has to be there, the usual one need not")
+def _(w):
+    r = w.call("ps", env={"HAMI_CONFIG": w.path("none.toml")})
+    assert r.returncode == 72 and f"HAMI_CONFIG={w.path('none.toml')}: there is no such file" in r.stderr, r
+    r = w.call("ps", env={"HAMI_CONFIG": "", "HOME": w.path("home"), "XDG_CONFIG_HOME": ""})
+    assert r.returncode == 0, r
+
+
 @test("a name is shown whole, however long: other verbs take no part of it")
 def _(w):
     w.hold("--mem", "1G", "--name", "a" * 40)

@@ -63,7 +63,7 @@ struct scheduler {
     GHashTable *ended;    /* UIDs of pods that ended while a list of a node's pods was under way */
     GQueue held;          /* filter calls that came before we were ready (extender.c) */
     int64_t expire_at_ms; /* when expire_timer fires */
-    guint expire_timer, trim_timer, handshake_timer, wake_timer;
+    guint expire_timer, trim_timer, handshake_timer, wake_timer, due_timer;
     uint64_t freed_seen;
 
     KubeLease *lease;      /* our own */

@@ -12,8 +12,9 @@
  *
  * Anyone's pods may wait, so: 1. texts are bounded one by one and together, and when the list is full the
  * namespace that has most of it gives way; 2. looking is done a few milliseconds at a time, and the next time
- * goes on where it stopped; 3. who was woken in vain (a selector that only kube-scheduler knows) rests longer
- * each time; 4. who has not been asked for lately, or is not there any more, is forgotten.
+ * goes on where it stopped; 3. who was woken in vain (a selector that only kube-scheduler knows, or another
+ * pod was faster) rests longer each time, and is looked at again when its rest ends if room came meanwhile;
+ * 4. who has not been asked for lately, or is not there any more, is forgotten.
  */
 #include <string.h>
 
@@ -31,6 +32,7 @@
 #define WOKEN_MS 10000   /* how long a woken pod has to come */
 #define WOKEN_MAX 32     /* writes under way */
 #define REST_MS 300000   /* at most */
+#define FAILED_MS 5000   /* after a write that failed */
 #define FORGET_MS 900000 /* kube-scheduler asks again within 5 minutes */
 
 struct waiting {
@@ -41,9 +43,10 @@ struct waiting {
     int64_t since_ms, asked_ms;
     int64_t woken_ms; /* and not asked for since; 0 = never */
     int64_t rest_until_ms;
-    uint32_t vain;  /* how often it was woken in vain */
-    uint64_t round; /* of looking, that saw it last */
-    bool seen;      /* by the list of pods that is being read */
+    uint32_t vain;    /* how often it was woken in vain */
+    bool passed_over; /* while it rested: room may have come */
+    uint64_t round;   /* of looking, that saw it last */
+    bool seen;        /* by the list of pods that is being read */
 };
 
 static struct pod_request wanted;
@@ -243,6 +246,49 @@ struct call {
     char *uid, *pod;
 };
 
+static gboolean look(gpointer data);
+
+static gboolean due(gpointer data)
+{
+    struct scheduler *s = data;
+    s->due_timer = 0;
+    if (!s->wake_timer)
+        s->wake_timer = g_timeout_add(SETTLE_MS, look, s);
+    return G_SOURCE_REMOVE;
+}
+
+/* The end of the first rest in which somebody was passed over, or of the first
+ * time that a woken pod has to come: its room is another's then. */
+static void look_when_due(struct scheduler *s)
+{
+    int64_t now = scheduler_now_ms(), at = INT64_MAX;
+    GHashTableIter i;
+    gpointer value;
+    g_hash_table_iter_init(&i, s->waiting);
+    while (g_hash_table_iter_next(&i, NULL, &value)) {
+        const struct waiting *w = value;
+        if (w->passed_over)
+            at = MIN(at, w->rest_until_ms);
+        if (w->woken_ms)
+            at = MIN(at, w->woken_ms + WOKEN_MS);
+    }
+    g_clear_handle_id(&s->due_timer, g_source_remove);
+    if (at != INT64_MAX)
+        s->due_timer = g_timeout_add((guint)MAX(at + 1 - now, 1), due, s);
+}
+
+/* It cannot have heard of it. */
+static void wake_failed(struct scheduler *s, const char *uid)
+{
+    struct waiting *w = s->waiting ? g_hash_table_lookup(s->waiting, uid) : NULL;
+    if (!w || !w->woken_ms)
+        return;
+    w->woken_ms = 0;
+    w->rest_until_ms = scheduler_now_ms() + FAILED_MS;
+    w->passed_over = true;
+    look_when_due(s);
+}
+
 static void woken(GObject *source, GAsyncResult *result, gpointer data)
 {
     struct call *call = data;
@@ -255,8 +301,10 @@ static void woken(GObject *source, GAsyncResult *result, gpointer data)
     else if (g_error_matches(error, KUBE_ERROR, KUBE_ERROR_NOT_FOUND) ||
              g_error_matches(error, KUBE_ERROR, KUBE_ERROR_CONFLICT)) /* gone, or another of its name */
         waiting_remove(call->s, call->uid);
-    else
+    else {
         log_line(LOG_WARN, "wake-failed", "pod", call->pod, "why", error->message, NULL);
+        wake_failed(call->s, call->uid);
+    }
     g_free(call->uid);
     g_free(call->pod);
     g_free(call);
@@ -332,9 +380,19 @@ static bool is_over(const struct pass *p)
     return g_get_monotonic_time() > p->until_us || p->s->waking >= WOKEN_MAX;
 }
 
-static bool is_coming(const struct pass *p, const struct waiting *w)
+static bool is_coming(const struct waiting *w)
 {
-    return w->woken_ms && p->now - w->woken_ms <= WOKEN_MS;
+    return w->woken_ms != 0;
+}
+
+/* Who was woken and did not come was woken in vain. */
+static void stop_expecting(struct waiting *w, int64_t now_ms)
+{
+    if (!w->woken_ms || now_ms - w->woken_ms <= WOKEN_MS)
+        return;
+    w->woken_ms = 0;
+    w->vain++;
+    w->rest_until_ms = now_ms + rest_ms(w->vain);
 }
 
 /* False when time ran out. Who was woken and has not come yet keeps the room. */
@@ -342,7 +400,8 @@ static bool look_at_all(struct pass *p)
 {
     for (guint k = 0; k < p->order->len; k++) {
         struct waiting *w = p->order->pdata[k];
-        if (is_coming(p, w)) {
+        stop_expecting(w, p->now);
+        if (is_coming(w)) {
             place(p, w);
             if (is_over(p))
                 return false;
@@ -350,7 +409,10 @@ static bool look_at_all(struct pass *p)
     }
     for (guint k = 0; k < p->order->len; k++) {
         struct waiting *w = p->order->pdata[k];
-        if (w->round == p->s->wake_round || is_coming(p, w) || w->rest_until_ms > p->now)
+        if (w->round == p->s->wake_round || is_coming(w))
+            continue;
+        w->passed_over = w->rest_until_ms > p->now;
+        if (w->passed_over)
             continue;
         w->round = p->s->wake_round;
         if (place(p, w))
@@ -396,6 +458,7 @@ static gboolean look(gpointer data)
         s->wake_timer = g_timeout_add(PAUSE_MS, look, s);
     else
         waiting_capacity_changed(s);
+    look_when_due(s);
     return G_SOURCE_REMOVE;
 }
 
@@ -410,6 +473,7 @@ void waiting_capacity_changed(struct scheduler *s)
 void waiting_free(struct scheduler *s)
 {
     g_clear_handle_id(&s->wake_timer, g_source_remove);
+    g_clear_handle_id(&s->due_timer, g_source_remove);
     g_clear_pointer(&s->waiting, g_hash_table_unref);
     g_clear_pointer(&s->waiting_shares, g_hash_table_unref);
 }

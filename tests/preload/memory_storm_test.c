@@ -5,8 +5,10 @@
  * grows a pool, and in the end nothing is held and nothing is charged.
  */
 #include <pthread.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 
 #include "region/region.h"
 #include "support.h"
@@ -146,6 +148,7 @@ static int watch(int argc, char **argv)
     size_t left = 0, total = 0, most = 0;
 
     (void)argc;
+    prctl(PR_SET_PDEATHSIG, SIGKILL); /* a test that fails does not come to ask for its end */
     kit_context(0);
     kit_tell("ready");
     do {

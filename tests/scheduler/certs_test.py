@@ -196,4 +196,4 @@ def _(build):
 
 
 if __name__ == "__main__":
-    kit.main()
+    kit.main(at_once=4)

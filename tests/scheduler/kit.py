@@ -2,8 +2,10 @@
 """What the black-box tests of `hami scheduler` share: an API server in memory
 (bench/control/apiserver, which says what it leaves out), the service, calls as
 kube-scheduler makes them, and TAP. Every wait is for an event and has a limit."""
+import contextlib
 import http.client
 import json
+import multiprocessing
 import os
 import re
 import select
@@ -252,19 +254,27 @@ class Scheduler:
         return call(self.webhook_port, "POST", "/webhook", body, tls=tls or ssl._create_unverified_context()).json["response"]
 
 
-def main():
+def trouble_of(job):
+    """Runs one test: None, or why it failed."""
+    number, build = job
+    try:
+        TESTS[number][1](build)
+        return None
+    except Exception:
+        return traceback.format_exc()
+
+
+def main(at_once=1):
+    """at_once: how many tests run beside each other, for files whose tests wait more than they work."""
     build = os.path.abspath(sys.argv[1])
     only = sys.argv[2:]
-    tests = [t for t in TESTS if not only or any(o in t[0] for o in only)]
-    print(f"1..{len(tests)}", flush=True)
+    jobs = [(i, build) for i, (name, _) in enumerate(TESTS) if not only or any(o in name for o in only)]
+    print(f"1..{len(jobs)}", flush=True)
     failed = 0
-    for number, (name, function) in enumerate(tests, 1):
-        try:
-            function(build)
-            print(f"ok {number} {name}", flush=True)
-        except Exception:
-            failed += 1
-            print(f"not ok {number} {name}", flush=True)
-            for text in traceback.format_exc().splitlines():
+    with multiprocessing.get_context("fork").Pool(at_once, maxtasksperchild=1) if at_once > 1 else contextlib.nullcontext() as pool:
+        for number, (job, trouble) in enumerate(zip(jobs, pool.imap(trouble_of, jobs, 1) if pool else map(trouble_of, jobs)), 1):
+            print(f"{'not ok' if trouble else 'ok'} {number} {TESTS[job[0]][0]}", flush=True)
+            failed += trouble is not None
+            for text in (trouble or "").splitlines():
                 print("# " + text, flush=True)
     sys.exit(1 if failed else 0)

@@ -261,9 +261,9 @@ def _(build):
 @test("an instance that is killed and started in its place goes on with its lease at once")
 def _(build):
     long = ["--leader-elect-lease-duration", "3600s", "--leader-elect-renew-deadline", "3000s", "--leader-elect-retry-period", "300s"]
-    own = [*LEASE, "--leader-elect-as", "own", *long]
+    own = ["restarted" if word == "hami" else word for word in LEASE] + ["--leader-elect-as", "own", *long]  # a name of this test's
     with world(build, node("a", cards=1), start=False) as w:
-        holder = lambda: w.api("GET", LEASES + "/hami").json["spec"]["holderIdentity"]
+        holder = lambda: w.api("GET", LEASES + "/restarted").json["spec"]["holderIdentity"]
         first = w.start(*own)
         first.process.line("event=leading")
         name = holder()

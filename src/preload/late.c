@@ -20,6 +20,8 @@
 #include "preload/elf_find.h"
 #include "preload/hook.h"
 
+/* As link.h has it, and this object's own. */
+// NOLINTNEXTLINE(readability-redundant-declaration)
 extern OURS ElfW(Dyn) _DYNAMIC[];
 
 struct search {

@@ -11,33 +11,34 @@
 
 /* ---- what the driver says ---- */
 
-bool mem_pool_reserved_by_driver(const struct mem_pool *p, uint64_t *ret)
+/* A figure of the pool, by its name for pools and for the memory of graphs. */
+static bool read_figure(const struct mem_pool *p, CUmemPool_attribute of_pool, CUgraphMem_attribute of_graphs,
+                        uint64_t *ret)
 {
     CUstreamCaptureMode mode = mem_quiet_begin();
     cuuint64_t bytes = 0;
-    CUresult r;
+    CUresult r = p->handle ? real.cuMemPoolGetAttribute(p->handle, of_pool, &bytes)
+                           : real.cuDeviceGetGraphMemAttribute(p->ordinal, of_graphs, &bytes);
 
-    if (p->handle)
-        r = real.cuMemPoolGetAttribute(p->handle, CU_MEMPOOL_ATTR_RESERVED_MEM_CURRENT, &bytes);
-    else
-        r = real.cuDeviceGetGraphMemAttribute(p->ordinal, CU_GRAPH_MEM_ATTR_RESERVED_MEM_CURRENT, &bytes);
     mem_quiet_end(mode);
     *ret = bytes;
-    return r == CUDA_SUCCESS && bytes <= MEM_BYTES_MAX;
+    return r == CUDA_SUCCESS;
+}
+
+bool mem_pool_reserved_by_driver(const struct mem_pool *p, uint64_t *ret)
+{
+    return read_figure(p, CU_MEMPOOL_ATTR_RESERVED_MEM_CURRENT, CU_GRAPH_MEM_ATTR_RESERVED_MEM_CURRENT,
+                       ret) &&
+           *ret <= MEM_BYTES_MAX;
 }
 
 static uint64_t read_used(const struct mem_pool *p)
 {
-    CUstreamCaptureMode mode = mem_quiet_begin();
-    cuuint64_t bytes = 0;
-    CUresult r;
+    uint64_t bytes;
 
-    if (p->handle)
-        r = real.cuMemPoolGetAttribute(p->handle, CU_MEMPOOL_ATTR_USED_MEM_CURRENT, &bytes);
-    else
-        r = real.cuDeviceGetGraphMemAttribute(p->ordinal, CU_GRAPH_MEM_ATTR_USED_MEM_CURRENT, &bytes);
-    mem_quiet_end(mode);
-    return r == CUDA_SUCCESS ? bytes : 0;
+    return read_figure(p, CU_MEMPOOL_ATTR_USED_MEM_CURRENT, CU_GRAPH_MEM_ATTR_USED_MEM_CURRENT, &bytes)
+               ? bytes
+               : 0;
 }
 
 /* One look at the driver, for the allocation that ends with it (none: zeros).

@@ -155,8 +155,8 @@ static struct share *shares_of(const struct sim_nvml_device *d, uint64_t last_se
     return shares;
 }
 
-/* As deep as driver 580.159.04 goes for its process figures: more than 124 KiB below the caller. A caller whose
- * stack is too small must not learn it on a real card only. */
+/* As deep as driver 580.159.04 goes for its process figures: more than 124 KiB below the caller. A caller
+ * whose stack is too small must not learn it on a real card only. */
 __attribute__((noinline)) static void go_deep(void)
 {
     volatile char frame[160 << 10];

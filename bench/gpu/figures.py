@@ -8,6 +8,8 @@ import math
 import random
 import statistics
 
+OPEN = "open"  # a verdict: the target lies within the interval of the measured figure
+
 
 def percentile(values, p):
     """Linear between ranks; p in 0..100."""
@@ -94,3 +96,13 @@ def burst(work, quota, start, stop, step=0.005):
 def jain(shares):
     squares = len(shares) * sum(x * x for x in shares)
     return sum(shares) ** 2 / squares if squares else 0.0
+
+
+def thin(value):
+    """A tenant's samples as steps of microseconds and chunks from the first; other values as they are."""
+    rows = [line.split()[1:3] for line in value.splitlines() if line.startswith("sample ")] if isinstance(value, str) else []
+    if not rows:
+        return value
+    us, chunks = ([int(float(row[i]) / scale) for row in rows] for i, scale in ((0, 1000), (1, 1)))
+    steps = [[b - a for a, b in zip(of, of[1:])] for of in (us, chunks)]
+    return {"first_us": us[0], "first_chunk": chunks[0], "us": steps[0], "chunks": steps[1]}

@@ -2,7 +2,7 @@
 """Figures of series whose answer is known by construction."""
 import unittest
 
-from figures import Work, burst, error_floor, jain, mean_error, median_interval, percentile, settle
+from figures import Work, burst, error_floor, jain, mean_error, median_interval, percentile, settle, thin
 
 
 def duty(quota, piece_s, seconds, begin=100.0, step=0.001):
@@ -16,6 +16,12 @@ def duty(quota, piece_s, seconds, begin=100.0, step=0.001):
 
 
 class Figures(unittest.TestCase):
+    def test_samples_are_kept_as_steps_and_other_values_as_they_are(self):
+        self.assertEqual(thin("laps 3\nsample 5000000 7\nsample 5002000 9\nsample 5010000 9\n"),
+                         {"first_us": 5000, "first_chunk": 7, "us": [2, 8], "chunks": [2, 0]})
+        self.assertEqual(thin({"a": ["1"]}), {"a": ["1"]})
+        self.assertEqual(thin("laps 3\n"), "laps 3\n")
+
     def test_a_perfect_gate_has_no_bias_and_no_error_in_whole_periods(self):
         w = duty(0.5, 0.002, 4)
         self.assertAlmostEqual(w.share(100, 104), 0.5, places=3)

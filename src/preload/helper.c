@@ -31,8 +31,8 @@
 #define VISIT_NS 100000000L
 #define IDLE_VISITS 20   /* 2 s without a submission */
 #define MEMORY_VISITS 10 /* once a second */
-/* The management library is called on it, whose process figures overflow 128 KiB (driver 580.159.04, seen on an
- * H100). Only pages that are used become memory. */
+/* The management library is called on it, whose process figures overflow 128 KiB (driver 580.159.04, seen on
+ * an H100). Only pages that are used become memory. */
 #define STACK_BYTES (1 << 20)
 
 enum { HELPER_NONE = 0, HELPER_RUNNING = 1 };

@@ -12,7 +12,7 @@
 struct memory_figures memory_figures(unsigned d, uint64_t phys_total, uint64_t phys_free)
 {
     uint64_t limit = slice_mem_limit(d);
-    uint64_t used = ledger_used(&slice.region, d);
+    uint64_t used = ledger_used_by_living(&slice.region, d);
     struct memory_figures f;
 
     if (!limit) {

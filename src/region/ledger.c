@@ -45,6 +45,7 @@
 #define SEQ_MASK ((UINT64_C(1) << SEQ_BITS) - 1)
 #define RECLAIM_EVERY_NS 4000000
 #define SEARCH_EVERY_NS 100000000
+#define QUERY_EVERY_NS 10000000 /* of those who only ask: a loop of questions must not become a search */
 #define relaxed memory_order_relaxed
 #define COLD __attribute__((noinline, cold))
 #define unlikely(x) __builtin_expect(!!(x), 0)
@@ -375,6 +376,16 @@ void ledger_release(struct region *r, int slot, unsigned d, uint64_t n)
 uint64_t ledger_used(const struct region *r, unsigned d)
 {
     return r->ext && d < REGION_DEVICES ? load(&r->ext->devices[d].word.bytes) : 0;
+}
+
+uint64_t ledger_used_by_living(struct region *r, unsigned d)
+{
+    uint64_t used = ledger_used(r, d);
+    /* Who holds all of it alone has nobody to look for, and asks without a clock. */
+    if (r->is_private || used <= ledger_held(r, r->slot, d) ||
+        !is_due(&r->queried_ns, region_now_ns(), QUERY_EVERY_NS) || region_reclaim_quick(r) == 0)
+        return used;
+    return ledger_used(r, d);
 }
 
 uint64_t ledger_held(const struct region *r, int slot, unsigned d)

@@ -53,6 +53,9 @@ void ledger_mark(struct region *r, int slot, unsigned d, enum ledger_kind kind, 
 /* Bytes held by all processes of the slice, and by one. */
 uint64_t ledger_used(const struct region *r, unsigned d);
 uint64_t ledger_held(const struct region *r, int slot, unsigned d);
+/* As ledger_used, for whoever wants to know what is free: what dead processes held is given back first. Looks
+ * for them at most once in 10 ms, and only if others hold something. */
+uint64_t ledger_used_by_living(struct region *r, unsigned d);
 /* How many operations of the slot have begun, plus how many have ended: two equal answers, and nothing was
  * charged or released between. Reads before and after the call stay there. */
 uint64_t ledger_operations(const struct region *r, int slot, unsigned d);

@@ -34,6 +34,7 @@ struct region {
     _Atomic uint32_t busy;         /* one thread at a time in claim, release and reclaim */
     _Atomic uint64_t reclaimed_ns; /* when ledger_reserve_or_reclaim() last looked for the dead ... */
     _Atomic uint64_t searched_ns;  /* ... and when thoroughly */
+    _Atomic uint64_t queried_ns;   /* when ledger_used_by_living() did */
 };
 
 /* Limits a new region starts with; an existing region keeps its own. */

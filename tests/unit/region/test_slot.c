@@ -254,6 +254,24 @@ static void daemon_that_closed_all_files_is_alive(struct scene *s, gconstpointer
     scene_flag_free(h.held);
 }
 
+/* One that sizes its pools by what is free must not count its dead sibling. */
+static void who_asks_what_is_used_is_not_told_of_the_dead(struct scene *s, gconstpointer unused)
+{
+    (void)unused;
+    struct holder h = holder_of(s, 1000);
+    struct region r;
+    scene_join(s, &r);
+    ledger_reserve(&r, r.slot, 0, 500, SCENE_LIMIT);
+    pid_t p = start(&h);
+    g_assert_cmpuint(ledger_used_by_living(&r, 0), ==, 1500);
+    scene_kill(p);
+    atomic_store(&r.queried_ns, 0); /* as if it had last asked long ago */
+    g_assert_cmpuint(ledger_used_by_living(&r, 0), ==, 500);
+    g_assert_cmpuint(ledger_used(&r, 0), ==, 500);
+    region_close(&r);
+    scene_flag_free(h.held);
+}
+
 /* A daemon's descriptors are other files now; what it asks them must neither
  * declare its neighbours dead nor touch those files. */
 static int look_through_other_files(struct region *r)
@@ -564,6 +582,7 @@ int main(int argc, char **argv)
     TEST(zombie_is_dead);
     TEST(process_whose_first_thread_left_is_alive);
     TEST(reused_pid_is_not_taken_for_the_dead);
+    TEST(who_asks_what_is_used_is_not_told_of_the_dead);
     TEST(daemon_that_closed_all_files_is_alive);
     TEST(daemon_whose_descriptor_is_another_file_harms_nobody);
     TEST(nested_pid_namespace_is_judged_by_its_lock);

@@ -136,6 +136,28 @@ bool ledger_is_full(const struct ledger *l)
     return l->full;
 }
 
+static bool take_lock(struct ledger *l, GError **error)
+{
+    while (flock(l->lock_fd, LOCK_EX) < 0)
+        if (errno != EINTR) {
+            g_set_error(error, STATUS_ERROR, STATUS_FAILED, "locking the ledger: %s", g_strerror(errno));
+            return false;
+        }
+    return true;
+}
+
+/* Two that turn a new file into one with a write-ahead log at once do not wait
+ * for each other: SQLite answers "locked" to one of them. */
+static bool set_up(struct ledger *l, GError **error)
+{
+    if (!take_lock(l, error))
+        return false;
+    bool done =
+        execute(l, "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA foreign_keys = ON", error);
+    flock(l->lock_fd, LOCK_UN);
+    return done;
+}
+
 struct ledger *ledger_open(const char *folder, GError **error)
 {
     g_autoptr(Ledger) l = g_new0(struct ledger, 1);
@@ -152,9 +174,7 @@ struct ledger *ledger_open(const char *folder, GError **error)
         return NULL;
     }
     sqlite3_busy_timeout(l->db, 10000);
-    if (!execute(l, "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA foreign_keys = ON",
-                 error) ||
-        !make_schema(l, error))
+    if (!set_up(l, error) || !make_schema(l, error))
         return NULL;
     return g_steal_pointer(&l);
 }
@@ -174,11 +194,8 @@ void ledger_close(struct ledger *l)
 
 bool ledger_begin(struct ledger *l, GError **error)
 {
-    while (flock(l->lock_fd, LOCK_EX) < 0)
-        if (errno != EINTR) {
-            g_set_error(error, STATUS_ERROR, STATUS_FAILED, "locking the ledger: %s", g_strerror(errno));
-            return false;
-        }
+    if (!take_lock(l, error))
+        return false;
     l->in_transaction = execute(l, "BEGIN IMMEDIATE", error);
     if (!l->in_transaction)
         flock(l->lock_fd, LOCK_UN);

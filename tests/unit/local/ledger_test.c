@@ -114,6 +114,44 @@ static void test_death_in_transaction(void)
     remove_folder(path);
 }
 
+static int open_at_once(const char *path, int gate)
+{
+    char byte;
+    g_autoptr(GError) error = NULL;
+    if (read(gate, &byte, 1) != 0)
+        return 2;
+    g_autoptr(Ledger) l = ledger_open(path, &error);
+    if (!l)
+        fprintf(stderr, "# %s\n", error->message);
+    return l ? 0 : 1;
+}
+
+/* The first commands of a host may well be several. */
+static void test_made_by_many(void)
+{
+    enum { ROUNDS = 60, OPENERS = 8 };
+    for (int round = 0; round < ROUNDS; round++) {
+        char *path = folder();
+        int gate[2], status;
+        pid_t pids[OPENERS];
+        g_assert_cmpint(pipe(gate), ==, 0);
+        for (int i = 0; i < OPENERS; i++) {
+            pids[i] = fork();
+            if (pids[i] == 0) {
+                close(gate[1]);
+                _exit(open_at_once(path, gate[0]));
+            }
+        }
+        close(gate[0]);
+        close(gate[1]);
+        for (int i = 0; i < OPENERS; i++) {
+            g_assert_cmpint(waitpid(pids[i], &status, 0), ==, pids[i]);
+            g_assert_cmpint(status, ==, 0);
+        }
+        remove_folder(path);
+    }
+}
+
 static void test_newer_schema(void)
 {
     char *path = folder();
@@ -271,6 +309,7 @@ int main(int argc, char **argv)
     g_test_add_func("/ledger/rows_read_back_and_are_found_by_id_start_or_name", test_rows_read_back);
     g_test_add_func("/ledger/a_rolled_back_slice_never_was", test_rollback);
     g_test_add_func("/ledger/death_in_a_transaction_leaves_no_row_and_no_lock", test_death_in_transaction);
+    g_test_add_func("/ledger/many_that_make_it_at_once_all_get_it", test_made_by_many);
     g_test_add_func("/ledger/a_newer_or_damaged_file_is_refused_with_a_remedy", test_newer_schema);
     g_test_add_func("/ledger/queue_keeps_order_and_events_are_pruned", test_queue_and_events);
     g_test_add_func("/ledger/the_last_to_end_is_kept_when_the_clock_was_set_back", test_clock_set_back);

@@ -8,6 +8,9 @@
 #include "base/json_scan.h"
 
 #include <glib.h>
+#ifdef __SSE2__
+#include <emmintrin.h>
+#endif
 
 void json_scan_init(struct json_scan *s, const char *text, size_t len)
 {
@@ -32,41 +35,37 @@ static void skip_blanks(struct json_scan *s)
         s->at++;
 }
 
-/* The next character that is not a blank; 0 at the end or after a fault. */
-static char next(struct json_scan *s)
+/* The next character that is not a blank; 0 at the end or after a fault. What
+ * machines write has no blanks. */
+static inline char next(struct json_scan *s)
 {
     if (s->fault)
         return 0;
+    if (s->at < s->end && (unsigned char)*s->at > ' ')
+        return *s->at;
     skip_blanks(s);
     return s->at < s->end ? *s->at : 0;
 }
 
+static const uint8_t kinds[256] = {
+    ['{'] = JSON_IS_OBJECT, ['['] = JSON_IS_ARRAY,          ['"'] = JSON_IS_STRING,
+    ['t'] = JSON_IS_TRUE,   ['f'] = JSON_IS_FALSE,          ['n'] = JSON_IS_NULL,
+    ['-'] = JSON_IS_NUMBER, ['0' ... '9'] = JSON_IS_NUMBER, /* the rest: JSON_IS_NONE */
+};
+
+static inline enum json_kind peek(struct json_scan *s)
+{
+    return (enum json_kind)kinds[(unsigned char)next(s)];
+}
+
 enum json_kind json_scan_peek(struct json_scan *s)
 {
-    switch (next(s)) {
-    case '{':
-        return JSON_IS_OBJECT;
-    case '[':
-        return JSON_IS_ARRAY;
-    case '"':
-        return JSON_IS_STRING;
-    case 't':
-        return JSON_IS_TRUE;
-    case 'f':
-        return JSON_IS_FALSE;
-    case 'n':
-        return JSON_IS_NULL;
-    case '-':
-    case '0' ... '9':
-        return JSON_IS_NUMBER;
-    default:
-        return JSON_IS_NONE;
-    }
+    return peek(s);
 }
 
 static bool enter(struct json_scan *s, enum json_kind kind)
 {
-    if (json_scan_peek(s) != kind) {
+    if (peek(s) != kind) {
         json_scan_skip(s);
         return false;
     }
@@ -89,7 +88,7 @@ bool json_scan_array(struct json_scan *s)
 }
 
 /* Before an element: takes the comma, or the closing bracket (false). */
-static bool element(struct json_scan *s, char close)
+static inline bool element(struct json_scan *s, char close)
 {
     char c = next(s);
     if (c == close && c) {
@@ -114,26 +113,43 @@ bool json_scan_element(struct json_scan *s)
     return element(s, ']');
 }
 
-/* Eight bytes at a time: is one of them a quote, a backslash or a control
- * character? A byte above 0x7f may answer yes falsely; the slow loop decides. */
-static bool is_special8(const char *at)
+/* How many bytes of a block come before its first quote, backslash or control
+ * character; BLOCK when it has none. */
+#ifdef __SSE2__
+enum { BLOCK = 16 };
+static inline unsigned plain_bytes(const char *at)
+{
+    __m128i v = _mm_loadu_si128((const __m128i *)(const void *)at);
+    __m128i quote = _mm_cmpeq_epi8(v, _mm_set1_epi8('"')), slash = _mm_cmpeq_epi8(v, _mm_set1_epi8('\\'));
+    __m128i control = _mm_cmpeq_epi8(_mm_min_epu8(v, _mm_set1_epi8(0x1f)), v);
+    unsigned found = (unsigned)_mm_movemask_epi8(_mm_or_si128(control, _mm_or_si128(quote, slash)));
+    return found ? (unsigned)__builtin_ctz(found) : BLOCK;
+}
+#else
+enum { BLOCK = 8 };
+/* In the first byte that is special, the test is exact; a borrow may reach those behind it. */
+static inline unsigned plain_bytes(const char *at)
 {
     const uint64_t ones = 0x0101010101010101u, tops = 0x8080808080808080u;
     uint64_t w, quote, slash;
     memcpy(&w, at, sizeof w);
+    w = GUINT64_FROM_LE(w);
     quote = w ^ (ones * '"');
     slash = w ^ (ones * '\\');
-    return (((quote - ones) & ~quote) | ((slash - ones) & ~slash) | ((w - ones * 0x20) & ~w)) & tops;
+    uint64_t found =
+        (((quote - ones) & ~quote) | ((slash - ones) & ~slash) | ((w - ones * 0x20) & ~w)) & tops;
+    return found ? (unsigned)__builtin_ctzll(found) / 8 : BLOCK;
 }
+#endif
 
 /* The string whose opening quote is at `at`. */
-static bool string(struct json_scan *s, struct json_text *ret)
+static inline bool string(struct json_scan *s, struct json_text *ret)
 {
     const char *p = s->at + 1, *start = p;
     bool escaped = false;
     for (;;) {
-        while (s->end - p >= 8 && !is_special8(p))
-            p += 8;
+        for (unsigned n = BLOCK; n == BLOCK && s->end - p >= BLOCK; p += n)
+            n = plain_bytes(p);
         if (p >= s->end)
             return fail(s, "a string does not end");
         if (*p == '"')
@@ -155,27 +171,31 @@ static bool string(struct json_scan *s, struct json_text *ret)
     return true;
 }
 
-bool json_scan_key(struct json_scan *s, struct json_text *ret_key)
+/* A key and its colon, in the object at hand. */
+static inline bool key_of(struct json_scan *s, struct json_text *ret)
 {
-    struct json_text key;
-    if (!element(s, '}'))
-        return false;
     if (next(s) != '"')
         return fail(s, "a key must be a string");
-    if (!string(s, &key))
+    if (!string(s, ret))
         return false;
     if (next(s) != ':')
         return fail(s, "a colon is missing behind a key");
     s->at++;
-    if (!next(s))
-        return fail(s, "the text ends early");
+    return next(s) ? true : fail(s, "the text ends early");
+}
+
+bool json_scan_key(struct json_scan *s, struct json_text *ret_key)
+{
+    struct json_text key;
+    if (!element(s, '}') || !key_of(s, &key))
+        return false;
     *ret_key = key;
     return true;
 }
 
 bool json_scan_text(struct json_scan *s, struct json_text *ret)
 {
-    if (json_scan_peek(s) == JSON_IS_STRING)
+    if (peek(s) == JSON_IS_STRING)
         return string(s, ret);
     json_scan_skip(s);
     return false;
@@ -261,17 +281,9 @@ bool json_scan_bool(struct json_scan *s, bool *ret)
     return true;
 }
 
-static void skip_scalar(struct json_scan *s, enum json_kind kind)
+static void skip_word(struct json_scan *s, enum json_kind kind)
 {
-    struct json_text text;
-    bool integer;
     switch (kind) {
-    case JSON_IS_STRING:
-        string(s, &text);
-        break;
-    case JSON_IS_NUMBER:
-        number(s, &integer);
-        break;
     case JSON_IS_TRUE:
         word(s, "true", 4);
         break;
@@ -286,32 +298,55 @@ static void skip_scalar(struct json_scan *s, enum json_kind kind)
     }
 }
 
+static inline void skip_scalar(struct json_scan *s, enum json_kind kind)
+{
+    struct json_text text;
+    bool integer;
+    if (kind == JSON_IS_STRING)
+        string(s, &text);
+    else if (kind == JSON_IS_NUMBER)
+        number(s, &integer);
+    else
+        skip_word(s, kind);
+}
+
 /* Without recursion, since what nobody reads may be nested as deeply as its
  * writer likes: one bit per open container says whether it is an object. */
-void json_scan_skip(struct json_scan *s)
+static void skip_nested(struct json_scan *s)
 {
     uint8_t objects[JSON_SKIP_DEPTH / 8];
     struct json_text key;
     unsigned n = 0;
+    bool is_object = false; /* the innermost */
     do {
-        enum json_kind kind = json_scan_peek(s);
+        enum json_kind kind = peek(s);
         if (kind != JSON_IS_OBJECT && kind != JSON_IS_ARRAY) {
             skip_scalar(s, kind);
         } else if (n == JSON_SKIP_DEPTH) {
             json_scan_fail(s, "nested too deeply");
         } else {
+            is_object = kind == JSON_IS_OBJECT;
             uint8_t bit = (uint8_t)(1u << n % 8);
-            objects[n / 8] =
-                (uint8_t)((n % 8 ? objects[n / 8] & ~bit : 0) | (kind == JSON_IS_OBJECT ? bit : 0));
+            objects[n / 8] = (uint8_t)((n % 8 ? objects[n / 8] & ~bit : 0) | (is_object ? bit : 0));
             n++;
             s->at++;
             s->depth++;
             s->first = true;
         }
-        while (n && !s->fault &&
-               !(objects[(n - 1) / 8] >> (n - 1) % 8 & 1 ? json_scan_key(s, &key) : json_scan_element(s)))
+        while (n && !s->fault && !(element(s, is_object ? '}' : ']') && (!is_object || key_of(s, &key)))) {
             n--;
+            is_object = n && objects[(n - 1) / 8] >> (n - 1) % 8 & 1;
+        }
     } while (n && !s->fault);
+}
+
+void json_scan_skip(struct json_scan *s)
+{
+    enum json_kind kind = peek(s);
+    if (kind == JSON_IS_OBJECT || kind == JSON_IS_ARRAY)
+        skip_nested(s);
+    else
+        skip_scalar(s, kind);
 }
 
 bool json_scan_raw(struct json_scan *s, const char **ret_at, size_t *ret_len)

@@ -195,6 +195,42 @@ static void no_read_passes_the_end(void)
     }
 }
 
+/* Strings are looked through in blocks of some bytes: every special one at every place of them, with
+ * every distance to the end of the text, beside its neighbours in the order of bytes and above 0x7f. */
+static void special_bytes_are_seen_wherever_they_are(void)
+{
+    static const struct {
+        unsigned char byte;
+        bool ends, slash, fault;
+    } rows[] = {
+        {'"', true, false, false},   {'!', false, false, false},        {'#', false, false, false},
+        {'\\', false, true, false},  {'[', false, false, false},        {']', false, false, false},
+        {0x1f, false, false, true},  {0x00, false, false, true},        {0x20, false, false, false},
+        {0x80, false, false, false}, {'"' | 0x80, false, false, false}, {'\\' | 0x80, false, false, false},
+        {0x9f, false, false, false}, {0xff, false, false, false},       {0x7f, false, false, false}};
+    for (size_t i = 0; i < G_N_ELEMENTS(rows); i++)
+        for (size_t at = 0; at < 40; at++)
+            for (size_t behind = 1; behind < 40; behind++) {
+                size_t len = 1 + at + 1 + behind + 1; /* "aaaXbbb" */
+                g_autofree char *text =
+                    g_malloc(len); /* no byte more: a reader that passes the end is seen */
+                memset(text, 'a', len);
+                text[0] = text[len - 1] = '"';
+                text[1 + at] = (char)rows[i].byte;
+                struct json_scan s;
+                struct json_text t = {0};
+                json_scan_init(&s, text, len);
+                bool read = json_scan_text(&s, &t);
+                g_assert_cmpint(read, ==, !rows[i].fault);
+                g_assert_true((s.fault != NULL) == rows[i].fault);
+                if (rows[i].fault)
+                    continue;
+                g_assert_cmpuint(t.len, ==, rows[i].ends ? at : at + 1 + behind);
+                g_assert_cmpint(t.escaped, ==, rows[i].slash);
+                g_assert_true(s.at == t.at + t.len + 1);
+            }
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -207,5 +243,6 @@ int main(int argc, char **argv)
     TEST(nesting_is_limited_where_it_is_entered_and_where_it_is_skipped);
     TEST(copies_unescaped);
     TEST(no_read_passes_the_end);
+    TEST(special_bytes_are_seen_wherever_they_are);
     return g_test_run();
 }

@@ -40,6 +40,9 @@ ClusterNode cluster_node_set(Cluster *c, const struct node_spec *spec);
 void cluster_node_remove(Cluster *c,
                          const char *name); /* pods on it stay known, as on a node without cards */
 ClusterNode cluster_node_find(const Cluster *c, const char *name, size_t len);
+/* How many bytes of the JSON text at `at` are the string that names this node, quotes included; 0: it names
+ * another, or is written in another way. For who can guess which it is. */
+size_t cluster_node_spelled(const Cluster *c, ClusterNode n, const char *at, const char *end);
 const struct node_spec *cluster_node_spec(const Cluster *c, ClusterNode n);
 const struct card_use *cluster_node_use(const Cluster *c, ClusterNode n); /* n_cards rows */
 uint32_t cluster_node_count(const Cluster *c);

@@ -69,6 +69,7 @@ struct node {
     uint32_t pods, n_pods; /* first of the list */
     uint16_t hot_room;
     bool exists;  /* the slot is taken */
+    bool plain;   /* its name reads the same in JSON */
     bool present; /* the node is known, with or without cards */
     bool inexact; /* some sum saturated or overlapped: count anew instead of subtracting */
     bool over;    /* more is taken than there is, by the API server's word */

@@ -34,6 +34,23 @@ ClusterNode cluster_node_find(const Cluster *c, const char *name, size_t len)
     return CLUSTER_NO_NODE;
 }
 
+size_t cluster_node_spelled(const Cluster *c, ClusterNode n, const char *at, const char *end)
+{
+    const struct node *node = n < c->n_slots ? &c->nodes[n] : NULL;
+    if (!node || !node->plain || (size_t)(end - at) < (size_t)node->name_len + 2)
+        return 0;
+    size_t len = node->name_len;
+    return at[0] == '"' && at[len + 1] == '"' && memcmp(at + 1, node->name, len) == 0 ? len + 2 : 0;
+}
+
+static bool is_plain(const char *name)
+{
+    for (; *name; name++)
+        if ((unsigned char)*name < 0x20 || *name == '"' || *name == '\\')
+            return false;
+    return true;
+}
+
 static void enter_table(Cluster *c, ClusterNode n)
 {
     uint32_t i = c->nodes[n].name_hash & c->name_mask;
@@ -145,6 +162,7 @@ void names_enter(Cluster *c, ClusterNode n, const char *name)
     node->name = name_new(c, name, len);
     node->name_len = (uint32_t)len;
     node->name_hash = names_hash(name, len);
+    node->plain = is_plain(name);
     uint32_t place = place_of(c, name);
     memmove(&c->order[place + 1], &c->order[place], (c->n_order - place) * sizeof *c->order);
     c->order[place] = n;
@@ -164,6 +182,7 @@ void names_leave(Cluster *c, ClusterNode n)
     memmove(&c->order[place], &c->order[place + 1], (c->n_order - place) * sizeof *c->order);
     name_give(c, c->nodes[n].name, c->nodes[n].name_len);
     c->nodes[n].name = NULL;
+    c->nodes[n].plain = false;
 }
 
 void names_init(Cluster *c)

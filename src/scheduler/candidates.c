@@ -13,6 +13,34 @@ static struct {
     uint64_t generation;
 } last;
 
+/* Which node came after which, in whatever call: kube-scheduler's lists are stretches of one order of its
+ * own, each going on where the one before ended. A guess that is compared is a tenth of the work of a
+ * look-up. */
+static struct {
+    ClusterNode *after; /* by slot */
+    ClusterNode before; /* the last one that was read */
+    uint32_t room;
+} order;
+
+static ClusterNode guess(void)
+{
+    return order.before < order.room ? order.after[order.before] : CLUSTER_NO_NODE;
+}
+
+static void learn(ClusterNode n)
+{
+    uint32_t room = order.room;
+    if (order.before == CLUSTER_NO_NODE)
+        return;
+    if (order.before >= room) {
+        order.room = MAX(1024, order.before + order.before / 2 + 1);
+        order.after = g_renew(ClusterNode, order.after, order.room);
+        for (; room < order.room; room++)
+            order.after[room] = CLUSTER_NO_NODE;
+    }
+    order.after[order.before] = n;
+}
+
 static void add(ClusterNode n)
 {
     if (last.n == last.room) {
@@ -20,6 +48,7 @@ static void add(ClusterNode n)
         last.nodes = g_renew(ClusterNode, last.nodes, last.room);
     }
     last.nodes[last.n++] = n;
+    order.before = n;
 }
 
 static bool is_same(const struct scheduler *s, const struct json_scan *scan)
@@ -29,12 +58,13 @@ static bool is_same(const struct scheduler *s, const struct json_scan *scan)
            memcmp(scan->at, last.text->str, last.text->len) == 0;
 }
 
+/* A stretch of the nodes will not come again with the next call; all of them will. */
 static void keep(const struct scheduler *s, const char *at, size_t len)
 {
     if (!last.text)
         last.text = g_string_new(NULL);
     g_string_truncate(last.text, 0);
-    if (len >= WORTH_KEEPING)
+    if (len >= WORTH_KEEPING && last.n >= cluster_node_count(s->cluster) / 2)
         g_string_append_len(last.text, at, (gssize)len);
     last.generation = s->node_generation;
 }
@@ -49,9 +79,28 @@ ClusterNode candidates_find(const struct scheduler *s, struct json_text name)
     return len < 0 ? CLUSTER_NO_NODE : cluster_node_find(s->cluster, plain, (size_t)len);
 }
 
-void candidates_read(struct scheduler *s, struct json_scan *scan, struct candidates *ret)
+static void read_names(const struct scheduler *s, struct json_scan *scan)
 {
     struct json_text name;
+    last.n = 0;
+    if (!json_scan_array(scan))
+        return;
+    while (json_scan_element(scan)) {
+        ClusterNode n = guess();
+        size_t len = cluster_node_spelled(s->cluster, n, scan->at, scan->end);
+        scan->at += len;
+        if (!len) {
+            n = json_scan_text(scan, &name) ? candidates_find(s, name) : CLUSTER_NO_NODE;
+            if (n == CLUSTER_NO_NODE)
+                continue;
+            learn(n);
+        }
+        add(n);
+    }
+}
+
+void candidates_read(struct scheduler *s, struct json_scan *scan, struct candidates *ret)
+{
     *ret = (struct candidates){0};
     if (json_scan_peek(scan) != JSON_IS_ARRAY) {
         json_scan_skip(scan);
@@ -61,15 +110,7 @@ void candidates_read(struct scheduler *s, struct json_scan *scan, struct candida
     if (is_same(s, scan)) {
         scan->at += last.text->len;
     } else {
-        last.n = 0;
-        json_scan_array(scan);
-        while (json_scan_element(scan)) {
-            if (!json_scan_text(scan, &name))
-                continue;
-            ClusterNode n = candidates_find(s, name);
-            if (n != CLUSTER_NO_NODE)
-                add(n);
-        }
+        read_names(s, scan);
         keep(s, start, scan->fault ? 0 : (size_t)(scan->at - start));
     }
     *ret = (struct candidates){last.nodes, last.n, start, (size_t)(scan->at - start)};

@@ -68,6 +68,28 @@ def _(build):
             "GPU-two-0,NVIDIA,100,0", "GPU-two-1,NVIDIA,100,0"]
 
 
+@test("candidates are who is listed, in whatever order and after whatever list came before")
+def _(build):
+    names = [f"n{i}" for i in range(12)]
+    with world(build, *(node(n, cards=1) for n in names)) as (w, s):
+        stretches = [names, names, names[::-1], names[6:] + names[:6], names[::2], names[1::2], ["n3"], ["n4", "n3", "unknown", "n5"],
+                     ["n0", "unknown", "n1"], ["n0", "n0", "n1"]]
+        for i, listed in enumerate(stretches):
+            f = s.filter(w.create(pod(f"p{i}", slice_of(mem=100000000))), listed)
+            assert set(f["FailedNodes"]) == set(listed), (listed, f)
+        for i, name in enumerate(names * 2):  # the only one that was not used yet is the only one that is listed
+            assert s.filter(w.create(pod(f"q{i}", slice_of(mem=1000))), [name])["NodeNames"] == [name]
+        w.api("DELETE", "/api/v1/nodes/n4")
+        s.until("hami_scheduler_nodes", len(names) - 1)
+        w.create(node("m4", cards=1))
+        s.until("hami_scheduler_nodes", len(names))
+        f = s.filter(w.create(pod("r", slice_of(mem=100000000))), ["n3", "n4", "m4"])
+        assert f["FailedNodes"]["n4"] == "node unregistered" and f["FailedNodes"]["m4"] != f["FailedNodes"]["n4"], f
+        for listed, only in ((["n3", "n4"], "n3"), (["n4", "m4"], "m4"), (names[:4] + ["m4"], None)):
+            f = s.filter(w.create(pod(f"t{only}", slice_of(mem=10))), listed)
+            assert f["NodeNames"] == [only] if only else f["NodeNames"][0] in listed, f
+
+
 @test("nothing fits: every node says why")
 def _(build):
     with world(build, node("a", cards=2), node("b", cards=1, kind="Tesla P4", mem=7680)) as (w, s):

@@ -489,12 +489,48 @@ static void fitting_without_some_pods_is_as_if_they_had_ended(void)
     cluster_free(c);
 }
 
+/* A guess that is compared must mean what reading the text would. */
+static void a_guessed_name_is_what_reading_it_gives(void)
+{
+    static const struct {
+        const char *name, *text;
+        size_t spelled;
+    } rows[] = {
+        {"node-1", "\"node-1\"", 8},
+        {"node-1", "\"node-1\",\"node-2\"]", 8},
+        {"node-1", "\"node-10\"", 0},
+        {"node-1", "\"node-\"", 0},
+        {"node-1", "\"node-1", 0},
+        {"node-1", "node-1\"", 0},
+        {"node-1", "\"node\\u002d1\"", 0},
+        {"node-1", "", 0},
+        {"a\"", "\"a\"\"", 0}, /* read: a, then a fault */
+        {"a\\", "\"a\\\"", 0}, /* read: a text that does not end */
+        {"a\n", "\"a\n\"", 0},
+    };
+    for (size_t i = 0; i < G_N_ELEMENTS(rows); i++) {
+        Cluster *c = cluster_new(families());
+        ClusterNode n = cluster_node_set(c, &(struct node_spec){.name = rows[i].name});
+        size_t len = strlen(rows[i].text);
+        g_autofree char *text = g_memdup2(rows[i].text, MAX(len, 1)); /* no byte more */
+        g_test_message("%s for %s", rows[i].text, rows[i].name);
+        g_assert_cmpuint(cluster_node_spelled(c, n, text, text + len), ==, rows[i].spelled);
+        g_assert_cmpuint(cluster_node_spelled(c, n + 1, text, text + len), ==, 0);
+        g_assert_cmpuint(cluster_node_spelled(c, CLUSTER_NO_NODE, text, text + len), ==, 0);
+        cluster_node_remove(c, rows[i].name);
+        g_assert_cmpuint(cluster_node_spelled(c, n, text, text + len), ==, 0);
+        cluster_free(c);
+    }
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
     g_test_add_func("/cluster/a_pod_counts_for_its_peak_and_less_once_started",
                     a_pod_counts_for_its_peak_and_less_once_started);
     g_test_add_func("/cluster/app_containers_on_one_card_add_up", app_containers_on_one_card_add_up);
+    g_test_add_func("/cluster/a_guessed_name_is_what_reading_it_gives",
+                    a_guessed_name_is_what_reading_it_gives);
     g_test_add_func("/cluster/slots_keep_their_numbers_and_kinds", slots_keep_their_numbers_and_kinds);
     g_test_add_func("/cluster/filtering_again_does_not_count_twice", filtering_again_does_not_count_twice);
     g_test_add_func("/cluster/a_reservation_ends_at_its_deadline_unless_bound",

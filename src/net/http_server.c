@@ -7,6 +7,7 @@
 #include "net/http_server_private.h"
 
 #define CONNECTION_BYTES (32u << 10) /* of each: for its head and what is read at once */
+#define TURNS_US 500                 /* of the engine, before others of the main loop get theirs */
 #define PRIORITIES "NORMAL:-VERS-ALL:+VERS-TLS1.3:+VERS-TLS1.2"
 
 HttpServer *http_server_ref(HttpServer *server)
@@ -57,14 +58,22 @@ static gboolean turns_check(GSource *source)
     return g_source_query_unix_fd(source, t->epoll) != 0 || is_pending(t);
 }
 
+/* The engine takes several turns for one request: one to see that there is
+ * something, one for each 16 KiB of it. They follow each other at once; with
+ * the main loop's own turns between them an answer would take twice as long,
+ * and wait for whatever else comes in. */
 static gboolean turns_dispatch(GSource *source, GSourceFunc callback, void *data)
 {
-    HttpServer *server = ((struct turns *)source)->server;
+    const struct turns *t = (struct turns *)source;
+    HttpServer *server = t->server;
     (void)callback, (void)data;
     g_return_val_if_fail(!server->turning, G_SOURCE_CONTINUE);
+    int64_t until = g_get_monotonic_time() + TURNS_US;
     server->turning = true;
-    server->resumed = false;
-    MHD_run(server->engine);
+    do {
+        server->resumed = false;
+        MHD_run(server->engine);
+    } while (is_pending(t) && g_get_monotonic_time() < until);
     server->turning = false;
     return G_SOURCE_CONTINUE;
 }

@@ -3,7 +3,11 @@
  * Structured log lines: `ts=... level=info event=bound pod=ns/name node=n`, or
  * the same as JSON. Values that need it are quoted, so that a hostile name
  * cannot forge a line.
+ *
+ * What goes well is said a moment later, together: before the main loop waits
+ * for the next thing to do, so that no answer waits for its line.
  */
+#include <limits.h>
 #include <poll.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -71,15 +75,19 @@ static void stamp(char ret[40])
     g_snprintf(ret, 40, "%s.%06ldZ", second, now.tv_nsec / 1000);
 }
 
+static GString *gathered; /* lines that are not written yet; NULL: each is written at once */
+static unsigned n_gathered;
+static GSource *gatherer;
+
 /* Who reads our lines must not be able to stop us: what it does not take is
  * left out and counted. A pipe that is ready takes PIPE_BUF bytes at once. */
-static void write_line(const GString *line)
+static void write_lines(const GString *lines, unsigned n)
 {
     static uint64_t lost;
     struct pollfd ready = {.fd = STDERR_FILENO, .events = POLLOUT};
     char said[64] = "";
     if (poll(&ready, 1, 0) == 0) {
-        lost++;
+        lost += n;
         return;
     }
     if (lost)
@@ -87,9 +95,63 @@ static void write_line(const GString *line)
                    as_json ? "{\"lines_lost\":\"%" G_GUINT64_FORMAT "\"}\n"
                            : "lines_lost=%" G_GUINT64_FORMAT "\n",
                    lost);
-    g_autofree char *text = g_strconcat(said, line->str, NULL);
+    g_autofree char *text = lost ? g_strconcat(said, lines->str, NULL) : NULL;
     lost = 0;
-    fwrite(text, 1, strlen(text), stderr); /* unbuffered: one write */
+    fputs(text ? text : lines->str, stderr); /* unbuffered: one write */
+}
+
+void log_flush(void)
+{
+    if (!gathered || !n_gathered)
+        return;
+    write_lines(gathered, n_gathered);
+    g_string_truncate(gathered, 0);
+    n_gathered = 0;
+}
+
+static gboolean before_waiting(GSource *source, int *ret_timeout)
+{
+    (void)source;
+    *ret_timeout = -1;
+    log_flush();
+    return FALSE;
+}
+
+static gboolean never(GSource *source)
+{
+    (void)source;
+    return FALSE;
+}
+
+void log_gather(bool on)
+{
+    static GSourceFuncs functions = {before_waiting, never, NULL, NULL, NULL, NULL};
+    log_flush();
+    if (gatherer)
+        g_source_destroy(gatherer);
+    g_clear_pointer(&gatherer, g_source_unref);
+    if (gathered)
+        g_string_free(g_steal_pointer(&gathered), TRUE);
+    if (!on)
+        return;
+    gathered = g_string_sized_new(PIPE_BUF);
+    gatherer = g_source_new(&functions, sizeof(GSource));
+    g_source_attach(gatherer, g_main_context_get_thread_default());
+}
+
+/* What did not go well is out before anything else happens. */
+static void say(enum log_level level, const GString *line)
+{
+    if (gathered && gathered->len + line->len > PIPE_BUF)
+        log_flush();
+    if (!gathered || line->len > PIPE_BUF) {
+        write_lines(line, 1);
+        return;
+    }
+    g_string_append_len(gathered, line->str, (gssize)line->len);
+    n_gathered++;
+    if (level <= LOG_WARN)
+        log_flush();
 }
 
 void log_line(enum log_level level, const char *event, const char *first_key, ...)
@@ -110,7 +172,7 @@ void log_line(enum log_level level, const char *event, const char *first_key, ..
     }
     va_end(args);
     g_string_append(line, as_json ? "}\n" : "\n");
-    write_line(line);
+    say(level, line);
 }
 
 void log_config_warnings(const struct scheduler_options *options, const GPtrArray *warnings)

@@ -201,7 +201,9 @@ int scheduler_run(const struct scheduler_options *options, GError **error)
                  webhook, "metrics", metrics, NULL);
         guint term = g_unix_signal_add(SIGTERM, stop_signal, s),
               interrupt = g_unix_signal_add(SIGINT, stop_signal, s);
+        log_gather(true);
         g_main_loop_run(s->loop);
+        log_gather(false);
         (void)term, (void)interrupt;
     }
     clear(s);

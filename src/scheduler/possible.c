@@ -3,8 +3,10 @@
  * Whether any node could ever hold a pod, were it empty, and what the largest
  * is that one could give. Only where the cluster has every family that is
  * asked for: nodes may be about to come. A quota is no reason: it may be
- * raised, and has its own words.
+ * raised, and has its own words. Nor is a card that is out of service today.
  */
+#include <string.h>
+
 #include "model/quantity.h"
 #include "scheduler/service.h"
 
@@ -61,6 +63,25 @@ static bool add_node(struct most *m, const struct node_spec *spec)
     return cards > 0;
 }
 
+/* The node with its cordons lifted and its faults mended: pods wait for that. */
+static const struct node_spec *in_service(const struct node_spec *spec, struct node_spec *ret)
+{
+    static struct card cards[CARD_PER_NODE];
+    bool all = true;
+    for (uint32_t i = 0; i < spec->n_cards; i++)
+        all &= spec->cards[i].healthy && !spec->cards[i].cordoned;
+    if (all)
+        return spec;
+    memcpy(cards, spec->cards, spec->n_cards * sizeof *cards);
+    for (uint32_t i = 0; i < spec->n_cards; i++) {
+        cards[i].healthy = true;
+        cards[i].cordoned = false;
+    }
+    *ret = *spec;
+    ret->cards = cards;
+    return ret;
+}
+
 static bool try_empty(ClusterNode n, void *data)
 {
     static struct cluster_answer answer;
@@ -74,7 +95,8 @@ static bool try_empty(ClusterNode n, void *data)
         return !l->late;
     l->last = spec->name;
     g_string_truncate(l->why, 0);
-    l->fits = cluster_fit_spec(l->s->cluster, l->r, spec, &answer, l->why) == SCHED_FITS;
+    struct node_spec mended;
+    l->fits = cluster_fit_spec(l->s->cluster, l->r, in_service(spec, &mended), &answer, l->why) == SCHED_FITS;
     return !l->fits;
 }
 

@@ -79,6 +79,21 @@ def _(build):
         assert refused(slice_of(mem=10), {"cambricon.com/vmlu": 1}) == ""  # such nodes may be about to come
 
 
+@test("cards that are out of service today are not impossible: their pods are admitted and wait")
+def _(build):
+    sick = node("sick", register=[gpu(0, "sick", kind="NVIDIA L40", mem=48000, health=False)])
+    cordoned = node("cordoned", cards=2, kind="NVIDIA H100", mem=80000, annotations={"hami.io/device-cordon": "GPU-cordoned-0,GPU-cordoned-1"})
+    with world(build, node("a", mem=40000), sick, cordoned, flags=["--webhook-bind", "127.0.0.1:0"]) as (w, s):
+        for kind, mem, gpus, reason in (("H100", 80000, 2, "2/2 CardCordoned"), ("L40", 48000, 1, "1/1 CardNotHealth")):
+            annotations = {"nvidia.com/use-gputype": kind}
+            r = s.review(pod("p", slice_of(gpus=gpus, mem=mem), annotations=annotations))
+            assert r["allowed"], (kind, r)
+            f = s.filter(w.create(pod("waits-" + kind.lower(), slice_of(gpus=gpus, mem=mem), annotations=annotations)), ["a", "sick", "cordoned"])
+            assert reason in f["FailedNodes"].values(), (kind, f)
+            r = s.review(pod("p", slice_of(gpus=gpus, mem=mem + 1), annotations=annotations))
+            assert not r["allowed"] and "no node could hold it" in r["status"]["message"], (kind, r)
+
+
 @test("a card's UUID on two nodes, as of a machine that was renamed: each node's card is counted for itself")
 def _(build):
     with world(build, node("old", register=[gpu(0, "x", mem=1000)]), node("new", register=[gpu(0, "x", mem=1000)])) as (w, s):

@@ -2,6 +2,7 @@
 """deploy/: what a platform engineer applies, on the real API server and under its own rights."""
 import json
 import os
+import re
 import ssl
 import urllib.request
 
@@ -55,6 +56,12 @@ def _(w):
     named = {line.split(": ")[1].strip() for line in devices_yaml.splitlines() if "resource" in line.lower() and "/" in line}
     managed = {line.split("name: ")[1].split(",")[0] for line in config.splitlines() if "ignoredByScheduler" in line}
     assert named - left_to_kube_scheduler == managed, (named ^ managed)
+
+
+@test("deploy: who stands by looks often enough to replace a leader that ended within two seconds")
+def _(w):
+    period_ms = int(re.search(r"retryPeriod: (\d+)ms", w.hami.config_map("hami-kube-scheduler", "config.yaml"))[1])
+    assert period_ms * 2.2 < 2000, period_ms  # client-go adds up to 1.2 times the period
 
 
 @test("deploy: hami answers the probes of its container")

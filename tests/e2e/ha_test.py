@@ -9,7 +9,7 @@ from nodes import nvidia
 from pods import devices, pod
 
 # kube-scheduler's lease; the shortest that it accepts and that a busy machine can renew.
-SHORT = "leaderElection: {leaseDuration: 2s, renewDeadline: 1500ms, retryPeriod: 300ms, "
+SHORT = "leaseDuration: 2s, renewDeadline: 1500ms, retryPeriod: 300ms"
 
 
 def replicas(w):
@@ -20,7 +20,7 @@ def replicas(w):
     for name in ("replica-a", "replica-b"):
         r = w.replica(name, host=name)
         r.start(wait=not pair)
-        r.start_kube_scheduler(lambda text: text.replace("leaderElection: {", SHORT))
+        r.start_kube_scheduler(lambda text: text.replace("retryPeriod: 800ms", SHORT))
         pair.append(r)
         if len(pair) == 1:
             r.serve_webhook()

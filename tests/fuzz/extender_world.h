@@ -47,8 +47,6 @@ void world_event(const char *kind, enum kube_event event, const char *json, size
 void world_list_begins(const char *kind);
 void world_list_ends(const char *kind);
 
-/* The text with every character of every string written as an escape. Caller frees. */
-char *world_escaped(json_t *value);
 /* Holds a number that jansson writes otherwise, or a name twice but for its case. */
 bool world_is_ambiguous(json_t *value, const char *text, size_t len);
 /* The member in any case. NULL = absent or null. */

@@ -8,6 +8,7 @@
  */
 #include <string.h>
 
+#include "tests/fuzz/escaped.h"
 #include "tests/fuzz/extender_world.h"
 #include "tests/fuzz/fuzz.h"
 
@@ -81,7 +82,7 @@ static void compare(const char *text, size_t len, json_t *args, json_t *answer)
     if (json_is_object(pod) && !world_member(args, "nodes"))
         check_answer(uid ? uid : "", json_is_array(names) ? names : NULL, answer);
     char *plain = json_dumps(args, 0);
-    g_autofree char *escaped = world_escaped(args);
+    g_autofree char *escaped = escaped_dump(args);
     expect_same(plain, strlen(plain), answer, false);
     if (!world_member(args,
                       "nodes")) /* whole ones whose names are escaped are no nodes: no name needs that */

@@ -7,6 +7,7 @@
  */
 #include <string.h>
 
+#include "tests/fuzz/escaped.h"
 #include "tests/fuzz/extender_world.h"
 #include "tests/fuzz/fuzz.h"
 
@@ -97,7 +98,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     CHECK(!args || answer);
     if (json_is_object(args) && !world_is_ambiguous(args, text, size)) {
         char *plain = json_dumps(args, 0);
-        g_autofree char *escaped = world_escaped(args);
+        g_autofree char *escaped = escaped_dump(args);
         check_answer(args, answer);
         expect_same(text, size, first);
         expect_same(plain, strlen(plain), first);

@@ -6,6 +6,7 @@
  * changes nothing but what admission is for; and what must never pass does not.
  */
 #include "scheduler/review_body.h"
+#include "tests/fuzz/escaped.h"
 #include "tests/fuzz/fuzz.h"
 #include "tests/unit/vendor/pods.h"
 #include "vendor/admit.h"
@@ -49,55 +50,6 @@ static void expect(const char *text, const char *wanted)
     g_autofree char *got = answer(text, strlen(text), &result);
     CHECK(g_strcmp0(got, wanted) == 0);
     admit_result_clear(&result);
-}
-
-/* ---- the document written anew ---- */
-
-static void escape(GString *out, const char *text)
-{
-    g_string_append_c(out, '"');
-    for (const char *p = text; *p; p += g_utf8_skip[(guchar)*p]) {
-        gunichar c = g_utf8_get_char(p);
-        if (c < 0x10000)
-            g_string_append_printf(out, "\\u%04x", c);
-        else
-            g_string_append_printf(out, "\\u%04x\\u%04x", 0xd800 + ((c - 0x10000) >> 10),
-                                   0xdc00 + ((c - 0x10000) & 0x3ff));
-    }
-    g_string_append_c(out, '"');
-}
-
-static void write_escaped(GString *out, json_t *value)
-{
-    const char *key, *separator = "";
-    json_t *child;
-    size_t i;
-    if (json_is_object(value)) {
-        g_string_append_c(out, '{');
-        json_object_foreach(value, key, child)
-        {
-            g_string_append(out, separator);
-            escape(out, key);
-            g_string_append_c(out, ':');
-            write_escaped(out, child);
-            separator = " ,";
-        }
-        g_string_append_c(out, '}');
-    } else if (json_is_array(value)) {
-        g_string_append_c(out, '[');
-        json_array_foreach(value, i, child)
-        {
-            g_string_append(out, i ? ",\n" : "");
-            write_escaped(out, child);
-        }
-        g_string_append_c(out, ']');
-    } else if (json_is_string(value)) {
-        escape(out, json_string_value(value));
-    } else {
-        char *text = json_dumps(value, JSON_ENCODE_ANY);
-        g_string_append(out, text);
-        free(text);
-    }
 }
 
 /* ---- what may differ ---- */
@@ -271,10 +223,9 @@ static void compare(const char *text, size_t len, json_t *review, const char *ou
         g_strstr_len(text, (gssize)len, "-0")) /* numbers that jansson writes otherwise */
         return;
     char *plain = json_dumps(review, 0);
-    g_autoptr(GString) escaped = g_string_new(NULL);
-    write_escaped(escaped, review);
+    g_autofree char *escaped = escaped_dump(review);
     expect(plain, ours);
-    expect(escaped->str, ours);
+    expect(escaped, ours);
     free(plain);
 }
 

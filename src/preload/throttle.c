@@ -201,7 +201,7 @@ static enum verdict consider(struct request *r, const struct turn_limit *limit, 
     }
     int64_t room = limit->tokens ? bucket_balance(card->account) - inflight : CHUNK_NS;
     int64_t others = limit->tokens ? joint_others(card, limit->percent, now) : INT64_MAX;
-    int64_t least = tokens_for_run(card, inflight);
+    int64_t least = limit->tokens ? tokens_for_run(card, inflight) : 0; /* none come without a limit */
     if (others != INT64_MAX ? !joint_allows(r, room < others ? room : others, now) : room < least) {
         int64_t missing = others != INT64_MAX ? OPEN_NS - (room < others ? room : others) : least - room;
         uint64_t due = now + bucket_wait_ns(missing, limit->percent);

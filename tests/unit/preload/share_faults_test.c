@@ -145,6 +145,26 @@ static void policy_default_lends_what_neighbours_leave(void)
     machine_free(m);
 }
 
+/* Work of 0.3 to 2 ms that is waited for each time: no tokens may be waited for where none come. */
+static void without_a_limit_each_short_work_begins_at_once(void)
+{
+    static const unsigned durations[] = {300, 600, 1200, 1800};
+    for (size_t i = 0; i < G_N_ELEMENTS(durations); i++) {
+        struct machine *m =
+            RUN(.lasts = 3 * S,
+                .tenants = {{.percent = 30, .us = durations[i], .program = SYNCING, .lends = true}});
+        g_test_message("lent, %u us: %.1f%%", durations[i], machine_share(m, 0, S, 3 * S));
+        g_assert_cmpfloat(machine_share(m, 0, S, 3 * S), >, 85);
+        machine_free(m);
+        m = RUN(.lasts = 4 * S, .tenants = {{.percent = 30, .us = 300},
+                                            {.percent = 0, .us = durations[i], .program = SYNCING}});
+        say(m, 2, S, 4 * S);
+        g_assert_cmpfloat(ABS(machine_share(m, 0, S, 4 * S) - 30), <, 3.5);
+        g_assert_cmpfloat(machine_share(m, 1, S, 4 * S), >, 20);
+        machine_free(m);
+    }
+}
+
 static void unlimited_tenant_leaves_the_limited_one_its_share(void)
 {
     struct machine *m =
@@ -326,6 +346,7 @@ int main(int argc, char **argv)
     TEST(late_joiner_gets_its_share_at_once);
     TEST(idle_neighbour_leaves_the_share_where_it_is);
     TEST(policy_default_lends_what_neighbours_leave);
+    TEST(without_a_limit_each_short_work_begins_at_once);
     TEST(unlimited_tenant_leaves_the_limited_one_its_share);
     TEST(queue_of_a_neighbour_is_not_charged_to_the_one_who_comes);
     TEST(visitor_beside_an_unlimited_tenant_is_served_each_time);

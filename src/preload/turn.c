@@ -218,7 +218,9 @@ struct turn_limit turn_limit_of(struct card *card, uint64_t now)
     card->seat.hurries = atomic_load_explicit(&card->usual_ns, memory_order_relaxed) != 0;
     if (!limit.tokens) {
         limit.percent = 100;
-        limit.turns = card->board_is_shared && turn_has_neighbours(card, now);
+        /* High priority takes turns even so: without one on the board those of low priority would not know.
+         */
+        limit.turns = card->board_is_shared && (turn_has_neighbours(card, now) || slice.priority == 0);
     } else {
         limit.turns = card->seat.board != NULL;
         if (is_lent(card, now)) {

@@ -220,6 +220,16 @@ static void high_priority_weighs_four_times_as_much(void)
     machine_free(m);
 }
 
+static void high_priority_goes_first_without_any_limit(void)
+{
+    struct machine *m =
+        RUN(.lasts = 8 * S, .tenants = {{.percent = 0, .us = 300, .priority = 1}, {.percent = 0, .us = 300}});
+    say(m, 2, 2 * S, 8 * S);
+    g_assert_cmpfloat(machine_share(m, 0, 2 * S, 8 * S), >, 74);
+    g_assert_cmpfloat(machine_share(m, 1, 2 * S, 8 * S), >, 15);
+    machine_free(m);
+}
+
 static void processes_of_a_slice_share_its_tokens(void)
 {
     for (unsigned n = 2; n <= 4; n++) {
@@ -352,6 +362,7 @@ int main(int argc, char **argv)
     TEST(visitor_beside_an_unlimited_tenant_is_served_each_time);
     TEST(oversubscribed_card_is_shared_by_weight);
     TEST(high_priority_weighs_four_times_as_much);
+    TEST(high_priority_goes_first_without_any_limit);
     TEST(processes_of_a_slice_share_its_tokens);
     TEST(processes_of_a_slice_share_without_a_common_board);
     TEST(bursts_are_served_and_cost_no_more_than_they_use);

@@ -199,7 +199,7 @@ static enum verdict consider(struct request *r, const struct turn_limit *limit, 
         *ret_due = earlier(next, now + CROWD_STEP_NS);
         return WAIT_ROOM;
     }
-    int64_t room = limit->tokens ? bucket_balance(card->account) - inflight : CHUNK_NS;
+    int64_t room = limit->tokens ? bucket_balance(card->account) - inflight : RUN_MAX_NS;
     int64_t others = limit->tokens ? joint_others(card, limit->percent, now) : INT64_MAX;
     int64_t least = limit->tokens ? tokens_for_run(card, inflight) : 0; /* none come without a limit */
     if (others != INT64_MAX ? !joint_allows(r, room < others ? room : others, now) : room < least) {

@@ -132,6 +132,17 @@ struct batch *batch_open(struct card *card, struct meter *meter, CUstream stream
     return batch;
 }
 
+/* The kernel reached the device some time during the call; at its end, if the
+ * host was not held up. So did the start mark, by which the meter's clock is set
+ * as if that had been at the beginning of its own. */
+void batch_begun(struct batch *batch, bool sample)
+{
+    uint64_t call = port.now() - batch->first_ns, early = batch->first_ns - batch->opened_ns + BATCH_MARK_NS;
+    uint64_t later = call > early ? call - early : 0;
+    batch->sample = sample;
+    batch->first_ns += sample && later < call / 2 ? later : call / 2;
+}
+
 bool batch_close(struct card *card, struct batch *batch)
 {
     port_lock(&card->lock);

@@ -26,6 +26,7 @@
 #include "preload/price.h"
 
 enum { METERS = 6, METER_BATCHES = 24, BATCH_PARTS = 12 };
+#define BATCH_MARK_NS UINT64_C(1000) /* an event takes about so much of a device */
 enum batch_state { BATCH_FREE = 0, BATCH_OPEN, BATCH_CLOSED, BATCH_CLAIMED };
 
 struct batch_part { /* launches of one function */
@@ -55,6 +56,9 @@ struct batch {
     uint64_t held_ns;
     int64_t estimate_ns;
     int64_t unsure_ns; /* by how much the estimate may be wrong */
+    int64_t beside_ns; /* estimate of all batches of its lane that were open with it, its own too */
+    bool slow;         /* several launches of a lane that starves the device */
+    bool sample;       /* one of them, whose price is wanted */
     uint32_t launches;
     uint32_t n_parts;
     struct batch_part parts[BATCH_PARTS];
@@ -82,6 +86,9 @@ struct meter *meter_of(struct card *card, CUcontext context);
 
 /* Opens a batch on the stream: records the start event. NULL: not possible. */
 struct batch *batch_open(struct card *card, struct meter *meter, CUstream stream);
+
+/* Its first launch was made: sharpens first_ns, of a sample as far as can be. */
+void batch_begun(struct batch *batch, bool sample);
 
 /* Records the end event. False: the stream is gone, nothing was recorded. */
 bool batch_close(struct card *card, struct batch *batch);

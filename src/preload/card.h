@@ -33,6 +33,8 @@ struct card {
     int n_meters;                      /* none behind these was ever used; changed under the lock */
     struct meter meters[METERS];
     struct busy busy;
+    _Atomic int32_t drift_ppm;    /* by how much samples are longer than their prices, averaged */
+    int64_t spare_ns;             /* of stretches with pauses; see measure.c; changed under the lock */
     _Atomic int64_t inflight_ns;  /* granted and not measured yet; changed under the lock */
     _Atomic uint32_t closed;      /* batches that wait to be measured */
     uint32_t probes;              /* of them: launches of unknown duration */

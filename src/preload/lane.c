@@ -59,8 +59,10 @@ struct lane *lane_get(void)
     struct lane *lane = lane_of_dead_thread();
     if (!lane && n_lanes < LANES_MAX)
         lane = lane_new();
-    if (lane)
+    if (lane) {
         lane->tid = tid;
+        lane->dice = (uint32_t)tid;
+    }
     port_unlock(&lock);
     if (!lane)
         return NULL;

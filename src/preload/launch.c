@@ -127,7 +127,7 @@ static CUresult graph_launch(CUgraphExec exec, CUstream stream, CUstream named,
     if (unlikely(result != CUDA_SUCCESS))
         return result;
     bool passes = lane_pass(exec, 0, named);
-    struct throttle_ticket ticket = {NULL, false};
+    struct throttle_ticket ticket = {0};
     if (!passes)
         ticket = throttle_begin(exec, 0, named);
     result = launch(exec, stream);

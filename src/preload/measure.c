@@ -8,7 +8,11 @@
  *   2. A stretch of time is charged once, whatever ran side by side in it, and
  *      never from before the previous tenant's work had drained.
  *   3. A batch is read until it is forgotten and no more: another thread may open it at once.
- *   4. A batch that takes far longer than expected stops counting as in flight
+ *   4. What a stretch with pauses is charged is the work expected in it, as far as
+ *      it has room for that. Room that one leaves is there for the next, and so is
+ *      work that found none: expectations err both ways, and streams side by side
+ *      share one stretch. Both are bounded by SPARE_NS.
+ *   5. A batch that takes far longer than expected stops counting as in flight
  *      (others must not wait for it for ever) and is still charged in the end.
  */
 #include "preload/measure.h"
@@ -23,6 +27,9 @@
 #define POLL_MIN_NS UINT64_C(20000)
 #define POLL_MAX_NS UINT64_C(1000000)
 #define WRITE_OFF_NS UINT64_C(100000000)
+#define SPARE_NS INT64_C(2000000)
+#define DRIFT_MAX 4             /* times the price that a sample is taken to be longer, at most */
+#define DRIFT_WEIGHT 16         /* a sample counts for so much of all */
 #define SURE_NS INT64_C(400000) /* an end predicted better than this may be published ahead */
 
 int64_t measure_unsure_ns(const struct batch *batch)
@@ -38,10 +45,16 @@ int64_t measure_unsure_ns(const struct batch *batch)
     return unsure;
 }
 
-bool measure_is_doubtful(const struct batch *batch)
+bool measure_starves(uint64_t issue_ns, int64_t estimate_ns)
 {
-    uint64_t issue_ns = batch->closed_ns - batch->first_ns;
-    return issue_ns > (uint64_t)batch->estimate_ns * 9 / 10 + SLACK_NS;
+    return issue_ns > (uint64_t)estimate_ns * 9 / 10 + SLACK_NS;
+}
+
+/* May the device have waited between the batch's launches? */
+static bool has_pauses(const struct batch *batch)
+{
+    return batch->estimate_ns > 0 &&
+           (batch->slow || measure_starves(batch->closed_ns - batch->first_ns, batch->beside_ns));
 }
 
 /* How far measure_finished() has come: which batch it looked at last. By value, for that one may be another's
@@ -139,6 +152,45 @@ static bool probe_is_doubtful(struct card *card, const struct batch *batch, uint
     return doubtful;
 }
 
+/* What the device did after the last launch it did without waiting. */
+static int64_t backlog_ns(const struct batch *batch, uint64_t from, uint64_t to)
+{
+    uint64_t since = from > batch->closed_ns ? from : batch->closed_ns;
+    return to > since ? (int64_t)(to - since) : 0;
+}
+
+/* What launches expected to take work_ns used of a stretch with pauses; the caller holds the card's lock. */
+static uint64_t without_pauses(struct card *card, uint64_t fresh_ns, int64_t work_ns)
+{
+    int64_t spare = card->spare_ns;
+    int64_t room = (int64_t)fresh_ns + (spare > 0 ? spare : 0), work = work_ns - (spare < 0 ? spare : 0);
+    spare = room - work;
+    card->spare_ns = spare > SPARE_NS ? SPARE_NS : spare < -SPARE_NS ? -SPARE_NS : spare;
+    return (uint64_t)(room < work ? room : work);
+}
+
+/* What the sample tells: the end mark took some of it. How far samples are from
+ * their prices says how far everything else is, long before each price was
+ * corrected by samples of its own. */
+static uint64_t note_sample(struct card *card, const struct batch *batch, uint64_t own_ns)
+{
+    if (batch->estimate_ns <= 0)
+        return own_ns;
+    own_ns -= own_ns > 2 * BATCH_MARK_NS ? BATCH_MARK_NS : 0;
+    double off = (double)own_ns / (double)batch->estimate_ns - 1;
+    int32_t off_ppm = off > DRIFT_MAX ? (int32_t)(1e6 * DRIFT_MAX) : (int32_t)(1e6 * off);
+    int32_t before = atomic_load_explicit(&card->drift_ppm, memory_order_relaxed);
+    atomic_store_explicit(&card->drift_ppm, before + (off_ppm - before) / DRIFT_WEIGHT, memory_order_relaxed);
+    return own_ns;
+}
+
+/* What the batch's launches are expected to have used. */
+static int64_t expected_ns(struct card *card, const struct batch *batch)
+{
+    double drift = atomic_load_explicit(&card->drift_ppm, memory_order_relaxed) / 1e6;
+    return batch->slow ? (int64_t)((double)batch->estimate_ns * (1 + drift)) : batch->estimate_ns;
+}
+
 /* Was the device ours for all of the stretch? If not, *ret_most is what can be
  * charged: what was expected, and of a stretch shared with others' queues as
  * much as it earned. */
@@ -150,8 +202,6 @@ static bool is_doubtful(struct card *card, const struct batch *batch, uint64_t o
         return probe_is_doubtful(card, batch, own_ns);
     if (own_ns <= estimate_ns)
         return false;
-    if (measure_is_doubtful(batch))
-        return true;
     uint64_t earned = own_ns * atomic_load_explicit(&card->account->cores_pct, memory_order_relaxed) / 100;
     *ret_most = earned > estimate_ns ? earned : estimate_ns;
     return may_have_queued(card, batch, own_ns);
@@ -175,15 +225,27 @@ static void settle(struct card *card, struct batch *batch, const struct measure 
     uint64_t from = m->from_ns, foreign = foreign_end(card, batch);
     from = foreign > from ? (foreign < m->to_ns ? foreign : m->to_ns) : from;
     uint64_t own_ns = m->to_ns - from, owed = 0, most;
-    bool doubtful = is_doubtful(card, batch, own_ns, &most);
-    if (!doubtful) {
+    bool pauses = has_pauses(batch);
+    int64_t work_ns = expected_ns(card, batch), backlog = pauses ? backlog_ns(batch, from, m->to_ns) : 0;
+    bool doubtful = !pauses && is_doubtful(card, batch, own_ns, &most);
+    uint64_t told_ns = own_ns;
+    if (batch->sample && !pauses && !doubtful)
+        told_ns = note_sample(card, batch, own_ns);
+    if (backlog > work_ns) {
+        work_ns = backlog;
+        learn(batch, (uint64_t)backlog);
+    } else if (pauses && batch->launches == 1) { /* nothing can be told, so often as was asked */
+        learn(batch, (uint64_t)batch->estimate_ns);
+    } else if (!doubtful && !pauses) {
         owed = owed_for_doubts(batch, own_ns);
-        learn(batch, own_ns);
+        learn(batch, told_ns);
     }
     port_lock(&card->lock);
     uint64_t fresh = busy_add(&card->busy, from, m->to_ns);
     if (m->to_ns > card->last_end_ns)
         card->last_end_ns = m->to_ns;
+    if (pauses)
+        fresh = without_pauses(card, fresh, work_ns);
     port_unlock(&card->lock);
     fresh = doubtful && fresh > most ? most : fresh;
     charge(card, batch, fresh + owed);

@@ -28,7 +28,8 @@ int64_t measure_unsure_ns(const struct batch *batch);
 /* Whether that expectation is good enough to hand the device over early. */
 bool measure_is_sure(struct card *card, uint64_t now);
 
-/* The launches came so slowly that the device may have waited in between. */
-bool measure_is_doubtful(const struct batch *batch);
+/* Launches of estimate_ns, made in issue_ns: so slowly that the device may have
+ * waited in between. */
+bool measure_starves(uint64_t issue_ns, int64_t estimate_ns);
 
 #endif

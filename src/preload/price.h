@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * What a launch of a function, or of an executable graph, is expected to take.
- * Estimates bound the work in flight; they are never what is charged while a
- * measurement can be had. Keyed by handle and size class (log2 of the blocks).
- * A fixed table; a full neighbourhood forgets its oldest entry. The caller
- * locks (price_lock of throttle.c).
+ * Estimates bound the work in flight; they are what is charged only where a
+ * measurement cannot be had, or would cost more than it tells. Keyed by handle and size class (log2 of the
+ * blocks). A fixed table; a full neighbourhood forgets its oldest entry. The caller locks (price_lock of
+ * throttle.c).
  */
 #ifndef HAMI_PRELOAD_PRICE_H
 #define HAMI_PRELOAD_PRICE_H
@@ -13,6 +13,7 @@
 #include <stdint.h>
 
 enum { PRICE_ENTRIES = 2048, PRICE_PROBES = 8 };
+enum { PRICE_FEW = 8 }; /* measurements: below, a price is a guess */
 
 struct price {
     const void *function;

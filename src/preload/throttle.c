@@ -8,6 +8,11 @@
  * asking until the credit is spent. The batch's measured stretch is charged;
  * estimates only bound what is in flight.
  *
+ * Where the host launches so slowly that the device waits ("starves"), a batch's
+ * stretch is more than its work, and each event makes the host slower still.
+ * Such a lane gets large batches, charged by price, and the prices are kept true
+ * by samples: launches picked at random, by their weight, and measured alone.
+ *
  * Invariants:
  *   1. Nothing waits without a bound: for tokens at most LOOK_NS before the
  *      limit is read again, for a measurement at most STUCK_NS beyond its
@@ -36,8 +41,15 @@
 #define MS UINT64_C(1000000)
 #define CHUNK_NS LANE_CHUNK_NS         /* credit taken at once */
 #define CHUNK_MIN_NS INT64_C(20000)    /* below, every launch is measured by itself */
-#define GRANT_NS INT64_C(250000)       /* tokens that must be there before a grant */
-#define PIPE_NS INT64_C(2000000)       /* estimated work in flight */
+#define CHUNK_SLOW_NS INT64_C(1000000) /* credit of a lane that starves the device */
+#define PACE_NS 2e6                    /* ... lasts about so long (lane.h) */
+#define RARE_NS 200000                 /* so far apart, each of its launches is measured */
+#define PEEK 16                        /* ... and of so many two together */
+#define SAMPLE_NS INT64_C(4000000) /* of its work lies between two measured launches at most, on average */
+#define LONG_NS INT64_C(250000)    /* ... of one launch: worth measuring each */
+#define DRIFT_PPM 200000           /* samples so far from their prices: eight times as many */
+#define GRANT_NS INT64_C(250000)   /* tokens that must be there before a grant */
+#define PIPE_NS INT64_C(2000000)   /* estimated work in flight */
 #define PIPE_SHORT_NS INT64_C(1000000) /* ... beside somebody in a hurry */
 #define PIPE_ALONE_NS                                                                                        \
     INT64_C(6000000)   /* ... when nobody waits: a host that is slow to wake us must not let the device idle \
@@ -66,43 +78,107 @@ struct request {
     int64_t price_ns; /* 0 = unknown */
     bool waited;
     bool single;       /* one launch and no more */
+    bool apart;        /* the same: it is to be measured by itself ... */
+    bool sample;       /* ... because its price is wanted */
     uint64_t since_ns; /* it asks */
 };
 
+static uint64_t earlier(uint64_t a, uint64_t b)
+{
+    return a < b ? a : b;
+}
+
 /* ---- ending a run of launches ------------------------------------------ */
+
+/* The entry's launches become part of the batch. */
+static void count_in(struct batch *batch, struct lane_entry *e)
+{
+    uint32_t i = 0;
+    batch->launches += e->count;
+    batch->estimate_ns += e->price_ns * e->count;
+    while (i < batch->n_parts && (batch->parts[i].function != e->function || batch->parts[i].size != e->size))
+        i++;
+    if (i < batch->n_parts)
+        batch->parts[i].count += e->count;
+    else if (i < BATCH_PARTS)
+        batch->parts[batch->n_parts++] = (struct batch_part){
+            .function = e->function, .size = e->size, .count = e->count, .price_ns = e->price_ns};
+    e->count = 0;
+}
 
 static void take_counts(struct lane *lane, struct batch *batch)
 {
     for (uint32_t i = 0; i < lane->n_touched; i++) {
         struct lane_entry *e = &lane->entries[lane->touched[i]];
-        if (e->stream != batch->stream || e->count == 0)
-            continue;
-        batch->launches += e->count;
-        batch->estimate_ns += e->price_ns * e->count;
-        if (batch->n_parts < BATCH_PARTS)
-            batch->parts[batch->n_parts++] = (struct batch_part){
-                .function = e->function, .size = e->size, .count = e->count, .price_ns = e->price_ns};
-        e->count = 0;
+        if (e->stream == batch->stream && e->count > 0)
+            count_in(batch, e);
     }
 }
 
-/* A lane whose launches leave the device waiting gets smaller batches, so that
- * the pauses between launches are not taken for work. */
-static void adapt_chunk(struct lane *lane, const struct batch *batch)
+static uint32_t dice(struct lane *lane)
 {
-    if (batch->estimate_ns > 0 && measure_is_doubtful(batch))
-        lane->chunk_ns = batch->launches > 1 ? lane->chunk_ns / 4 : lane->chunk_ns;
-    else if (lane->chunk_ns < CHUNK_NS)
-        lane->chunk_ns = lane->chunk_ns < CHUNK_MIN_NS ? CHUNK_MIN_NS : lane->chunk_ns * 2;
+    lane->dice = lane->dice * UINT32_C(1664525) + UINT32_C(1013904223);
+    return lane->dice >> 16;
 }
 
-static void close_one(struct lane *lane, struct card *card, struct batch *batch, uint64_t busy_until)
+static void grow_chunk(struct lane *lane, int64_t most)
 {
-    take_counts(lane, batch);
+    int64_t more = lane->chunk_ns < CHUNK_MIN_NS ? CHUNK_MIN_NS : lane->chunk_ns * 2;
+    lane->chunk_ns = more < most ? more : most;
+}
+
+/* One launch tells nothing; nor does the rest of a chunk before a
+ * synchronisation, which may end with the long ones. */
+static bool starves_now(const struct lane *lane, int64_t estimate_ns, uint32_t launches, uint64_t issue_ns)
+{
+    if (launches == 1 || (lane->starves && estimate_ns < lane->chunk_ns / 2))
+        return lane->starves;
+    if (lane->starves)
+        return issue_ns > (uint64_t)estimate_ns * 6 / 10;
+    return measure_starves(issue_ns, estimate_ns);
+}
+
+/* A lane whose launches leave the device waiting asks for as much as it can
+ * launch in PACE_NS: each batch costs the host time that it has not got, and
+ * one that lasted longer would keep the turn. Where launches are rare enough
+ * each is measured; now and then two, to see whether they still are. */
+static void adapt_slow_chunk(struct lane *lane, int64_t estimate_ns, uint32_t launches, uint64_t issue_ns)
+{
+    if (launches == 1) {
+        if (lane->chunk_ns < 2 * estimate_ns && dice(lane) % PEEK == 0)
+            lane->chunk_ns = 2 * estimate_ns;
+        return;
+    }
+    lane->pace_ns = (int64_t)((double)estimate_ns * PACE_NS / (double)(issue_ns | 1));
+    int64_t fits = lane->pace_ns < CHUNK_SLOW_NS ? lane->pace_ns : CHUNK_SLOW_NS;
+    if (issue_ns / (launches - 1) >= RARE_NS)
+        lane->chunk_ns = estimate_ns / launches;
+    else if (fits < lane->chunk_ns)
+        lane->chunk_ns = fits;
+    else
+        grow_chunk(lane, fits);
+}
+
+static void adapt_chunk(struct lane *lane, int64_t estimate_ns, uint32_t launches, uint64_t issue_ns)
+{
+    if (estimate_ns <= 0)
+        return;
+    lane->starves = starves_now(lane, estimate_ns, launches, issue_ns);
+    if (lane->starves)
+        adapt_slow_chunk(lane, estimate_ns, launches, issue_ns);
+    else
+        grow_chunk(lane, CHUNK_NS);
+}
+
+/* Returns when. */
+static uint64_t close_one(const struct lane *lane, struct card *card, struct batch *batch,
+                          uint64_t busy_until)
+{
+    batch->slow = lane->starves && batch->launches > 1;
     bool recorded = batch_close(card, batch);
+    uint64_t now = batch->closed_ns; /* forgotten below, the batch may be another's */
     joint_count(card, batch->launches, batch->closed_ns);
     batch->unsure_ns = measure_unsure_ns(batch);
-    adapt_chunk(lane, batch);
     port_lock(&card->lock);
     if (!recorded || batch->launches == 0) {
         if (batch->launches) {
@@ -112,7 +188,7 @@ static void close_one(struct lane *lane, struct card *card, struct batch *batch,
         atomic_fetch_sub(&card->inflight_ns, batch->estimate_ns);
         batch->state = BATCH_FREE;
         port_unlock(&card->lock);
-        return;
+        return now;
     }
     uint64_t from = batch->first_ns > busy_until ? batch->first_ns : busy_until;
     batch->due_ns = from + (uint64_t)batch->estimate_ns;
@@ -124,6 +200,27 @@ static void close_one(struct lane *lane, struct card *card, struct batch *batch,
         card->probe_due_ns = batch->closed_ns + STUCK_NS;
     }
     port_unlock(&card->lock);
+    return now;
+}
+
+static void close_all(struct lane *lane, struct card *card)
+{
+    int64_t estimate_ns = 0;
+    uint32_t launches = 0;
+    uint64_t first_ns = UINT64_MAX, closed_ns = 0;
+    for (uint32_t i = 0; i < lane->n_open; i++) {
+        struct batch *batch = lane->open[i];
+        take_counts(lane, batch);
+        estimate_ns += batch->estimate_ns;
+        launches += batch->launches;
+        first_ns = earlier(first_ns, batch->first_ns);
+    }
+    for (uint32_t i = 0; i < lane->n_open; i++) {
+        lane->open[i]->beside_ns = estimate_ns;
+        closed_ns = close_one(lane, card, lane->open[i], measure_busy_until(card));
+    }
+    adapt_chunk(lane, estimate_ns, launches, closed_ns - first_ns);
+    lane->sample_ns -= lane->starves ? estimate_ns : 0;
 }
 
 /* Ends the lane's open batches and gives unspent credit back. */
@@ -132,8 +229,8 @@ static void lane_close(struct lane *lane)
     struct card *card = lane->card;
     if (!card)
         return;
-    for (uint32_t i = 0; i < lane->n_open; i++)
-        close_one(lane, card, lane->open[i], measure_busy_until(card));
+    if (lane->n_open)
+        close_all(lane, card);
     for (uint32_t i = 0; i < lane->n_touched; i++) {
         lane->entries[lane->touched[i]].count = 0;
         lane->entries[lane->touched[i]].price_ns = LANE_CLOSED_NS;
@@ -150,11 +247,6 @@ static void lane_close(struct lane *lane)
 /* ---- asking ------------------------------------------------------------ */
 
 enum verdict { GO, WAIT_TOKENS, WAIT_ROOM, WAIT_TURN };
-
-static uint64_t earlier(uint64_t a, uint64_t b)
-{
-    return a < b ? a : b;
-}
 
 /* With other devices: open while all have tokens, then up to the one that got
  * furthest. `least` is what the poorest has. */
@@ -221,20 +313,42 @@ static enum verdict consider(struct request *r, const struct turn_limit *limit, 
     return GO;
 }
 
+/* A lane that starves the device earns while its work lies there uncharged: that
+ * is not an idle time. */
+static int64_t kept_tokens(const struct request *r)
+{
+    int64_t inflight = atomic_load_explicit(&r->card->inflight_ns, memory_order_relaxed);
+    if (r->waited)
+        return WAIT_CAP_NS;
+    return r->lane->starves && inflight > 0 ? BURST_NS + inflight : BURST_NS;
+}
+
+/* How much at once. A lane that starves the device stops where a sample is due. */
+static int64_t chunk_of(const struct request *r, uint64_t now)
+{
+    const struct lane *lane = r->lane;
+    int64_t room = lane->chunk_ns < CHUNK_SLOW_NS ? lane->chunk_ns : CHUNK_SLOW_NS;
+    if (lane->starves && turn_is_wanted(r->card, now))
+        room /= 2;
+    if (lane->starves && lane->sample_ns < room)
+        room = lane->sample_ns;
+    return r->price_ns > room || r->single || r->apart ? r->price_ns : room;
+}
+
 /* Credit for a chunk; -1 when nothing limits this launch. */
 static int64_t acquire(struct request *r)
 {
     struct card *card = r->card;
-    uint64_t since = 0, due;
+    uint64_t since = 0, due, now;
     uint32_t bell = 0;
     for (;;) {
         measure_finished(card);
-        uint64_t now = port.now();
+        now = port.now();
         struct turn_limit limit = turn_limit_of(card, now);
         if (!limit.tokens && !limit.turns)
             return -1;
         if (limit.tokens)
-            bucket_refill(card->account, limit.percent, now, r->waited ? WAIT_CAP_NS : BURST_NS);
+            bucket_refill(card->account, limit.percent, now, kept_tokens(r));
         r->waited = true;
         enum verdict verdict = consider(r, &limit, now, &due);
         if (verdict == GO && !turn_have(card, &limit, now, &due, &bell))
@@ -251,8 +365,7 @@ static int64_t acquire(struct request *r)
     }
     if (since)
         turn_note_wait(card, since);
-    int64_t room = r->lane->chunk_ns < CHUNK_NS ? r->lane->chunk_ns : CHUNK_NS;
-    int64_t chunk = r->price_ns > room || r->single ? r->price_ns : room;
+    int64_t chunk = chunk_of(r, now);
     atomic_fetch_add(&card->inflight_ns, chunk);
     return chunk;
 }
@@ -281,13 +394,22 @@ static struct batch *open_on(struct lane *lane, CUstream stream)
     return batch;
 }
 
-static int64_t price_now(const void *function, uint32_t size)
+/* *ret_guess: it was not measured often enough to be charged. */
+static int64_t price_now(const void *function, uint32_t size, bool *ret_guess)
 {
     port_lock(&prices_lock);
     const struct price *p = price_of(&prices, function, size);
     int64_t price = p->samples ? (int64_t)p->mean_ns : 0;
+    *ret_guess = p->samples < PRICE_FEW;
     port_unlock(&prices_lock);
     return price;
+}
+
+/* A lane that starves the device measures what it can afford to, and what it
+ * must, by itself; the rest is charged by price. */
+static bool stands_apart(const struct lane *lane, int64_t price, bool guess)
+{
+    return lane->starves && (guess || price >= LONG_NS);
 }
 
 /* Spends credit on the launch and lets the next ones of its kind pass. */
@@ -295,11 +417,14 @@ static void spend(struct lane *lane, const void *function, uint32_t size, CUstre
 {
     uint64_t tag = lane_tag(function, size, stream);
     struct lane_entry *e = lane_entry_of(lane, tag);
-    if (e->price_ns == LANE_CLOSED_NS || e->tag != tag) {
+    bool closed = e->price_ns == LANE_CLOSED_NS;
+    if (closed)
+        lane->touched[lane->n_touched++] = (uint8_t)(e - lane->entries);
+    else if (e->tag != tag && e->count > 0) /* two kinds in one place */
+        count_in(batch_on(lane, e->stream), e);
+    if (closed || e->tag != tag)
         *e = (struct lane_entry){
             .tag = tag, .price_ns = price, .size = size, .function = function, .stream = stream};
-        lane->touched[lane->n_touched++] = (uint8_t)(e - lane->entries);
-    }
     e->count++;
     lane->credit_ns -= price;
 }
@@ -313,43 +438,68 @@ static void charge_unmeasured(struct lane *lane, int64_t price)
     measure_count(lane->card, 1);
 }
 
-/* Two kinds of launches in one place: the other's count would be lost. */
-static bool is_taken(struct lane *lane, uint64_t tag)
-{
-    const struct lane_entry *e = lane_entry_of(lane, tag);
-    return e->price_ns != LANE_CLOSED_NS && e->tag != tag;
-}
-
-static bool has_room(struct lane *lane, int64_t price, const void *function, uint32_t size, CUstream stream)
+static bool has_room(const struct lane *lane, int64_t price, CUstream stream)
 {
     return lane->stamp == atomic_load_explicit(&lane_stamp, memory_order_relaxed) && price > 0 &&
            lane->credit_ns >= price && lane->n_touched < LANE_TOUCHED &&
-           !is_taken(lane, lane_tag(function, size, stream)) &&
            (batch_on(lane, stream) || lane->n_open < LANE_STREAMS);
+}
+
+/* The lane's work until it is time again: at random, so that launches in a
+ * pattern have their turn by what they take of it. */
+static int64_t next_sample(struct lane *lane)
+{
+    int32_t drift = atomic_load_explicit(&lane->card->drift_ppm, memory_order_relaxed);
+    int64_t mean = 2 * lane->pace_ns < SAMPLE_NS ? 2 * lane->pace_ns : SAMPLE_NS;
+    if (drift > DRIFT_PPM || drift < -DRIFT_PPM)
+        mean /= 8;
+    return (int64_t)dice(lane) * (2 * mean) >> 16;
 }
 
 static struct throttle_ticket gated(struct request *r, const void *function, uint32_t size, CUstream stream)
 {
     struct lane *lane = r->lane;
-    r->price_ns = price_now(function, size);
-    if (!has_room(lane, r->price_ns, function, size, stream)) {
+    bool guess;
+    r->price_ns = price_now(function, size, &guess);
+    if (!has_room(lane, r->price_ns, stream) || stands_apart(lane, r->price_ns, guess)) {
         lane_close(lane);
+        bool due = lane->starves && lane->sample_ns < r->price_ns && r->price_ns < LONG_NS;
+        r->sample = r->price_ns > 0 && (due || (lane->starves && guess));
+        r->apart = r->sample || stands_apart(lane, r->price_ns, guess);
+        if (due)
+            lane->sample_ns = next_sample(lane);
         int64_t chunk = acquire(r);
         if (chunk < 0)
-            return (struct throttle_ticket){NULL, false};
+            return (struct throttle_ticket){0};
         lane->credit_ns = chunk;
         lane->stamp = atomic_load(&lane_stamp);
     }
     struct batch *known = batch_on(lane, stream), *batch = known ? known : open_on(lane, stream);
     if (!batch) {
         charge_unmeasured(lane, r->price_ns ? r->price_ns : lane->credit_ns);
-        return (struct throttle_ticket){NULL, false};
+        return (struct throttle_ticket){0};
     }
     bool alone = r->price_ns == 0 || lane->credit_ns < 2 * r->price_ns || compute_capturing();
     if (r->price_ns == 0)
         batch->probe = true;
     spend(lane, function, size, stream, r->price_ns);
-    return (struct throttle_ticket){known ? NULL : batch, alone};
+    return (struct throttle_ticket){.fresh = known ? NULL : batch, .close = alone, .sample = r->sample};
+}
+
+/* Another kind of launch within the credit: as the next ones of its kind, it
+ * asks neither the driver nor the clock. */
+static bool joins(struct lane *lane, const void *function, uint32_t size, CUstream stream,
+                  struct throttle_ticket *ret)
+{
+    bool guess;
+    if (!batch_on(lane, stream) || compute_capturing())
+        return false;
+    int64_t price = price_now(function, size, &guess);
+    if (!has_room(lane, price, stream) || stands_apart(lane, price, guess))
+        return false;
+    spend(lane, function, size, stream, price);
+    *ret = (struct throttle_ticket){.close = lane->credit_ns < price};
+    return true;
 }
 
 /* Nothing limits this process: the next launches need not even ask. */
@@ -375,10 +525,13 @@ static void settle_in(struct lane *lane, struct card *card, CUcontext context)
 
 struct throttle_ticket throttle_begin(const void *function, uint32_t size, CUstream stream)
 {
-    const struct throttle_ticket nothing = {NULL, false};
+    const struct throttle_ticket nothing = {0};
+    struct throttle_ticket ticket;
     struct lane *lane = lane_get();
     if (!lane)
         return nothing;
+    if (joins(lane, function, size, stream, &ticket))
+        return ticket;
     uint64_t now = port.now();
     struct card *card = turn_card();
     if (!card) {
@@ -400,7 +553,7 @@ struct throttle_ticket throttle_begin(const void *function, uint32_t size, CUstr
     atomic_store_explicit(&cards_gated, true, memory_order_relaxed);
     settle_in(lane, card, port.context());
     struct request request = {.lane = lane, .card = card, .since_ns = now};
-    struct throttle_ticket ticket = gated(&request, function, size, stream);
+    ticket = gated(&request, function, size, stream);
     port.capture_mode(mode);
     return ticket;
 }
@@ -414,8 +567,8 @@ static void close_current(void)
 
 void throttle_end(const struct throttle_ticket *ticket)
 {
-    if (ticket->fresh) /* the kernel reached the device some time during the call */
-        ticket->fresh->first_ns += (port.now() - ticket->fresh->first_ns) / 2;
+    if (ticket->fresh)
+        batch_begun(ticket->fresh, ticket->sample);
     if (ticket->close)
         close_current();
 }

@@ -20,6 +20,7 @@
 struct throttle_ticket {
     struct batch *fresh; /* its first launch */
     bool close;          /* measure up to here at once */
+    bool sample;         /* ... to learn what it costs */
 };
 
 struct throttle_ticket throttle_begin(const void *function, uint32_t size, CUstream stream);

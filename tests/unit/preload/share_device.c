@@ -115,7 +115,8 @@ void device_run(unsigned number, uint64_t until)
             stop = d->slice_end;
         }
         uint64_t end = d->at + j->left < stop ? d->at + j->left : stop;
-        log_stretch(d, i, d->at, end);
+        if (j->event == NOBODY)
+            log_stretch(d, i, d->at, end);
         j->left -= end - d->at;
         d->at = end;
         if (j->left == 0 && j->barrier && !barrier_open(&world->tenants[i], j))
@@ -123,7 +124,7 @@ void device_run(unsigned number, uint64_t until)
         if (j->left == 0) {
             if (!world->setup.slice_ns)
                 d->slice_end = 0;
-            world->tenants[i].queue.first++;
+            world->tenants[i].queue.first += j->event == NOBODY;
             pass_marks(&world->tenants[i], d->at);
         }
     }

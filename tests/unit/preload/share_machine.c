@@ -32,13 +32,14 @@
 
 /* What calls cost the host, and how late sleepers wake. */
 #define COST_NOW 30
-#define COST_EVENT 400
-#define COST_LAUNCH 2000
+#define COST_WAKE 400
 #define LATE_MAX (60 * US)
+static const struct machine_costs usual = {.record = 400, .query = 400, .between = 400, .launch = 2000};
 
 struct machine *world;
 static int me = NOBODY;
 static const struct machine_tenant *what;
+static const struct machine_costs *costs = &usual;
 
 /* ---- time passes ---- */
 
@@ -157,7 +158,7 @@ static void port_sleep_until(uint64_t due)
 static void port_wait(_Atomic uint32_t *word, uint32_t seen, uint64_t due, bool shared)
 {
     (void)shared;
-    spend(COST_EVENT);
+    spend(COST_WAKE);
     if (*word == seen)
         block(due, word);
 }
@@ -165,7 +166,7 @@ static void port_wait(_Atomic uint32_t *word, uint32_t seen, uint64_t due, bool 
 static void port_wake(_Atomic uint32_t *word, bool shared)
 {
     (void)shared;
-    spend(COST_EVENT);
+    spend(COST_WAKE);
     for (int i = 0; i < MACHINE_TENANTS; i++) {
         struct tenant *t = &world->tenants[i];
         uint64_t soon = self()->clock + 10 * US + dice(40 * US);
@@ -192,9 +193,16 @@ static CUcontext port_context(void)
     return (CUcontext)(uintptr_t)0x1000;
 }
 
+/* A call of the gate's own. */
+static void call_driver(uint64_t cost)
+{
+    self()->event_calls++;
+    spend(cost);
+}
+
 static bool port_event_create(CUevent *ret)
 {
-    spend(COST_EVENT);
+    call_driver(costs->record);
     g_assert_cmpuint(self()->n_events, <, EVENTS);
     *ret = (CUevent)(uintptr_t)(++self()->n_events);
     return true;
@@ -216,9 +224,10 @@ static void enqueue(struct job job)
 
 static bool port_event_record(CUevent event, CUstream stream)
 {
-    spend(COST_EVENT);
+    call_driver(costs->record);
     *event_of(event) = (struct event){.recorded = true};
-    enqueue((struct job){.stream = (uint32_t)(uintptr_t)stream, .event = (int)(uintptr_t)event - 1});
+    enqueue((struct job){
+        .left = costs->mark, .stream = (uint32_t)(uintptr_t)stream, .event = (int)(uintptr_t)event - 1});
     devices_run(self()->clock);
     pass_marks(self(), self()->clock);
     return true;
@@ -226,13 +235,13 @@ static bool port_event_record(CUevent event, CUstream stream)
 
 static CUresult port_event_query(CUevent event)
 {
-    spend(COST_EVENT);
+    call_driver(costs->query);
     return event_of(event)->done ? CUDA_SUCCESS : CUDA_ERROR_NOT_READY;
 }
 
 static bool port_event_between(CUevent from, CUevent to, double *ret_ns)
 {
-    spend(COST_EVENT);
+    call_driver(costs->between);
     *ret_ns = (double)event_of(to)->at - (double)event_of(from)->at;
     return event_of(from)->done && event_of(to)->done;
 }
@@ -303,7 +312,8 @@ void log_line(enum log_level level, const char *file, int line, const char *form
 static uint64_t duration(unsigned us)
 {
     uint64_t mean = us * US, span = mean * what->jitter / 100;
-    return span ? mean - span + dice(2 * span + 1) : mean;
+    uint64_t ns = span ? mean - span + dice(2 * span + 1) : mean;
+    return what->slows && self()->clock >= what->slows ? 2 * ns : ns;
 }
 
 static void launch(uintptr_t function, uint32_t size, unsigned stream, unsigned us, bool barrier)
@@ -312,10 +322,10 @@ static void launch(uintptr_t function, uint32_t size, unsigned stream, unsigned 
     CUstream s = (CUstream)(uintptr_t)(0x100 * (stream + 1));
     self()->launches++;
     bool free = lane_pass(f, size, s);
-    struct throttle_ticket ticket = {NULL, false};
+    struct throttle_ticket ticket = {0};
     if (!free)
         ticket = throttle_begin(f, size, s);
-    spend(COST_LAUNCH);
+    spend(costs->launch);
     enqueue((struct job){.left = duration(us), .stream = stream, .event = NOBODY, .barrier = barrier});
     if (!free)
         throttle_end(&ticket);
@@ -329,14 +339,62 @@ static void drain(void)
     throttle_after_sync();
 }
 
+static void note_request(uint64_t begun)
+{
+    g_assert_cmpuint(self()->n_requests, <, REQUESTS_MAX);
+    self()->requests[self()->n_requests++] = self()->clock - begun;
+}
+
 static void request(void)
 {
     uint64_t begun = self()->clock;
     for (int i = 0; i < 50; i++)
         launch(1, 7, 0, what->us, false);
     drain();
-    g_assert_cmpuint(self()->n_requests, <, REQUESTS_MAX);
-    self()->requests[self()->n_requests++] = self()->clock - begun;
+    note_request(begun);
+}
+
+/* Waits as the driver does by default: it spins. */
+static void spin_until_drained(void)
+{
+    throttle_before_sync();
+    while (self()->queue.first < self()->queue.next)
+        spend(US);
+    throttle_after_sync();
+}
+
+/* Eight layers of 16 launches, as a transformer decodes one token: four products
+ * of matrices, the longest of `us`, between little things. */
+static unsigned of_layer(unsigned launch)
+{
+    static const unsigned part[16] = {[1] = 3, [5] = 1, [8] = 4, [9] = 4};
+    unsigned quarters = part[launch % 16];
+    return quarters ? what->us * quarters / 4 : what->us / 10;
+}
+
+static void decode(void)
+{
+    uint64_t begun = self()->clock;
+    bool layers = what->program == LAYERS;
+    for (unsigned i = 0; i < (layers ? 8 * 16 : 130); i++) {
+        spend(what->us2 * US);
+        launch(1 + i % 16, 7, 0, layers ? of_layer(i) : what->us, false);
+    }
+    spin_until_drained();
+    note_request(begun);
+}
+
+/* Another function that the lane keeps where the first one is. */
+static uintptr_t twin(void)
+{
+    static uintptr_t found;
+    static struct lane lane;
+    CUstream s = (CUstream)(uintptr_t)0x100;
+    const struct lane_entry *first = lane_entry_of(&lane, lane_tag((const void *)(uintptr_t)(1 << 12), 7, s));
+    for (uintptr_t f = 2; !found; f++)
+        if (lane_entry_of(&lane, lane_tag((const void *)(f << 12), 7, s)) == first)
+            found = f;
+    return found;
 }
 
 static struct board *board_of(void)
@@ -419,6 +477,13 @@ static void step(unsigned n)
     case REQUESTS:
         request();
         break;
+    case TWINS:
+        launch(n % 2 ? 1 : twin(), 7, 0, n % 2 ? what->us : what->us2, false);
+        break;
+    case DECODING:
+    case LAYERS:
+        decode();
+        break;
     case RANKS:
         launch(1, 7, 0, what->us, false);
         launch(2, 7, 0, what->us / 4 + 1, true);
@@ -435,6 +500,7 @@ static void run_tenant(int i)
 {
     me = i;
     what = &world->setup.tenants[i];
+    costs = world->setup.costs.launch ? &world->setup.costs : &usual;
     for (int holder; (holder = atomic_load(&world->baton)) != me;)
         futex_word(&world->baton, FUTEX_WAIT, holder);
     unsigned owner = what->slice ? what->slice - 1 : (unsigned)i;
@@ -591,4 +657,19 @@ uint64_t machine_launches(const struct machine *machine, unsigned tenant)
 uint64_t machine_waits(const struct machine *machine, unsigned tenant)
 {
     return machine->tenants[tenant].waits;
+}
+
+uint64_t machine_event_calls(const struct machine *machine, unsigned tenant)
+{
+    return machine->tenants[tenant].event_calls;
+}
+
+double machine_request_ns(const struct machine *machine, unsigned tenant, uint32_t skip)
+{
+    const struct tenant *t = &machine->tenants[tenant];
+    double sum = 0;
+    g_assert_cmpuint(t->n_requests, >, skip);
+    for (uint32_t i = skip; i < t->n_requests; i++)
+        sum += (double)t->requests[i];
+    return sum / (t->n_requests - skip);
 }

@@ -35,6 +35,14 @@ enum program {
     VANDAL,    /* a flood that also writes noise all over the board */
     REQUESTS,  /* 50 launches and a wait, again and again; how long each took is noted */
     RANKS,     /* floods that meet at a barrier kernel with the other RANKS tenants */
+    DECODING,  /* 130 launches, each after `us2` of the host's own work, and a wait: the device waits too */
+    TWINS,     /* two functions in turn that a lane keeps in one place */
+    LAYERS,    /* the same with kernels from a tenth of `us` to `us` */
+};
+
+/* What a driver's calls take, in ns: of the host, and a mark in a stream of the device. */
+struct machine_costs {
+    uint32_t record, query, between, launch, mark;
 };
 
 struct machine_tenant {
@@ -55,12 +63,14 @@ struct machine_tenant {
     bool lends;               /* policy default */
     uint64_t changes;         /* at this time the limit becomes ... */
     unsigned changes_to;
+    uint64_t slows; /* from this time on its kernels take twice as long */
 };
 
 struct machine_setup {
     uint64_t lasts;
-    uint64_t slice_ns; /* of the time-sliced device; 0 = first in, first out */
-    bool no_board;     /* tenants have no board in common */
+    uint64_t slice_ns;          /* of the time-sliced device; 0 = first in, first out */
+    bool no_board;              /* tenants have no board in common */
+    struct machine_costs costs; /* of a `launch` of 0: some usual ones */
     struct machine_tenant tenants[MACHINE_TENANTS];
 };
 
@@ -85,5 +95,10 @@ uint64_t machine_p99(const struct machine *machine, unsigned tenant);
 
 uint64_t machine_launches(const struct machine *machine, unsigned tenant);
 uint64_t machine_waits(const struct machine *machine, unsigned tenant); /* blocking calls of the port */
+uint64_t machine_event_calls(const struct machine *machine,
+                             unsigned tenant); /* the gate's own calls of the driver */
+
+/* How long a request of the tenant took on average, of those after the first `skip`. */
+double machine_request_ns(const struct machine *machine, unsigned tenant, uint32_t skip);
 
 #endif

@@ -43,6 +43,12 @@ struct row {
         }                                                                                                    \
     }
 
+/* Calls of a real card's driver. */
+#define REAL_COSTS                                                                                           \
+    {                                                                                                        \
+        .record = 2000, .query = 1000, .between = 1000, .launch = 3000, .mark = 1000                         \
+    }
+
 static const struct row rows[] = {
     {"alone/5us_q30", ONE(30, 5, 0, FLOOD), 0.7, 1, 0},
     {"alone/500ms_q20", {.lasts = 101 * S, .tenants = {{.percent = 20, .us = 500000}}}, 0.5, 0, 0},
@@ -65,6 +71,9 @@ static const struct row rows[] = {
     {"alone/sync_1500us_random_q50", ONE(50, 1500, 90, SYNCING), 0.5, 1, 0},
     {"alone/four_streams_q50", ONE(50, 300, 30, STREAMS), 0.5, 1, 0},
     {"alone/host_bound_q20", ONE(20, 100, 0, HOSTBOUND), 0.5, 1, 0},
+    {"alone/host_bound_random_20us_q20", ONE(20, 20, 90, HOSTBOUND), 2.5, 4, 0},
+    {"alone/host_bound_random_100us_q20", ONE(20, 100, 90, HOSTBOUND), 0.5, 1, 0},
+    {"alone/host_bound_random_300us_q20", ONE(20, 300, 90, HOSTBOUND), 0.5, 1, 0},
     {"two/fixed_300us", TWO(30, 300, 0, 70, 300, 0), 0, 0, 2},
     {"two/fixed_100us_and_5ms", TWO(30, 100, 0, 70, 5000, 0), 0, 0, 2.5},
     {"two/fixed_20us", TWO(30, 20, 0, 70, 20, 0), 0, 0, 2},
@@ -91,6 +100,21 @@ static const struct row rows[] = {
      0,
      0,
      5},
+    {"two/launch_bound_and_flood",
+     {.lasts = 6 * S,
+      .costs = REAL_COSTS,
+      .tenants = {{.percent = 30, .us = 12, .us2 = 12, .program = DECODING}, {.percent = 50, .us = 300}}},
+     1.5,
+     0,
+     4},
+    {"two/launch_bound_both",
+     {.lasts = 6 * S,
+      .costs = REAL_COSTS,
+      .tenants = {{.percent = 20, .us = 12, .us2 = 12, .program = DECODING},
+                  {.percent = 40, .us = 40, .us2 = 9, .program = LAYERS}}},
+     1.5,
+     0,
+     4},
     {"two/with_room_left", TWO(20, 300, 90, 50, 1500, 30), 0.5, 0, 2},
     {"three/fixed", THREE(300, 0, 300, 0, 300, 0), 0.5, 2, 2},
     {"three/random", THREE(300, 90, 1500, 90, 100, 90), 0.7, 2, 5},
@@ -160,6 +184,92 @@ static void requests_keep_their_p99_beside_short_kernels(void)
         g_assert_cmpuint(p99_of(50, others[i].us), <=, 2 * alone * (100 + others[i].more_pct) / 100);
 }
 
+/* ---- launches that leave the device waiting, a seventh of the time or more ---- */
+
+struct slow_row {
+    const char *name;
+    unsigned percent, us, us2, jitter;
+    enum program program;
+};
+
+static const struct slow_row slow_rows[] = {
+    {"q25", 25, 12, 12, 0, DECODING},
+    {"q50", 50, 12, 12, 0, DECODING},
+    {"q75", 75, 12, 12, 0, DECODING},
+    {"random_q50", 50, 12, 12, 90, DECODING},
+    {"layers_q25", 25, 40, 9, 0, LAYERS},
+    {"layers_q50", 50, 40, 9, 0, LAYERS},
+    {"layers_q75", 75, 40, 9, 0, LAYERS},
+    {"layers_random_q25", 25, 40, 9, 90, LAYERS},
+    {"layers_random_q50", 50, 40, 9, 90, LAYERS},
+};
+
+static double calls_per_launch(const struct machine *m)
+{
+    return (double)machine_event_calls(m, 0) / (double)machine_launches(m, 0);
+}
+
+static struct machine *run_slow(const struct slow_row *row, unsigned percent, double *ret_step_ns)
+{
+    struct machine_setup setup = {.lasts = 6 * S,
+                                  .costs = REAL_COSTS,
+                                  .tenants = {{.percent = percent,
+                                               .us = row->us,
+                                               .us2 = row->us2,
+                                               .jitter = row->jitter,
+                                               .program = row->program}}};
+    struct machine *m = machine_run(&setup, seed);
+    *ret_step_ns = machine_request_ns(m, 0, 50);
+    return m;
+}
+
+static void check_slow_row(const void *data)
+{
+    const struct slow_row *row = data;
+    double alone_ns, step_ns;
+    struct machine *free_one = run_slow(row, 0, &alone_ns);
+    struct machine *m = run_slow(row, row->percent, &step_ns);
+    double share = machine_share(m, 0, 2 * S, 6 * S), most = machine_share(free_one, 0, 2 * S, 6 * S);
+    double calls = calls_per_launch(m);
+    double scaled = step_ns * row->percent / 100 / alone_ns;
+    g_test_message("seed %" G_GUINT64_FORMAT ": %.2f%% of the device (%.2f%% without a limit), step %.3f ms "
+                   "(%.3f), scaled %.3f, %.3f calls per launch",
+                   seed, share, most, step_ns / 1e6, alone_ns / 1e6, scaled, calls);
+    machine_free(free_one);
+    machine_free(m);
+    g_assert_cmpfloat(most, >, row->percent);
+    g_assert_cmpfloat(ABS(share - row->percent), <=, row->jitter ? 3 : 1); /* few are measured */
+    g_assert_cmpfloat(scaled, <=, 1.05);
+    g_assert_cmpfloat(calls, <=, 0.15);
+}
+
+/* The other kind does not end the batch. */
+static void two_kinds_in_one_place_share_a_batch(void)
+{
+    struct machine_setup setup = {.lasts = 4 * S,
+                                  .tenants = {{.percent = 50, .us = 10, .us2 = 30, .program = TWINS}}};
+    struct machine *m = machine_run(&setup, seed);
+    g_test_message("%.2f%%, %.3f calls per launch", machine_share(m, 0, 2 * S, 4 * S), calls_per_launch(m));
+    g_assert_cmpfloat(ABS(machine_share(m, 0, 2 * S, 4 * S) - 50), <=, 0.5);
+    g_assert_cmpfloat(calls_per_launch(m), <=, 0.3);
+    machine_free(m);
+}
+
+/* What is charged without being measured follows what samples say. */
+static void kernels_that_take_longer_are_charged_so_soon(void)
+{
+    struct machine_setup setup = {
+        .lasts = 7 * S,
+        .costs = REAL_COSTS,
+        .tenants = {{.percent = 25, .us = 6, .us2 = 12, .program = DECODING, .slows = 3 * S}}};
+    struct machine *m = machine_run(&setup, seed);
+    for (uint64_t at = 3 * S; at < 6 * S; at += S / 2)
+        g_test_message("at %.1f s: %.2f%%", (double)at / 1e9, machine_share(m, 0, at, at + S / 2));
+    g_assert_cmpfloat(ABS(machine_share(m, 0, 2 * S, 3 * S) - 25), <=, 1.5);
+    g_assert_cmpfloat(ABS(machine_share(m, 0, 4 * S, 7 * S) - 25), <=, 1.5);
+    machine_free(m);
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -170,6 +280,14 @@ int main(int argc, char **argv)
         g_autofree char *path = g_strdup_printf("/share/%s", rows[i].name);
         g_test_add_data_func(path, &rows[i], check_row);
     }
+    for (gsize i = 0; i < G_N_ELEMENTS(slow_rows); i++) {
+        g_autofree char *path = g_strdup_printf("/share/launch_bound/%s", slow_rows[i].name);
+        g_test_add_data_func(path, &slow_rows[i], check_slow_row);
+    }
+    g_test_add_func("/share/launch_bound/two_kinds_in_one_place_share_a_batch",
+                    two_kinds_in_one_place_share_a_batch);
+    g_test_add_func("/share/launch_bound/kernels_that_take_longer_are_charged_so_soon",
+                    kernels_that_take_longer_are_charged_so_soon);
     g_test_add_func("/share/requests_keep_their_p99_beside_short_kernels",
                     requests_keep_their_p99_beside_short_kernels);
     return g_test_run();

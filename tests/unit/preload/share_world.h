@@ -28,7 +28,7 @@ struct interval {
 };
 
 struct job {
-    uint64_t left; /* of a kernel; 0 = a mark in the stream */
+    uint64_t left; /* to run; of a mark in the stream often 0 */
     uint32_t stream;
     int event;    /* NOBODY = kernel */
     bool barrier; /* waits for the other ranks' */
@@ -54,7 +54,7 @@ struct tenant {
     uint64_t random;
     uint32_t percent;
     int pid;
-    uint64_t launches, waits, calls;
+    uint64_t launches, waits, calls, event_calls;
     uint64_t barriers; /* reached */
     struct queue queue;
     struct event events[EVENTS];

@@ -135,13 +135,19 @@ static bool add(struct explain_view *v, struct explain_hint hint, const struct f
     return hint.n_nodes > 0;
 }
 
-/* A rounder value that gives up a sixteenth at most. */
-static uint64_t friendly(uint64_t value, uint64_t unit)
+static uint64_t rounded(uint64_t value, uint64_t unit, uint64_t base)
 {
     uint64_t step = unit;
-    while (step <= UINT64_MAX / 2 && value - value / (step * 2) * (step * 2) <= value / 16)
-        step *= 2;
+    while (step <= UINT64_MAX / base && value % (step * base) <= value / 16)
+        step *= base;
     return value / step * step;
+}
+
+/* A rounder value, binary or decimal, that gives up a sixteenth at most; of what is round already, nothing.
+ */
+static uint64_t friendly(uint64_t value, uint64_t unit)
+{
+    return MAX(rounded(value, unit, 2), rounded(value, unit, 10));
 }
 
 /* ---- memory ------------------------------------------------------------------ */

@@ -67,7 +67,7 @@ static const struct row rows[] = {
      {.n_cards = 2, .mem_bytes = MIB(3000)},
      SCHED_MEMORY,
      EXPLAIN_MEM,
-     MIB(1920),
+     MIB(2000),
      0,
      1},
     {"compute goes down to what is free",
@@ -131,7 +131,7 @@ static void instances_have_sizes(void)
     g_autoptr(Explanation) e = sched_explain_pod(w.cluster, &r, NULL, 0);
     g_assert_cmpint(e->reason, ==, SCHED_MIG);
     g_assert_nonnull(find(e, EXPLAIN_MEM));
-    g_assert_cmpuint(find(e, EXPLAIN_MEM)->to, ==, MIB(9728));
+    g_assert_cmpuint(find(e, EXPLAIN_MEM)->to, ==, MIB(9800));
     world_clear(&w);
 }
 

@@ -42,7 +42,7 @@ static void here_forget(void)
     compute_context_switched();
 }
 
-static void epoch_next(void)
+void ctx_forget(void)
 {
     atomic_fetch_add_explicit(&ctx_epoch, 1, memory_order_release);
 }
@@ -187,7 +187,7 @@ static CUresult ended(const struct mem_entry *e, bool known, CUresult r)
         mem_table_put(&contexts, e, NULL);
         return r;
     }
-    epoch_next();
+    ctx_forget();
     mem_context_gone((CUcontext)(uintptr_t)e->key);
     count_drop(e->device, true);
     return r;
@@ -281,7 +281,7 @@ static CUresult primary_left(CUresult r, CUdevice dev, bool reset)
     if (real.cuDevicePrimaryCtxGetState(dev, &flags, &active) != CUDA_SUCCESS)
         active = 0;
     if (reset || !active) {
-        epoch_next();
+        ctx_forget();
         mem_context_gone(ctx);
     }
     if (!active && mem_table_take(&contexts, (uintptr_t)ctx, &e))
@@ -452,5 +452,5 @@ void ctx_after_fork(void)
         atomic_store(&primaries[d], NULL);
     }
     here_forget();
-    epoch_next();
+    ctx_forget();
 }

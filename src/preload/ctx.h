@@ -28,6 +28,9 @@ extern OURS _Atomic uint64_t ctx_epoch;
 
 const struct ctx_here *ctx_here_refresh(void);
 
+/* What threads remember of contexts, streams and current pools is asked anew. */
+void ctx_forget(void);
+
 /* Never NULL; valid until the thread's next driver call. */
 static inline const struct ctx_here *ctx_here(void)
 {

@@ -6,6 +6,7 @@
  * the driver reserves its memory when the graph is launched, and it is charged
  * then (mem_graph.c). Here only a size that could never fit is refused.
  */
+#include "preload/mem_current.h"
 #include "preload/mem_engine.h"
 #include "preload/mem_graph.h"
 #include "preload/mem_pool.h"
@@ -15,86 +16,19 @@ static bool capturing(CUstream stream, bool per_thread)
     CUstreamCaptureStatus status = CU_STREAM_CAPTURE_STATUS_NONE;
     CUresult r;
 
-    if (likely(!mem_capturing()))
-        return false;
     r = per_thread ? real.cuStreamIsCapturing_ptsz(stream, &status)
                    : real.cuStreamIsCapturing(stream, &status);
     return r == CUDA_SUCCESS && status != CU_STREAM_CAPTURE_STATUS_NONE;
 }
 
-static CUresult free_async(CUdeviceptr ptr, CUstream stream, bool per_thread)
+static inline CUresult free_async(CUdeviceptr ptr, CUstream stream, bool per_thread)
 {
     return per_thread ? real.cuMemFreeAsync_ptsz(ptr, stream) : real.cuMemFreeAsync(ptr, stream);
 }
 
-/* One allocation under way. */
-struct async_alloc {
-    struct mem_pool *pool;
-    uint64_t n, reserved;
-    CUstream stream;
-    bool per_thread;
-};
-
-/* MEM_PASS when there is nothing to account. */
-static CUresult begin(struct async_alloc *a, struct mem_pool *pool)
-{
-    a->pool = pool;
-    if (!pool || atomic_load_explicit(&pool->kind, memory_order_relaxed) == MEM_POOL_OTHER)
-        return MEM_PASS;
-    return mem_pool_reserve(pool, a->n, &a->reserved);
-}
-
-static CUresult finish(const struct async_alloc *a, CUresult r, CUdeviceptr ptr, CUdeviceptr *ret)
-{
-    struct mem_entry e = {.key = ptr, .bytes = a->n, .owner = a->pool, .kind = MEM_ASYNC};
-
-    if (r != CUDA_SUCCESS) {
-        mem_pool_cancel(a->pool, a->n, a->reserved);
-        return r;
-    }
-    e.device = a->pool->device;
-    r = mem_pool_commit(a->pool, a->n, a->reserved);
-    if (r == CUDA_SUCCESS && !mem_record(&mem_pointers, &e))
-        r = CUDA_ERROR_OUT_OF_MEMORY;
-    if (r == CUDA_SUCCESS) {
-        *ret = ptr;
-        return r;
-    }
-    /* The pool grew further than the limit allows, or there is no memory to
-     * remember the block: undo it and give the growth back. */
-    free_async(ptr, a->stream, a->per_thread);
-    mem_pool_freed(a->pool, a->n);
-    mem_refused(a->pool->device, a->n);
-    mem_pools_trim(a->pool->device);
-    return CUDA_ERROR_OUT_OF_MEMORY;
-}
-
-/* The pool that cuMemAllocAsync takes from: the current one of the stream's
- * device. */
-static struct mem_pool *current_pool(CUstream stream, bool per_thread)
-{
-    struct ctx_here h = ctx_of_stream(stream, per_thread);
-    CUmemoryPool handle = NULL;
-
-    if (h.device < 0 || real.cuDeviceGetMemPool(&handle, h.ordinal) != CUDA_SUCCESS)
-        return NULL;
-    return mem_pool_of(handle);
-}
-
-/* Whether an allocation goes on: MEM_PASS to the driver as it is, SUCCESS with
- * accounting, else refused. */
-static CUresult enter(CUdeviceptr *ret, size_t n)
-{
-    CUresult r = mem_enter();
-
-    if (r != CUDA_SUCCESS)
-        return r;
-    slice_gate();
-    return ret && n ? CUDA_SUCCESS : MEM_PASS;
-}
-
 /* What both allocating entries ask of the driver; pool NULL = the current one. */
-static CUresult driver_alloc(CUdeviceptr *ret, size_t n, CUmemoryPool pool, CUstream stream, bool per_thread)
+static inline CUresult driver_alloc(CUdeviceptr *ret, size_t n, CUmemoryPool pool, CUstream stream,
+                                    bool per_thread)
 {
     if (pool)
         return per_thread ? real.cuMemAllocFromPoolAsync_ptsz(ret, n, pool, stream)
@@ -127,22 +61,60 @@ static CUresult alloc_captured(CUdeviceptr *ret, size_t n, CUmemoryPool pool, CU
     return r;
 }
 
-static CUresult alloc_async(CUdeviceptr *ret, size_t n, CUmemoryPool handle, CUstream stream, bool per_thread)
+/* The pool grew further than the limit allows, or there is no memory to remember
+ * the block: it is undone and the growth given back. */
+static CUresult __attribute__((noinline))
+undo(struct mem_pool *pool, CUdeviceptr ptr, size_t n, CUstream stream, bool per_thread)
 {
-    struct async_alloc a = {.n = n, .stream = stream, .per_thread = per_thread};
-    CUdeviceptr ptr = 0;
-    CUresult r = enter(ret, n);
+    free_async(ptr, stream, per_thread);
+    mem_pool_freed(pool, n);
+    mem_refused(pool->device, n);
+    mem_pools_trim(pool->device);
+    return CUDA_ERROR_OUT_OF_MEMORY;
+}
 
-    if (r == CUDA_SUCCESS && capturing(stream, per_thread))
-        return alloc_captured(ret, n, handle, stream, per_thread);
-    if (r == CUDA_SUCCESS)
-        r = begin(&a, handle ? mem_pool_of(handle) : current_pool(stream, per_thread));
-    if (r == MEM_PASS)
-        return driver_alloc(ret, n, handle, stream, per_thread);
-    if (r != CUDA_SUCCESS)
+static inline __attribute__((always_inline)) CUresult alloc_from(struct mem_pool *pool, CUdeviceptr *ret,
+                                                                 size_t n, CUmemoryPool handle,
+                                                                 CUstream stream, bool per_thread)
+{
+    struct mem_entry e = {.bytes = n, .owner = pool, .meta = mem_meta(pool->device, MEM_ASYNC, 0)};
+    uint64_t reserved;
+    CUdeviceptr ptr = 0;
+    CUresult r = mem_pool_reserve(pool, n, &reserved);
+
+    if (unlikely(r != CUDA_SUCCESS))
         return r;
     r = driver_alloc(&ptr, n, handle, stream, per_thread);
-    return finish(&a, r, ptr, ret);
+    if (unlikely(r != CUDA_SUCCESS)) {
+        mem_pool_cancel(pool, n, reserved);
+        return r;
+    }
+    e.key = ptr;
+    r = mem_pool_commit(pool, ptr, n, reserved);
+    if (unlikely(r != CUDA_SUCCESS || !mem_record(&mem_pointers, &e)))
+        return undo(pool, ptr, n, stream, per_thread);
+    *ret = ptr;
+    return CUDA_SUCCESS;
+}
+
+/* A copy for each entry, without the questions that its name answers. */
+static inline __attribute__((always_inline)) CUresult
+alloc_async(CUdeviceptr *ret, size_t n, CUmemoryPool handle, CUstream stream, bool per_thread)
+{
+    struct mem_pool *pool;
+    CUresult r = mem_enter();
+
+    if (unlikely(r != CUDA_SUCCESS))
+        return r == MEM_PASS ? driver_alloc(ret, n, handle, stream, per_thread) : r;
+    slice_gate();
+    if (unlikely(!ret || !n))
+        return driver_alloc(ret, n, handle, stream, per_thread);
+    if (unlikely(mem_capturing()) && capturing(stream, per_thread))
+        return alloc_captured(ret, n, handle, stream, per_thread);
+    pool = handle ? mem_pool_of(handle) : mem_current_pool(stream, per_thread);
+    if (unlikely(!pool || atomic_load_explicit(&pool->kind, memory_order_relaxed) == MEM_POOL_OTHER))
+        return driver_alloc(ret, n, handle, stream, per_thread);
+    return alloc_from(pool, ret, n, handle, stream, per_thread);
 }
 
 HOOK CUresult cuMemAllocAsync(CUdeviceptr *ret, size_t n, CUstream stream)
@@ -171,23 +143,36 @@ HOOK CUresult cuMemAllocFromPoolAsync_ptsz(CUdeviceptr *ret, size_t n, CUmemoryP
 
 /* ---- free ---- */
 
+static CUresult __attribute__((noinline)) free_captured(CUdeviceptr ptr, CUstream stream, bool per_thread)
+{
+    CUgraph graph = captured_graph(stream, per_thread);
+    CUresult r = free_async(ptr, stream, per_thread);
+
+    if (r == CUDA_SUCCESS && graph)
+        mem_graph_frees(graph, ptr);
+    return r;
+}
+
 /* A pointer that is not in the table may be a graph's: its memory is looked at
  * at the next settlement. */
-static CUresult release_async(CUdeviceptr ptr, CUstream stream, bool per_thread)
+static inline __attribute__((always_inline)) CUresult release_async(CUdeviceptr ptr, CUstream stream,
+                                                                    bool per_thread)
 {
+    struct mem_entry e;
+    bool found;
     CUresult r;
 
-    if (!mem_active() || !ptr)
+    if (unlikely(!mem_active() || !ptr))
         return free_async(ptr, stream, per_thread);
-    if (capturing(stream, per_thread)) {
-        CUgraph graph = captured_graph(stream, per_thread);
-        r = free_async(ptr, stream, per_thread);
-        if (r == CUDA_SUCCESS && graph)
-            mem_graph_frees(graph, ptr);
-        return r;
-    }
-    r = MEM_FREE(&mem_pointers, ptr, free_async(ptr, stream, per_thread));
-    if (r == CUDA_SUCCESS)
+    if (unlikely(mem_capturing()) && capturing(stream, per_thread))
+        return free_captured(ptr, stream, per_thread);
+    found = mem_table_take(&mem_pointers, ptr, &e);
+    r = free_async(ptr, stream, per_thread);
+    if (likely(found && r == CUDA_SUCCESS && e.kind == MEM_ASYNC))
+        mem_pool_freed(e.owner, e.bytes);
+    else if (found)
+        mem_freed(&mem_pointers, &e, r);
+    else if (r == CUDA_SUCCESS)
         mem_graph_touch();
     return r;
 }
@@ -238,6 +223,7 @@ HOOK CUresult cuMemPoolDestroy(CUmemoryPool pool)
     struct mem_pool *p = mem_active() ? mem_pool_detach(pool) : NULL;
     CUresult r = real.cuMemPoolDestroy(pool);
 
+    ctx_forget(); /* it may have been a current one */
     if (p)
         mem_pool_destroyed(p, r);
     return r;
@@ -249,17 +235,19 @@ HOOK CUresult cuMemPoolTrimTo(CUmemoryPool pool, size_t keep)
     struct mem_pool *p = r == CUDA_SUCCESS && mem_active() ? mem_pool_of(pool) : NULL;
 
     if (p)
-        mem_pool_settle(p);
+        mem_pool_trimmed(p);
     return r;
 }
 
 HOOK CUresult cuMemPoolSetAttribute(CUmemoryPool pool, CUmemPool_attribute attribute, void *value)
 {
-    CUresult r = real.cuMemPoolSetAttribute(pool, attribute, value);
-    struct mem_pool *p = r == CUDA_SUCCESS && mem_active() ? mem_pool_of(pool) : NULL;
+    CUresult r;
 
-    if (p)
-        mem_pool_touch(p); /* a lower release threshold gives memory back at the next sync point */
+    if (!mem_active())
+        return real.cuMemPoolSetAttribute(pool, attribute, value);
+    mem_pool_changing(pool);
+    r = real.cuMemPoolSetAttribute(pool, attribute, value);
+    mem_pool_changed(pool, r);
     return r;
 }
 
@@ -269,6 +257,7 @@ HOOK CUresult cuDeviceSetMemPool(CUdevice dev, CUmemoryPool pool)
 {
     CUresult r = real.cuDeviceSetMemPool(dev, pool);
 
+    ctx_forget();
     if (r == CUDA_SUCCESS && mem_active())
         mem_pool_of(pool);
     return r;
@@ -280,6 +269,7 @@ HOOK CUresult cuMemSetMemPool(CUmemLocation *location, CUmemAllocationType type,
     CUdevice ordinal = 0;
     int device;
 
+    ctx_forget();
     if (r != CUDA_SUCCESS || !mem_active())
         return r;
     device = device_of(location, &ordinal);

@@ -123,7 +123,7 @@ void __attribute__((noinline)) mem_freed_other(struct mem_table *t, const struct
     if (e->flags & MEM_SPILLED)
         mem_spill_freed(e->device, e->bytes, 1);
     if (e->kind == MEM_ASYNC)
-        mem_pool_freed(e->owner, e->bytes);
+        mem_pool_freed_now(e->owner, e->bytes);
     else
         mem_release(e->device, e->bytes);
 }
@@ -176,7 +176,7 @@ void mem_context_gone(CUcontext ctx)
 
     if (ctx)
         sweep(&gone);
-    mem_pools_touch();
+    mem_pools_forget();
 }
 
 void mem_device_gone(unsigned d)

@@ -43,10 +43,25 @@ static struct mem_pool *place_free(void)
     return n < POOLS_MAX ? &pools[n] : NULL;
 }
 
+static bool keeps_all(CUmemoryPool handle)
+{
+    CUstreamCaptureMode mode = mem_quiet_begin();
+    cuuint64_t bytes = 0;
+
+    if (real.cuMemPoolGetAttribute(handle, CU_MEMPOOL_ATTR_RELEASE_THRESHOLD, &bytes) != CUDA_SUCCESS)
+        bytes = 0;
+    mem_quiet_end(mode);
+    return bytes > MEM_BYTES_MAX;
+}
+
 struct mem_pool *mem_pool_add(CUmemoryPool handle, enum mem_pool_kind kind, int device, CUdevice ordinal)
 {
-    struct mem_pool *p;
+    struct mem_pool *p = find(handle, (unsigned)device);
+    bool keeps;
 
+    if (p)
+        return p;
+    keeps = handle && device >= 0 && keeps_all(handle);
     mem_lock(&register_lock);
     p = find(handle, (unsigned)device);
     if (!p && (p = place_free())) {
@@ -56,7 +71,11 @@ struct mem_pool *mem_pool_add(CUmemoryPool handle, enum mem_pool_kind kind, int 
         p->charged = 0;
         p->held = 0;
         p->claimed = 0;
-        atomic_store_explicit(&p->live, 0, memory_order_relaxed);
+        p->live = 0;
+        p->reserved = 0;
+        p->keeps_all = keeps;
+        p->excess = 0;
+        p->known.count = 0;
         atomic_store_explicit(&p->dirty, 0, memory_order_relaxed);
         atomic_store_explicit(&p->kind, (uint8_t)(device < 0 ? MEM_POOL_OTHER : kind), memory_order_release);
         if (p == &pools[atomic_load_explicit(&n_pools, memory_order_relaxed)])
@@ -109,7 +128,7 @@ void mem_pool_dead_shrink(struct mem_pool *p)
 
     mem_lock(&p->lock);
     /* Another thread's free may have ended it, and the place be another's. */
-    if (atomic_load_explicit(&p->kind, memory_order_relaxed) == MEM_POOL_DEAD && !atomic_load(&p->live)) {
+    if (atomic_load_explicit(&p->kind, memory_order_relaxed) == MEM_POOL_DEAD && !p->live) {
         less = p->charged;
         p->charged = 0;
         if (!p->claimed)
@@ -119,19 +138,83 @@ void mem_pool_dead_shrink(struct mem_pool *p)
     mem_release(d, less);
 }
 
+/* Who finds the mark set may leave it: what cleared it would be a settlement
+ * that has yet to ask the driver, and whoever set it sets mem_unsettled next.
+ * So a loop of allocations and frees does not write the line that all share. */
 void mem_pool_touch(struct mem_pool *p)
 {
+    if (likely(atomic_load_explicit(&p->dirty, memory_order_acquire)))
+        return;
     atomic_store_explicit(&p->dirty, 1, memory_order_release);
     atomic_store_explicit(&mem_unsettled, 1, memory_order_release);
 }
 
+/* Whether the pool is dead is looked at under the lock: either this thread sees
+ * that, or whoever destroys the pool sees what is left in it. */
+static inline bool shrink_live(struct mem_pool *p, uint64_t n, bool forget)
+{
+    bool dead;
+
+    mem_lock(&p->lock);
+    p->live -= n < p->live ? n : p->live;
+    if (forget)
+        p->known.count = 0;
+    dead = atomic_load_explicit(&p->kind, memory_order_relaxed) == MEM_POOL_DEAD;
+    mem_unlock(&p->lock);
+    if (unlikely(dead))
+        mem_pool_dead_shrink(p);
+    return !dead;
+}
+
 void mem_pool_freed(struct mem_pool *p, uint64_t n)
 {
-    atomic_fetch_sub(&p->live, n);
-    if (atomic_load_explicit(&p->kind, memory_order_acquire) == MEM_POOL_DEAD)
-        mem_pool_dead_shrink(p);
-    else
+    if (likely(shrink_live(p, n, false)))
         mem_pool_touch(p);
+}
+
+void mem_pool_freed_now(struct mem_pool *p, uint64_t n)
+{
+    if (shrink_live(p, n, true))
+        mem_pool_settle(p);
+}
+
+static void forget(struct mem_pool *p)
+{
+    mem_lock(&p->lock);
+    p->known.count = 0;
+    mem_unlock(&p->lock);
+}
+
+void mem_pool_trimmed(struct mem_pool *p)
+{
+    forget(p);
+    mem_pool_settle(p);
+}
+
+static void set_keeps(struct mem_pool *p, bool keeps)
+{
+    mem_lock(&p->lock);
+    p->keeps_all = keeps;
+    mem_unlock(&p->lock);
+}
+
+/* Another thread may wait for something before we come to know the outcome. */
+void mem_pool_changing(CUmemoryPool handle)
+{
+    struct mem_pool *p = handle ? find(handle, 0) : NULL;
+
+    if (p)
+        set_keeps(p, false);
+}
+
+void mem_pool_changed(CUmemoryPool handle, CUresult r)
+{
+    struct mem_pool *p = r == CUDA_SUCCESS ? mem_pool_of(handle) : handle ? find(handle, 0) : NULL;
+
+    if (!p)
+        return;
+    set_keeps(p, keeps_all(handle));
+    mem_pool_touch(p); /* a lower one gives memory back at the next sync point */
 }
 
 static void trim(struct mem_pool *p)
@@ -143,7 +226,17 @@ static void trim(struct mem_pool *p)
     else
         real.cuDeviceGraphMemTrim(p->ordinal);
     mem_quiet_end(mode);
-    mem_pool_settle(p);
+    mem_pool_trimmed(p);
+}
+
+static bool is_used(struct mem_pool *p)
+{
+    bool used;
+
+    mem_lock(&p->lock);
+    used = p->live != 0;
+    mem_unlock(&p->lock);
+    return used;
 }
 
 /* The last look: what nobody uses goes with the pool. */
@@ -151,7 +244,7 @@ struct mem_pool *mem_pool_detach(CUmemoryPool handle)
 {
     struct mem_pool *p = handle ? find(handle, 0) : NULL;
 
-    if (p && mem_pool_is_charged(p) && atomic_load(&p->live))
+    if (p && mem_pool_is_charged(p) && is_used(p))
         trim(p);
     mem_lock(&register_lock);
     p = handle ? find(handle, 0) : NULL;
@@ -182,6 +275,15 @@ void mem_pools_touch(void)
     for (uint32_t i = 0; i < n; i++)
         if (mem_pool_is_charged(&pools[i]))
             mem_pool_touch(&pools[i]);
+}
+
+void mem_pools_forget(void)
+{
+    uint32_t n = atomic_load_explicit(&n_pools, memory_order_acquire);
+
+    for (uint32_t i = 0; i < n; i++)
+        forget(&pools[i]);
+    mem_pools_touch();
 }
 
 void mem_pools_settle(void)
@@ -217,7 +319,9 @@ static void set_empty(struct mem_pool *p)
     mem_lock(&p->lock);
     less = p->charged;
     p->charged = 0;
-    atomic_fetch_add_explicit(&p->version, 1, memory_order_relaxed);
+    p->reserved = 0;
+    p->known.count = 0;
+    p->version++;
     mem_unlock(&p->lock);
     mem_release(p->device, less);
 }
@@ -233,7 +337,7 @@ void mem_pools_device_gone(unsigned d)
             !mem_pool_reserved_by_driver(&pools[i], &reserved))
             set_empty(&pools[i]);
         else if (mem_pool_is_charged(&pools[i]) && pools[i].device == d)
-            mem_pool_settle(&pools[i]);
+            mem_pool_trimmed(&pools[i]);
 }
 
 bool mem_pools_growing(unsigned d)

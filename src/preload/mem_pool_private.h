@@ -7,8 +7,8 @@
 
 #include "preload/mem_pool.h"
 
-/* Drivers grow a pool in steps of this, or of more. */
-#define MEM_POOL_GROWTH_BYTES (UINT64_C(2) << 20)
+/* Drivers grow a pool in steps of this, or of more (driver 580: 32 MiB). */
+#define MEM_POOL_GROWTH_BYTES MEM_SPAN_BYTES
 
 static inline uint64_t mem_pool_round_up(uint64_t n)
 {

@@ -13,8 +13,6 @@
 #include <string.h>
 #include <sys/mman.h>
 
-#include "preload/hook.h"
-
 #define FIRST_BITS 3 /* MEM_TABLE_FIRST entries, in the table itself */
 #define PAGE_BITS 7  /* 128 entries: one page */
 #define SPINS 64
@@ -28,7 +26,7 @@ static inline void pause_cpu(void)
 #endif
 }
 
-static void __attribute__((noinline)) lock_wait(_Atomic uint32_t *lock)
+void __attribute__((noinline)) mem_lock_wait(_Atomic uint32_t *lock)
 {
     int saved = errno;
 
@@ -42,27 +40,6 @@ static void __attribute__((noinline)) lock_wait(_Atomic uint32_t *lock)
             sched_yield(); /* the holder lost its processor inside a few instructions */
     }
     errno = saved;
-}
-
-static inline void lock_take(_Atomic uint32_t *lock)
-{
-    if (unlikely(atomic_exchange_explicit(lock, 1, memory_order_acquire)))
-        lock_wait(lock);
-}
-
-static inline void lock_drop(_Atomic uint32_t *lock)
-{
-    atomic_store_explicit(lock, 0, memory_order_release);
-}
-
-void mem_lock(_Atomic uint32_t *lock)
-{
-    lock_take(lock);
-}
-
-void mem_unlock(_Atomic uint32_t *lock)
-{
-    lock_drop(lock);
 }
 
 /* Addresses are multiples of 256 and more, often in equal steps: two rounds of
@@ -159,7 +136,7 @@ bool mem_table_add(struct mem_table *t, uint64_t key, uint64_t bytes, void *owne
 
     if (ret_old)
         ret_old->key = 0;
-    lock_take(&s->lock);
+    mem_lock(&s->lock);
     fits = room(t, s);
     if (likely(fits)) {
         struct mem_entry *place = &s->entries[find(s, key, h)];
@@ -172,7 +149,7 @@ bool mem_table_add(struct mem_table *t, uint64_t key, uint64_t bytes, void *owne
         place->owner = owner;
         place->meta = meta;
     }
-    lock_drop(&s->lock);
+    mem_unlock(&s->lock);
     return fits;
 }
 
@@ -204,7 +181,7 @@ bool mem_table_take(struct mem_table *t, uint64_t key, struct mem_entry *ret)
     struct mem_shard *s = shard_of(t, h);
     bool found = false;
 
-    lock_take(&s->lock);
+    mem_lock(&s->lock);
     if (likely(s->entries)) {
         uint64_t i = find(s, key, h);
         found = s->entries[i].key == key && key;
@@ -215,7 +192,7 @@ bool mem_table_take(struct mem_table *t, uint64_t key, struct mem_entry *ret)
                 resize(s, s->bits - 2 < PAGE_BITS ? PAGE_BITS : s->bits - 2);
         }
     }
-    lock_drop(&s->lock);
+    mem_unlock(&s->lock);
     return found;
 }
 
@@ -225,14 +202,14 @@ bool mem_table_get(struct mem_table *t, uint64_t key, struct mem_entry *ret)
     struct mem_shard *s = shard_of(t, h);
     bool found = false;
 
-    lock_take(&s->lock);
+    mem_lock(&s->lock);
     if (s->entries) {
         uint64_t i = find(s, key, h);
         found = s->entries[i].key == key && key;
         if (found)
             *ret = s->entries[i];
     }
-    lock_drop(&s->lock);
+    mem_unlock(&s->lock);
     return found;
 }
 
@@ -241,14 +218,14 @@ void mem_table_sweep(struct mem_table *t, bool (*match)(struct mem_entry *e, voi
     for (unsigned n = 0; n < MEM_TABLE_SHARDS; n++) {
         struct mem_shard *s = &t->shards[n];
 
-        lock_take(&s->lock);
+        mem_lock(&s->lock);
         for (uint64_t i = 0; s->entries && i < UINT64_C(1) << s->bits;) {
             if (s->entries[i].key && match(&s->entries[i], arg))
                 remove_at(s, i); /* what moved here is looked at next */
             else
                 i++;
         }
-        lock_drop(&s->lock);
+        mem_unlock(&s->lock);
     }
 }
 
@@ -257,9 +234,9 @@ uint64_t mem_table_count(struct mem_table *t)
     uint64_t count = 0;
 
     for (unsigned n = 0; n < MEM_TABLE_SHARDS; n++) {
-        lock_take(&t->shards[n].lock);
+        mem_lock(&t->shards[n].lock);
         count += t->shards[n].count;
-        lock_drop(&t->shards[n].lock);
+        mem_unlock(&t->shards[n].lock);
     }
     return count;
 }

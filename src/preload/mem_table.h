@@ -19,6 +19,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "preload/hook.h"
+
 #define MEM_TABLE_SHARDS 16
 #define MEM_TABLE_FIRST 8 /* entries of a shard's first array; a power of two */
 
@@ -80,7 +82,17 @@ uint64_t mem_table_count(struct mem_table *t);
 void mem_table_forget(struct mem_table *t);
 
 /* A lock of a few instructions. */
-void mem_lock(_Atomic uint32_t *lock);
-void mem_unlock(_Atomic uint32_t *lock);
+void mem_lock_wait(_Atomic uint32_t *lock);
+
+static inline void mem_lock(_Atomic uint32_t *lock)
+{
+    if (unlikely(atomic_exchange_explicit(lock, 1, memory_order_acquire)))
+        mem_lock_wait(lock);
+}
+
+static inline void mem_unlock(_Atomic uint32_t *lock)
+{
+    atomic_store_explicit(lock, 0, memory_order_release);
+}
 
 #endif

@@ -30,6 +30,11 @@ void memory_settle(void)
     errno = saved;
 }
 
+void memory_stream_ended(void)
+{
+    ctx_forget();
+}
+
 void memory_tick(uint64_t now_ns)
 {
     if (!mem_active())

@@ -36,6 +36,9 @@ struct memory_figures memory_figures(unsigned d, uint64_t phys_total, uint64_t p
  * One load when nothing is outstanding. */
 void memory_settle(void);
 
+/* A stream has ended: its handle may be given to another. */
+void memory_stream_ended(void);
+
 /* Around every launch of an executable graph: reserves what its allocation
  * nodes will make the driver take, or answers CUDA_ERROR_OUT_OF_MEMORY, and
  * afterwards charges what the driver took. One load each while no graph of the

@@ -71,12 +71,20 @@ HOOK CUresult cuStreamQuery_ptsz(CUstream stream)
 
 HOOK CUresult cuStreamDestroy(CUstream stream)
 {
+    CUresult r;
+
     compute_stream_ending(stream);
-    return real.cuStreamDestroy(stream);
+    r = real.cuStreamDestroy(stream);
+    memory_stream_ended();
+    return r;
 }
 
 HOOK CUresult cuStreamDestroy_v2(CUstream stream)
 {
+    CUresult r;
+
     compute_stream_ending(stream);
-    return real.cuStreamDestroy_v2(stream);
+    r = real.cuStreamDestroy_v2(stream);
+    memory_stream_ended();
+    return r;
 }

@@ -4,6 +4,7 @@
  */
 #include "cost.h"
 
+#include <limits.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -37,7 +38,43 @@ static uint64_t total_of(const char *path)
     return g_ascii_strtoull(strchr(line, ':') + 1, NULL, 10);
 }
 
-static uint64_t run_counted(struct kit *kit, const char *body, unsigned n)
+/* The object that a line names: "cob=(7) path" or, once known, "cob=(7)". */
+static unsigned object_of(const char *line, unsigned *driver)
+{
+    unsigned id = (unsigned)strtoul(strchr(line, '(') + 1, NULL, 10);
+    if (strstr(line, "/libnull_driver.so") || strstr(line, "/libcuda.so"))
+        *driver = id;
+    return id;
+}
+
+/* Calls of the driver by others: a line "calls=" belongs to the object of the
+ * last "ob=", and calls into that of a "cob=" before it or into the same. */
+static uint64_t calls_into_driver(const char *path)
+{
+    g_autofree char *text = NULL;
+    unsigned object = 0, called = 0, driver = UINT_MAX;
+    uint64_t sum = 0;
+    g_assert_true(g_file_get_contents(path, &text, NULL, NULL));
+    g_auto(GStrv) lines = g_strsplit(text, "\n", -1);
+    for (char **line = lines; *line; line++) {
+        if (g_str_has_prefix(*line, "ob="))
+            called = object = object_of(*line, &driver);
+        else if (g_str_has_prefix(*line, "cob="))
+            called = object_of(*line, &driver);
+        if (!g_str_has_prefix(*line, "calls="))
+            continue;
+        if (called == driver && object != driver)
+            sum += g_ascii_strtoull(*line + strlen("calls="), NULL, 10);
+        called = object;
+    }
+    return sum;
+}
+
+struct counts {
+    uint64_t instructions, driver_calls;
+};
+
+static struct counts run_counted(struct kit *kit, const char *body, unsigned n)
 {
     g_autofree char *valgrind = g_find_program_in_path("valgrind");
     g_autofree char *self = g_file_read_link("/proc/self/exe", NULL), *count = g_strdup_printf("%u", n);
@@ -49,7 +86,7 @@ static uint64_t run_counted(struct kit *kit, const char *body, unsigned n)
     if (status != 0)
         g_test_message("%s", err);
     g_assert_cmpint(status, ==, 0);
-    return total_of(path);
+    return (struct counts){total_of(path), calls_into_driver(path)};
 }
 
 unsigned cost_system_calls(struct kit *kit, const char *body, unsigned n)
@@ -70,7 +107,14 @@ unsigned cost_system_calls(struct kit *kit, const char *body, unsigned n)
     return lines;
 }
 
+struct cost cost_of(struct kit *kit, const char *body)
+{
+    struct counts more = run_counted(kit, body, LONG), less = run_counted(kit, body, SHORT);
+    return (struct cost){(double)(more.instructions - less.instructions) / (LONG - SHORT),
+                         (double)(more.driver_calls - less.driver_calls) / (LONG - SHORT)};
+}
+
 double cost_instructions(struct kit *kit, const char *body)
 {
-    return (double)(run_counted(kit, body, LONG) - run_counted(kit, body, SHORT)) / (LONG - SHORT);
+    return cost_of(kit, body).instructions;
 }

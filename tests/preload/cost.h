@@ -16,7 +16,12 @@ struct kit *cost_kit_new(void);
  * the test skipped, without strace. */
 unsigned cost_system_calls(struct kit *kit, const char *body, unsigned n);
 
-/* Instructions per unit of a body whose first argument is how many. */
+/* Per unit of a body whose first argument is how many. */
+struct cost {
+    double instructions;
+    double driver_calls; /* that reach the driver, whoever makes them */
+};
+struct cost cost_of(struct kit *kit, const char *body);
 double cost_instructions(struct kit *kit, const char *body);
 
 #endif

@@ -150,12 +150,14 @@ static CUcontext handle_of(unsigned i)
 
 CUresult fake_block_new(CUdeviceptr *ret, uint64_t n, int device, bool managed, struct fake_pool *pool)
 {
+    CUdeviceptr address;
     struct block *b;
 
     if (!ret || !n)
         return CUDA_ERROR_INVALID_VALUE;
     pthread_mutex_lock(&fake_lock);
-    if (!pool && !fake_take(managed ? -1 : device, n)) {
+    address = next_address;
+    if (pool ? !fake_pool_take(pool, n, &address) : !fake_take(managed ? -1 : device, n)) {
         pthread_mutex_unlock(&fake_lock);
         return CUDA_ERROR_OUT_OF_MEMORY;
     }
@@ -165,8 +167,9 @@ CUresult fake_block_new(CUdeviceptr *ret, uint64_t n, int device, bool managed, 
     b->managed = managed;
     b->pool = pool;
     b->ctx = current;
-    *ret = next_address;
-    next_address += (n + 511) / 512 * 512;
+    if (!pool)
+        next_address += (n + 511) / 512 * 512;
+    *ret = address;
     g_hash_table_insert(blocks, GSIZE_TO_POINTER(*ret), b);
     pthread_mutex_unlock(&fake_lock);
     return CUDA_SUCCESS;
@@ -256,7 +259,7 @@ CUresult fake_free(CUdeviceptr ptr)
     pthread_mutex_lock(&fake_lock);
     b = g_hash_table_lookup(blocks, GSIZE_TO_POINTER(ptr));
     if (b && b->pool)
-        fake_pool_give(b->pool, b->bytes);
+        fake_pool_give(b->pool, ptr, b->bytes);
     else if (b)
         fake_give(b->device, b->bytes);
     g_hash_table_remove(blocks, GSIZE_TO_POINTER(ptr));
@@ -264,6 +267,25 @@ CUresult fake_free(CUdeviceptr ptr)
     if (b && fake.on_free)
         fake.on_free(ptr);
     return b ? CUDA_SUCCESS : CUDA_ERROR_INVALID_VALUE;
+}
+
+/* A card waits for the block's work, and trims its pool then. */
+static CUresult free_now(CUdeviceptr ptr)
+{
+    struct fake_pool *pool;
+    struct block *b;
+    CUresult r;
+
+    pthread_mutex_lock(&fake_lock);
+    b = g_hash_table_lookup(blocks, GSIZE_TO_POINTER(ptr));
+    pool = b ? b->pool : NULL;
+    pthread_mutex_unlock(&fake_lock);
+    r = fake_free(ptr);
+    pthread_mutex_lock(&fake_lock);
+    if (r == CUDA_SUCCESS && pool && !pool->destroyed)
+        fake_pool_trim(pool, pool->threshold);
+    pthread_mutex_unlock(&fake_lock);
+    return r;
 }
 
 static CUresult mem_free_v1(CUdeviceptr_v1 ptr)
@@ -517,7 +539,7 @@ static const struct real_cuda table = {
     .cuMemAlloc = mem_alloc_v1,
     .cuMemAllocManaged = mem_managed,
     .cuMemAllocPitch_v2 = mem_pitch,
-    .cuMemFree_v2 = fake_free,
+    .cuMemFree_v2 = free_now,
     .cuMemFree = mem_free_v1,
     .cuMemGetInfo_v2 = mem_info,
     .cuDeviceTotalMem_v2 = total_mem,
@@ -558,6 +580,7 @@ void fake_begin(uint64_t limit0, uint64_t limit1)
     memset(&fake, 0, sizeof fake);
     fake.phys_bytes = UINT64_C(16) << 30;
     fake.pool_growth = 2 * MIB;
+    fake.scattered = false;
     fake.limit[0] = limit0;
     fake.limit[1] = limit1;
     blocks = g_hash_table_new_full(NULL, NULL, NULL, g_free);

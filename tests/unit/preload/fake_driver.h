@@ -26,6 +26,7 @@ struct fake {
     _Atomic uint64_t taken[FAKE_DEVICES]; /* physically, by this process */
     _Atomic uint64_t limit[FAKE_DEVICES]; /* of the slice */
     uint64_t pool_growth;                 /* in what steps pools grow */
+    bool scattered;                       /* what a pool has unused may be in the wrong place */
     uint64_t context_bytes;               /* the driver takes for the first context on a device */
     _Atomic int fail_next;                /* the next driver call that could fails with this */
     _Atomic uint64_t calls;               /* allocating and freeing calls that reached the driver */
@@ -42,6 +43,9 @@ extern struct fake fake;
  * and a current context on device 0. */
 void fake_begin(uint64_t limit0, uint64_t limit1);
 void fake_end(void);
+
+/* What waiting for work does to all pools: trims them to their thresholds. */
+void fake_pools_synchronized(void);
 
 /* Makes the fake context of a device current, past the engine's wrappers. */
 CUcontext fake_context(unsigned d);

@@ -151,22 +151,18 @@ static CUresult vmm_retain(CUmemGenericAllocationHandle *ret, void *address)
 
 /* ---- pools ---- */
 
-void fake_pool_give(struct fake_pool *p, uint64_t n)
+static struct fake_pool fresh_pool(unsigned i, unsigned device, bool host)
 {
-    p->used -= n;
-    p->live--;
-    if (p->destroyed && !p->live) {
-        fake_give(p->host ? -1 : (int)p->device, p->reserved);
-        p->reserved = 0;
-    }
+    return (struct fake_pool){
+        .device = device, .host = host, .base = UINT64_C(0x600000000000) + ((uint64_t)i << 40)};
 }
 
 static CUresult pool_create(CUmemoryPool *ret, const CUmemPoolProps *props)
 {
     if (n_pools == 16)
         return CUDA_ERROR_OUT_OF_MEMORY;
-    pools[n_pools] = (struct fake_pool){.device = (unsigned)props->location.id,
-                                        .host = props->location.type != CU_MEM_LOCATION_TYPE_DEVICE};
+    pools[n_pools] = fresh_pool(n_pools, (unsigned)props->location.id,
+                                props->location.type != CU_MEM_LOCATION_TYPE_DEVICE);
     *ret = (CUmemoryPool)&pools[n_pools++];
     return CUDA_SUCCESS;
 }
@@ -177,8 +173,7 @@ static CUresult pool_destroy(CUmemoryPool handle)
 
     pthread_mutex_lock(&fake_lock);
     p->destroyed = true;
-    p->live++;
-    fake_pool_give(p, 0);
+    fake_pool_end(p);
     pthread_mutex_unlock(&fake_lock);
     return CUDA_SUCCESS;
 }
@@ -186,15 +181,9 @@ static CUresult pool_destroy(CUmemoryPool handle)
 static CUresult pool_trim(CUmemoryPool handle, size_t keep)
 {
     struct fake_pool *p = (struct fake_pool *)handle;
-    uint64_t want;
 
     pthread_mutex_lock(&fake_lock);
-    want = (p->used > keep ? p->used : keep);
-    want = (want + 2 * MIB - 1) / (2 * MIB) * (2 * MIB);
-    if (want < p->reserved) {
-        fake_give(p->host ? -1 : (int)p->device, p->reserved - want);
-        p->reserved = want;
-    }
+    fake_pool_trim(p, keep);
     pthread_mutex_unlock(&fake_lock);
     return CUDA_SUCCESS;
 }
@@ -208,6 +197,8 @@ static CUresult pool_get(CUmemoryPool handle, CUmemPool_attribute attribute, voi
         *(cuuint64_t *)value = p->reserved;
     else if (attribute == CU_MEMPOOL_ATTR_USED_MEM_CURRENT)
         *(cuuint64_t *)value = p->used;
+    else if (attribute == CU_MEMPOOL_ATTR_RELEASE_THRESHOLD)
+        *(cuuint64_t *)value = p->threshold;
     pthread_mutex_unlock(&fake_lock);
     return CUDA_SUCCESS;
 }
@@ -241,27 +232,23 @@ static CUresult device_set_pool(CUdevice d, CUmemoryPool pool)
     return CUDA_SUCCESS;
 }
 
+/* What a synchronisation does to pools. */
+void fake_pools_synchronized(void)
+{
+    pthread_mutex_lock(&fake_lock);
+    for (unsigned i = 0; i < n_pools; i++)
+        if (!pools[i].destroyed)
+            fake_pool_trim(&pools[i], pools[i].threshold);
+    pthread_mutex_unlock(&fake_lock);
+}
+
 static CUresult alloc_from(CUdeviceptr *ret, size_t n, CUmemoryPool handle, CUstream stream)
 {
     struct fake_pool *p = (struct fake_pool *)handle;
-    uint64_t grown;
     CUresult r;
 
     (void)stream;
-    if (fake_fails(&r))
-        return r;
-    pthread_mutex_lock(&fake_lock);
-    grown = (p->used + n + fake.pool_growth - 1) / fake.pool_growth * fake.pool_growth;
-    if (grown > p->reserved && !fake_take(p->host ? -1 : (int)p->device, grown - p->reserved)) {
-        pthread_mutex_unlock(&fake_lock);
-        return CUDA_ERROR_OUT_OF_MEMORY;
-    }
-    if (grown > p->reserved)
-        p->reserved = grown;
-    p->used += n;
-    p->live++;
-    pthread_mutex_unlock(&fake_lock);
-    return fake_block_new(ret, n, (int)p->device, false, p);
+    return fake_fails(&r) ? r : fake_block_new(ret, n, (int)p->device, false, p);
 }
 
 static CUresult alloc_async(CUdeviceptr *ret, size_t n, CUstream stream)
@@ -336,11 +323,10 @@ void fake_objects_begin(void)
     objects = g_hash_table_new(NULL, NULL);
     all_objects = g_ptr_array_new_with_free_func(g_free);
     mapped = g_hash_table_new_full(NULL, NULL, NULL, g_free);
-    memset(pools, 0, sizeof pools);
     memset(graph_reserved, 0, sizeof graph_reserved);
     n_pools = FAKE_DEVICES;
     for (unsigned d = 0; d < FAKE_DEVICES; d++) {
-        pools[d] = (struct fake_pool){.device = d};
+        pools[d] = fresh_pool(d, d, false);
         current_pool[d] = (CUmemoryPool)&pools[d];
     }
     real.cuMemCreate = vmm_create;
@@ -372,4 +358,7 @@ void fake_objects_end(void)
     g_hash_table_unref(objects);
     g_ptr_array_unref(all_objects);
     g_hash_table_unref(mapped);
+    for (unsigned i = 0; i < n_pools; i++)
+        if (pools[i].places)
+            g_array_unref(pools[i].places);
 }

@@ -9,6 +9,7 @@
 #include <stdbool.h>
 #include <string.h>
 
+#include "base/json_write.h"
 #include "kube/error.h"
 
 #define NAME_MAX_LEN 63
@@ -61,30 +62,39 @@ static bool invalid(GError **error, const struct kube_target *t, const char *key
     return false;
 }
 
+/* Whether the i-th pair can be written; *total grows by its bytes. */
+static bool check_pair(const struct kube_target *t, const struct kube_annotation *pairs, size_t i,
+                       bool removal, size_t *total, GError **error)
+{
+    const char *key = pairs[i].key, *value = pairs[i].value;
+    if (!is_key(key))
+        return invalid(error, t, key,
+                       "not a key: a name of at most 63 letters, digits, - _ . after an "
+                       "optional DNS prefix and /");
+    if (!value && !removal)
+        return invalid(error, t, key, "has no value");
+    for (size_t k = 0; k < i; k++) /* a dozen at most */
+        if (strcmp(pairs[k].key, key) == 0)
+            return invalid(error, t, key, "is there twice");
+    *total += strlen(key) + (value ? strlen(value) : 0);
+    if (*total > KUBE_ANNOTATIONS_MAX)
+        return invalid(error, t, key, "annotations of more than 262144 bytes");
+    return value && !g_utf8_validate(value, -1, NULL) ? invalid(error, t, key, "the value is not UTF-8")
+                                                      : true;
+}
+
 /* Adds the pairs to `map`. */
 static bool add_pairs(json_t *map, const struct kube_target *t, const struct kube_annotation *pairs, size_t n,
-                      bool labels, bool removal, GError **error)
+                      bool labels, GError **error)
 {
     size_t total = 0;
     for (size_t i = 0; i < n; i++) {
         const char *key = pairs[i].key, *value = pairs[i].value;
-        if (!is_key(key))
-            return invalid(error, t, key,
-                           "not a key: a name of at most 63 letters, digits, - _ . after an "
-                           "optional DNS prefix and /");
-        if (!value && !removal)
-            return invalid(error, t, key, "has no value");
-        if (json_object_get(map, key))
-            return invalid(error, t, key, "is there twice");
+        if (!check_pair(t, pairs, i, true, &total, error))
+            return false;
         if (labels && value && value[0] && !is_word(value, strlen(value)))
             return invalid(error, t, key, "not a label value: at most 63 letters, digits, - _ .");
-        total += strlen(key) + (value ? strlen(value) : 0);
-        if (total > KUBE_ANNOTATIONS_MAX)
-            return invalid(error, t, key, "annotations of more than 262144 bytes");
-        json_t *text = value ? json_string(value) : json_null();
-        if (!text)
-            return invalid(error, t, key, "the value is not UTF-8");
-        json_object_set_new(map, key, text);
+        json_object_set_new(map, key, value ? json_string(value) : json_null());
     }
     return true;
 }
@@ -109,32 +119,57 @@ static char *text_of(json_t *object)
     return copy;
 }
 
-/* False for what is no UTF-8, or empty. */
-static bool set_text(json_t *object, const char *key, const char *value)
+static bool is_text(const char *value)
 {
-    return value && value[0] && json_object_set_new(object, key, json_string(value)) == 0;
+    return value && value[0] && g_utf8_validate(value, -1, NULL);
 }
 
+/* `"key":"value"` behind what is there; nothing without a value. */
+static void append_member(GString *out, const char *key, const char *value)
+{
+    if (!value || !value[0])
+        return;
+    if (out->str[out->len - 1] != '{')
+        g_string_append_c(out, ',');
+    json_write_string(out, key);
+    g_string_append_c(out, ':');
+    json_write_string(out, value);
+}
+
+/* One for each pod: written as text, a tree would be ten times the work. */
 char *kube_body_binding(const struct kube_target *pod, const char *node,
                         const struct kube_annotation *annotations, size_t n, GError **error)
 {
-    json_t *body = json_object(), *metadata = metadata_of(pod), *target = json_object(), *map = json_object();
-    set_text(body, "apiVersion", "v1");
-    set_text(body, "kind", "Binding");
-    json_object_set_new(body, "metadata", metadata);
-    json_object_set_new(body, "target", target);
-    json_object_set_new(metadata, "annotations", map);
-    set_text(target, "apiVersion", "v1");
-    set_text(target, "kind", "Node");
-    bool ok = true;
-    if (!set_text(metadata, "name", pod->name) || !set_text(metadata, "namespace", pod->namespace))
-        ok = invalid(error, pod, "pod", "its name or namespace is empty or not UTF-8");
-    else if (!set_text(target, "name", node))
-        ok = invalid(error, pod, "node", "its name is empty or not UTF-8");
-    if (ok && add_pairs(map, pod, annotations, n, false, false, error))
-        return text_of(body);
-    json_decref(body);
-    return NULL;
+    size_t total = 0;
+    if (!is_text(pod->name) || !is_text(pod->namespace)) {
+        invalid(error, pod, "pod", "its name or namespace is empty or not UTF-8");
+        return NULL;
+    }
+    if (!is_text(node)) {
+        invalid(error, pod, "node", "its name is empty or not UTF-8");
+        return NULL;
+    }
+    for (size_t i = 0; i < n; i++)
+        if (!check_pair(pod, annotations, i, false, &total, error))
+            return NULL;
+    GString *out = g_string_sized_new(512 + total);
+    g_string_append(out, "{\"apiVersion\":\"v1\",\"kind\":\"Binding\",\"metadata\":{");
+    append_member(out, "uid", pod->uid);
+    append_member(out, "resourceVersion", pod->resource_version);
+    g_string_append(out, out->str[out->len - 1] == '{' ? "\"annotations\":{" : ",\"annotations\":{");
+    for (size_t i = 0; i < n; i++) {
+        g_string_append(out, i ? "," : "");
+        json_write_string(out, annotations[i].key);
+        g_string_append_c(out, ':');
+        json_write_string(out, annotations[i].value);
+    }
+    g_string_append_c(out, '}');
+    append_member(out, "name", pod->name);
+    append_member(out, "namespace", pod->namespace);
+    g_string_append(out, "},\"target\":{\"apiVersion\":\"v1\",\"kind\":\"Node\"");
+    append_member(out, "name", node);
+    g_string_append(out, "}}");
+    return g_string_free(out, FALSE);
 }
 
 char *kube_body_annotate(const struct kube_target *object, const struct kube_annotation *annotations,
@@ -143,8 +178,8 @@ char *kube_body_annotate(const struct kube_target *object, const struct kube_ann
 {
     json_t *metadata = metadata_of(object), *body = json_object();
     json_t *annotation_map = json_object(), *label_map = json_object();
-    bool ok = add_pairs(annotation_map, object, annotations, n_annotations, false, true, error) &&
-              add_pairs(label_map, object, labels, n_labels, true, true, error);
+    bool ok = add_pairs(annotation_map, object, annotations, n_annotations, false, error) &&
+              add_pairs(label_map, object, labels, n_labels, true, error);
     if (ok && n_annotations)
         json_object_set(metadata, "annotations", annotation_map);
     if (ok && n_labels)

@@ -26,6 +26,18 @@ static void test_binding_has_annotations_and_preconditions(void)
         "\"n1\"}}");
 }
 
+static void test_binding_of_a_pod_without_preconditions(void)
+{
+    GError *error = NULL;
+    const struct kube_target bare = {.namespace = "ns", .name = "p"};
+    g_autofree char *body = kube_body_binding(&bare, "n1", NULL, 0, &error);
+    g_assert_no_error(error);
+    g_assert_cmpstr(body, ==,
+                    "{\"apiVersion\":\"v1\",\"kind\":\"Binding\",\"metadata\":{\"annotations\":{},\"name\":"
+                    "\"p\",\"namespace\":\"ns\"},\"target\":{\"apiVersion\":\"v1\",\"kind\":\"Node\","
+                    "\"name\":\"n1\"}}");
+}
+
 static void test_patch_sets_and_removes(void)
 {
     GError *error = NULL;
@@ -126,6 +138,7 @@ int main(int argc, char **argv)
     g_test_init(&argc, &argv, NULL);
 #define ADD(name) g_test_add_func("/kube/body/" #name, test_##name)
     ADD(binding_has_annotations_and_preconditions);
+    ADD(binding_of_a_pod_without_preconditions);
     ADD(patch_sets_and_removes);
     ADD(delete_has_preconditions);
     ADD(keys_are_checked);

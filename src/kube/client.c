@@ -15,16 +15,37 @@ static void fill_in(struct kube_client_options *o)
     o->timeout_ms = o->timeout_ms ? o->timeout_ms : 30000;
     o->answer_max = o->answer_max ? o->answer_max : (size_t)64 << 20;
     o->attempts = o->attempts ? o->attempts : 5;
-    o->user_agent = NULL;
+    o->user_agent = g_strdup(o->user_agent);
+}
+
+static void lane_clear(struct kube_lane *lane)
+{
+    if (lane->session)
+        soup_session_abort(lane->session);
+    g_clear_object(&lane->session);
+}
+
+struct kube_lane *kube_client_lane(KubeClient *client, bool aside)
+{
+    struct kube_lane *lane = aside ? &client->aside : &client->lanes[0];
+    for (unsigned i = 1; !aside && i < KUBE_LANES && lane->requests >= KUBE_LANE_CONNECTIONS; i++)
+        if (client->lanes[i].requests < lane->requests)
+            lane = &client->lanes[i];
+    if (!lane->session)
+        lane->session = kube_session_new(client->config, &client->options, client->anchors,
+                                         aside ? KUBE_ASIDE_CONNECTIONS : KUBE_LANE_CONNECTIONS);
+    return lane;
 }
 
 static void client_free(KubeClient *client)
 {
-    if (client->session)
-        soup_session_abort(client->session);
-    g_clear_object(&client->session);
+    for (unsigned i = 0; i < KUBE_LANES; i++)
+        lane_clear(&client->lanes[i]);
+    lane_clear(&client->aside);
+    g_clear_object(&client->anchors);
     kube_credentials_free(client->credentials);
     kube_config_free(client->config);
+    g_free((char *)(uintptr_t)client->options.user_agent);
     g_main_context_unref(client->context);
     g_free(client);
 }
@@ -36,14 +57,16 @@ KubeClient *kube_client_new(KubeConfig *config, const struct kube_client_options
     g_atomic_ref_count_init(&client->references);
     client->config = config;
     client->options = options ? *options : none;
+    fill_in(&client->options);
     client->context = g_main_context_ref_thread_default();
-    client->session = kube_session_new(config, &client->options, error);
-    client->credentials = client->session ? kube_credentials_new(config, error) : NULL;
+    GError *why = NULL;
+    client->anchors = kube_session_anchors(config, &why);
+    client->credentials = why ? NULL : kube_credentials_new(config, &why);
     if (!client->credentials) {
+        g_propagate_error(error, why);
         client_free(client);
         return NULL;
     }
-    fill_in(&client->options);
     return client;
 }
 

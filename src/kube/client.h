@@ -29,7 +29,6 @@ struct kube_client_options {
     const char *user_agent; /* "hami/VERSION" */
     double qps;             /* requests per second; 0 = no limit */
     uint32_t burst;         /* with qps; 10 */
-    uint32_t connections;   /* to the server at once, watches included; 64 */
     uint32_t timeout_ms;    /* of a request, all attempts; 30 s */
     size_t answer_max;      /* bytes, unpacked; 64 MiB */
     uint32_t attempts;      /* 5 */

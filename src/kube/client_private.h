@@ -10,16 +10,30 @@
 #include "kube/client.h"
 #include "kube/credentials.h"
 
+/* libsoup asks every idle connection of a session whether it is still open, several times for each request,
+ * and each asking goes through all of GIO's and GnuTLS' layers. So requests take the first of several
+ * sessions that has a connection to spare, and those that nobody needs are not asked. */
+enum { KUBE_LANES = 16, KUBE_LANE_CONNECTIONS = 2, KUBE_ASIDE_CONNECTIONS = 64 };
+struct kube_lane {
+    SoupSession *session; /* NULL until it is needed */
+    unsigned requests;    /* under way */
+};
+
 struct kube_client {
     gatomicrefcount references;
     KubeConfig *config;
-    struct kube_client_options options; /* defaults filled in; no borrowed strings */
-    SoupSession *session;
+    struct kube_client_options options; /* defaults filled in; strings are ours */
+    GTlsDatabase *anchors;              /* NULL without TLS */
+    struct kube_lane lanes[KUBE_LANES];
+    struct kube_lane aside; /* watches, and leases, which must not wait behind anything */
     GMainContext *context;
     struct kube_credentials *credentials;
     gint64 full_us; /* when the bucket of permits will be full again */
     struct kube_client_counters counters;
 };
+
+/* Where a request goes; the caller counts it in and out. */
+struct kube_lane *kube_client_lane(KubeClient *client, bool aside);
 
 /* Takes a permit; returns how long to wait before using it. */
 gint64 kube_client_permit_us(KubeClient *client, gint64 now_us);

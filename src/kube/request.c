@@ -36,6 +36,7 @@ struct call {
     GCancellable *inner, *outer;
     gulong outer_id;
     GSource *deadline, *wait, *readable;
+    struct kube_lane *lane; /* that the attempt is under way in */
     SoupMessage *message;
     GInputStream *in;
     GByteArray *buffer;
@@ -57,6 +58,9 @@ static void attempt_clear(struct call *c)
     if (c->in)
         kube_reader_abandon(g_steal_pointer(&c->in));
     g_clear_object(&c->message);
+    if (c->lane)
+        c->lane->requests--;
+    c->lane = NULL;
     g_clear_pointer(&c->buffer, g_byte_array_unref);
 }
 
@@ -275,6 +279,7 @@ static void on_headers(GObject *session, GAsyncResult *result, void *data)
         call_fail(c, g_error_new_literal(KUBE_ERROR, KUBE_ERROR_PROTOCOL,
                                          "a packed stream, which was not asked for (a proxy?)"));
     } else if (c->stream && soup_message_get_status(c->message) == 200) {
+        kube_reader_set_socket(c->in, kube_session_socket(c->message));
         call_end(c, NULL, g_steal_pointer(&c->in), g_object_unref);
     } else {
         c->buffer = g_byte_array_new();
@@ -331,7 +336,9 @@ static void attempt(struct call *c)
     g_signal_connect(c->message, "wrote-headers", G_CALLBACK(on_wrote_headers), c);
     g_signal_connect(c->message, "restarted", G_CALLBACK(on_restarted), c);
     client->counters.requests++;
-    soup_session_send_async(client->session, c->message, G_PRIORITY_DEFAULT, c->inner, on_headers, c);
+    c->lane = kube_client_lane(client, c->stream || c->unlimited);
+    c->lane->requests++;
+    soup_session_send_async(c->lane->session, c->message, G_PRIORITY_DEFAULT, c->inner, on_headers, c);
 }
 
 static gboolean on_deadline(void *data)

@@ -26,12 +26,22 @@ static void watch_over(GSocket *socket)
     g_socket_set_option(socket, IPPROTO_TCP, TCP_USER_TIMEOUT, 30000, NULL);
 }
 
+static const char socket_key[] = "kube-socket"; /* of a stream's message */
+
 static void on_network_event(SoupMessage *message, GSocketClientEvent event, GIOStream *connection,
-                             void *data)
+                             void *stream)
 {
-    (void)message, (void)data;
-    if (event == G_SOCKET_CLIENT_CONNECTED && G_IS_SOCKET_CONNECTION(connection))
-        watch_over(g_socket_connection_get_socket(G_SOCKET_CONNECTION(connection)));
+    if (event != G_SOCKET_CLIENT_CONNECTED || !G_IS_SOCKET_CONNECTION(connection))
+        return;
+    GSocket *socket = g_socket_connection_get_socket(G_SOCKET_CONNECTION(connection));
+    watch_over(socket);
+    if (stream)
+        g_object_set_data_full(G_OBJECT(message), socket_key, g_object_ref(socket), g_object_unref);
+}
+
+GSocket *kube_session_socket(SoupMessage *message)
+{
+    return g_object_get_data(G_OBJECT(message), socket_key);
 }
 
 static gboolean accept_any(SoupMessage *message, GTlsCertificate *certificate, GTlsCertificateFlags flaws,
@@ -67,7 +77,7 @@ static GSocketConnectable *connectable_of(const struct kube_config *config)
 /* GIO reads the system's anchors for every first TLS connection, whatever it is
  * then told to use, and keeps them: 8 MB. So what is configured is the default,
  * and only who configures nothing gets the system's. */
-static GTlsDatabase *anchors_of(const struct kube_config *config, GError **error)
+GTlsDatabase *kube_session_anchors(const struct kube_config *config, GError **error)
 {
     GTlsBackend *backend = g_tls_backend_get_default();
     if (!g_str_has_prefix(config->server, "https:"))
@@ -86,21 +96,15 @@ static GTlsDatabase *anchors_of(const struct kube_config *config, GError **error
 }
 
 SoupSession *kube_session_new(const struct kube_config *config, const struct kube_client_options *options,
-                              GError **error)
+                              GTlsDatabase *anchors, unsigned connections)
 {
     prefer_http1();
-    g_autoptr(GError) why = NULL;
-    g_autoptr(GTlsDatabase) anchors = anchors_of(config, &why);
-    if (why) {
-        g_propagate_error(error, g_steal_pointer(&why));
-        return NULL;
-    }
     g_autoptr(GSocketConnectable) connectable = connectable_of(config);
-    int connections = options->connections ? (int)MIN(options->connections, 10000) : 64;
-    SoupSession *session = g_object_new(SOUP_TYPE_SESSION, "max-conns", connections, "max-conns-per-host",
-                                        connections, "timeout", 0, "idle-timeout", IDLE_S, "user-agent",
-                                        options->user_agent ? options->user_agent : "hami/" HAMI_VERSION,
-                                        "remote-connectable", connectable, NULL);
+    SoupSession *session =
+        g_object_new(SOUP_TYPE_SESSION, "max-conns", (int)connections, "max-conns-per-host", (int)connections,
+                     "timeout", 0, "idle-timeout", IDLE_S, "user-agent",
+                     options->user_agent ? options->user_agent : "hami/" HAMI_VERSION, "remote-connectable",
+                     connectable, NULL);
     if (anchors)
         soup_session_set_tls_database(session, anchors);
     soup_session_set_proxy_resolver(session, NULL);
@@ -135,11 +139,13 @@ SoupMessage *kube_session_message(const struct kube_config *config, const char *
      * repeats by the method's name only, and that is caught by "restarted". */
     soup_message_add_flags(message, SOUP_MESSAGE_NO_REDIRECT | SOUP_MESSAGE_IDEMPOTENT);
     soup_message_headers_replace(soup_message_get_request_headers(message), "Accept", "application/json");
-    if (stream)
+    if (stream) { /* on a connection of its own, whose socket is known then */
+        soup_message_add_flags(message, SOUP_MESSAGE_NEW_CONNECTION);
         soup_message_disable_feature(message, SOUP_TYPE_CONTENT_DECODER);
+    }
     if (config->insecure)
         g_signal_connect(message, "accept-certificate", G_CALLBACK(accept_any), NULL);
-    g_signal_connect(message, "network-event", G_CALLBACK(on_network_event), NULL);
+    g_signal_connect(message, "network-event", G_CALLBACK(on_network_event), GINT_TO_POINTER(stream));
     return g_steal_pointer(&message);
 }
 

@@ -106,6 +106,51 @@ static void test_connections_are_kept_for_every_method(void)
     fake_api_close(&api);
 }
 
+/* Of a server that answers nothing, 32 at once know; what must not wait behind them does not. */
+static void hold_writes(struct fake_api *api, const struct fake_request *r)
+{
+    (void)api;
+    if (strcmp(r->path, "/held") != 0) {
+        echo(api, r);
+        return;
+    }
+    soup_server_message_set_status(r->message, 200, NULL);
+    soup_server_message_pause(r->message);
+}
+
+static void on_held(GObject *source, GAsyncResult *result, void *data)
+{
+    g_autoptr(GError) error = NULL;
+    g_autoptr(GBytes) body = kube_request_finish(result, NULL, &error);
+    (void)source;
+    g_assert_null(body);
+    ++*(unsigned *)data;
+}
+
+static void test_writes_that_hang_hold_up_no_lease(void)
+{
+    enum { AT_ONCE = 32, MORE = 60 };
+    struct fake_api api;
+    unsigned ended = 0;
+    fake_api_open(&api, hold_writes, NULL);
+    g_autoptr(KubeClient) client = fake_api_client(&api, NULL);
+    g_autoptr(GCancellable) cancellable = g_cancellable_new();
+    for (unsigned i = 0; i < MORE; i++)
+        kube_request_async(client, &(struct kube_request){.method = "POST", .path = "/held", .body = "{}"},
+                           cancellable, on_held, &ended);
+    wait_count(&api.requests, AT_ONCE);
+    struct answer a =
+        ask(client, (struct kube_request){.method = "PUT", .path = "/lease", .unlimited = true});
+    g_assert_no_error(a.error);
+    answer_clear(&a);
+    g_cancellable_cancel(cancellable);
+    wait_count(&ended, MORE);
+    a = ask(client, (struct kube_request){.method = "POST", .path = "/after"});
+    g_assert_no_error(a.error);
+    answer_clear(&a);
+    fake_api_close(&api);
+}
+
 static const struct failure {
     const char *name;
     unsigned status;
@@ -658,6 +703,7 @@ int main(int argc, char **argv)
     ADD(request_reaches_the_server_as_it_is);
     ADD(path_cannot_be_climbed);
     ADD(connections_are_kept_for_every_method);
+    ADD(writes_that_hang_hold_up_no_lease);
     for (size_t i = 0; i < G_N_ELEMENTS(failures); i++) {
         g_autofree char *path = g_strdup_printf("/kube/request/failure/%s", failures[i].name);
         g_test_add_data_func(path, GSIZE_TO_POINTER(i), test_failure_has_its_code);

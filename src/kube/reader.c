@@ -42,6 +42,26 @@ GSource *kube_reader_wait(GInputStream *in, GCancellable *cancellable, GMainCont
     return source;
 }
 
+static const char socket_key[] = "kube-socket";
+
+void kube_reader_set_socket(GInputStream *in, GSocket *socket)
+{
+    if (socket)
+        g_object_set_data_full(G_OBJECT(in), socket_key, g_object_ref(socket), g_object_unref);
+}
+
+GSource *kube_reader_watch(GInputStream *in, GMainContext *context, GUnixFDSourceFunc callback, void *data)
+{
+    GSocket *socket = g_object_get_data(G_OBJECT(in), socket_key);
+    if (!socket || g_socket_is_closed(socket))
+        return NULL;
+    GSource *source = g_unix_fd_source_new(g_socket_get_fd(socket), G_IO_IN | G_IO_HUP | G_IO_ERR);
+    g_source_set_can_recurse(source, TRUE); /* else it is taken out of the loop meanwhile */
+    g_source_set_callback(source, G_SOURCE_FUNC(callback), data, NULL);
+    g_source_attach(source, context);
+    return source;
+}
+
 void kube_reader_abandon(GInputStream *in)
 {
     g_autoptr(GCancellable) cancelled = g_cancellable_new();

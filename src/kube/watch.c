@@ -296,7 +296,17 @@ static void ended(KubeWatch *w)
 }
 
 static gboolean on_readable(GObject *stream, void *data);
+static gboolean on_socket(int fd, GIOCondition condition, void *data);
 static gboolean on_more(void *data);
+
+static void wait_for_more(KubeWatch *w)
+{
+    if (w->readable) /* on_socket() goes on */
+        return;
+    w->readable = kube_reader_watch(w->in, w->client->context, on_socket, w);
+    if (!w->readable)
+        w->readable = kube_reader_wait(w->in, NULL, w->client->context, on_readable, w);
+}
 
 /* The caller holds a reference. */
 static void read_stream(KubeWatch *w)
@@ -315,9 +325,10 @@ static void read_stream(KubeWatch *w)
         failed(w, g_error_new(KUBE_ERROR, KUBE_ERROR_TOO_LARGE, "watch of %s: an event of more than %u bytes",
                               w->path, KUBE_OBJECT_MAX));
     } else if (state == KUBE_READER_MORE) {
+        drop_source(&w->readable);
         w->readable = kube_client_timer(w->client, 0, on_more, w);
     } else {
-        w->readable = kube_reader_wait(w->in, NULL, w->client->context, on_readable, w);
+        wait_for_more(w);
     }
 }
 
@@ -335,6 +346,16 @@ static gboolean on_readable(GObject *stream, void *data)
 {
     (void)stream;
     return on_more(data);
+}
+
+static gboolean on_socket(int fd, GIOCondition condition, void *data)
+{
+    KubeWatch *w = data;
+    (void)fd, (void)condition;
+    w->references++;
+    read_stream(w); /* drops the source unless there is more to wait for */
+    unref(w);
+    return G_SOURCE_CONTINUE; /* of one that was destroyed nothing comes */
 }
 
 /* When nothing is known of the server any more: it did not end the watch in time, or has been silent too

@@ -76,7 +76,8 @@ enum grant_found grant_map(struct grant *ret, uint64_t *ret_epoch)
         int error = errno;
         close(fd);
         if (m == MAP_FAILED)
-            return broken(path, size < GRANT_FILE_BYTES ? "it is shorter than a grant is" : strerror(error));
+            return broken(path, size < GRANT_FILE_BYTES ? "it is shorter than a grant, which has 8192 bytes"
+                                                        : strerror(error));
         mapped = m;
         snprintf(mapped_path, sizeof mapped_path, "%s", path);
     }

@@ -74,6 +74,7 @@ static void bound_reply(struct driver_reply *r)
     terminate_text(r->why, sizeof r->why);
     terminate_text(r->inventory.driver_version, sizeof r->inventory.driver_version);
     r->inventory.n = MIN(r->inventory.n, DRIVER_CARDS);
+    r->inventory.n_silent = MIN(r->inventory.n_silent, DRIVER_CARDS);
     for (uint32_t i = 0; i < r->inventory.n; i++) {
         terminate_text(r->inventory.cards[i].uuid, sizeof r->inventory.cards[i].uuid);
         terminate_text(r->inventory.cards[i].name, sizeof r->inventory.cards[i].name);

@@ -41,6 +41,8 @@ struct driver_card {
 struct driver_inventory {
     uint32_t n;
     uint32_t can_limit; /* the per-cgroup memory limits exist */
+    uint32_t n_silent;  /* cards that are counted and do not tell even their UUID: fallen off the bus */
+    uint8_t silent[DRIVER_CARDS]; /* their numbers */
     char driver_version[80];
     struct driver_card cards[DRIVER_CARDS];
     uint8_t level[DRIVER_CARDS][DRIVER_CARDS]; /* nearest common bridge, NVML's numbers */

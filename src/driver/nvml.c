@@ -4,7 +4,8 @@
  * threaded; nothing is freed, the process ends.
  *
  * A card that does not answer one question is listed with what it did answer;
- * one that is lost is listed as unhealthy when it still tells its UUID.
+ * one that is lost is listed as unhealthy when it still tells its UUID, else
+ * among the silent ones.
  */
 #include <dlfcn.h>
 #include <stdio.h>
@@ -213,8 +214,12 @@ static const char *nvml_discover(struct driver_inventory *ret)
     for (unsigned i = 0; i < count && ret->n < DRIVER_CARDS; i++) {
         nvmlDevice_t handle;
         struct driver_card card = {0};
-        if (nvml.nvmlDeviceGetHandleByIndex_v2(i, &handle) != NVML_SUCCESS || !fill_card(handle, i, &card) ||
-            add_mig(handle, &card, ret))
+        if (nvml.nvmlDeviceGetHandleByIndex_v2(i, &handle) != NVML_SUCCESS || !fill_card(handle, i, &card)) {
+            if (ret->n_silent < DRIVER_CARDS)
+                ret->silent[ret->n_silent++] = (uint8_t)i;
+            continue;
+        }
+        if (add_mig(handle, &card, ret))
             continue;
         handles[ret->n] = handle;
         ret->cards[ret->n++] = card;

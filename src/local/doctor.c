@@ -58,6 +58,9 @@ static void examine_driver(struct broker *b, const char *machine, GArray *rows)
         if (!inventory->cards[i].healthy)
             doctor_add(rows, DOCTOR_CARD_UNHEALTHY, "", 0, "card %u %s", inventory->cards[i].index,
                        inventory->cards[i].uuid);
+    for (uint32_t i = 0; i < inventory->n_silent; i++)
+        doctor_add(rows, DOCTOR_CARD_UNHEALTHY, "", 0, "card %u is counted by the driver and does not answer",
+                   inventory->silent[i]);
     if (!inventory->can_limit)
         doctor_add(rows, DOCTOR_NO_WALL, "", 0, "driver %s", inventory->driver_version);
 }

@@ -386,6 +386,18 @@ def _(w):
     assert w.run("--mem", "1G", "--", "true").returncode == 0
 
 
+@test("a card that fell off the bus is named by doctor and gets no slice")
+def _(w):
+    assert w.run("--mem", "1G", "--", "true").returncode == 0
+    sim = {"HAMI_SIM": w.profile}
+    assert w.call("sim", "fault", "lost", "--device", "1", env=sim).returncode == 0
+    r = w.call("doctor", "--json", "--sim", w.profile)
+    found = [f["detail"] for f in json.loads(r.stdout) if f["finding"] == "card_unhealthy"]
+    assert r.returncode == 2 and len(found) == 1 and found[0].startswith("card 1 "), r
+    assert w.run("--gpus", "2", "--mem", "1G", "--", "true").returncode == 66
+    assert w.run("--mem", "1G", "--", "true").returncode == 0
+
+
 @test("root without the right to mount runs unprotected and says so")
 def _(w):
     need_root()

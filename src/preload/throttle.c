@@ -141,8 +141,10 @@ static bool starves_now(const struct lane *lane, int64_t estimate_ns, uint32_t l
 /* A lane whose launches leave the device waiting asks for as much as it can
  * launch in PACE_NS: each batch costs the host time that it has not got, and
  * one that lasted longer would keep the turn. Where launches are rare enough
- * each is measured; now and then two, to see whether they still are. */
-static void adapt_slow_chunk(struct lane *lane, int64_t estimate_ns, uint32_t launches, uint64_t issue_ns)
+ * each is measured; now and then two, to see whether they still are. `lasts`: it
+ * did so before; a batch that lay open over an idle time is no sign of that. */
+static void adapt_slow_chunk(struct lane *lane, int64_t estimate_ns, uint32_t launches, uint64_t issue_ns,
+                             bool lasts)
 {
     if (launches == 1) {
         if (lane->chunk_ns < 2 * estimate_ns && dice(lane) % PEEK == 0)
@@ -151,7 +153,7 @@ static void adapt_slow_chunk(struct lane *lane, int64_t estimate_ns, uint32_t la
     }
     lane->pace_ns = (int64_t)((double)estimate_ns * PACE_NS / (double)(issue_ns | 1));
     int64_t fits = lane->pace_ns < CHUNK_SLOW_NS ? lane->pace_ns : CHUNK_SLOW_NS;
-    if (issue_ns / (launches - 1) >= RARE_NS)
+    if (lasts && issue_ns / (launches - 1) >= RARE_NS)
         lane->chunk_ns = estimate_ns / launches;
     else if (fits < lane->chunk_ns)
         lane->chunk_ns = fits;
@@ -163,9 +165,10 @@ static void adapt_chunk(struct lane *lane, int64_t estimate_ns, uint32_t launche
 {
     if (estimate_ns <= 0)
         return;
+    bool before = lane->starves;
     lane->starves = starves_now(lane, estimate_ns, launches, issue_ns);
     if (lane->starves)
-        adapt_slow_chunk(lane, estimate_ns, launches, issue_ns);
+        adapt_slow_chunk(lane, estimate_ns, launches, issue_ns, before);
     else
         grow_chunk(lane, CHUNK_NS);
 }
@@ -291,7 +294,7 @@ static enum verdict consider(struct request *r, const struct turn_limit *limit, 
         *ret_due = earlier(next, now + CROWD_STEP_NS);
         return WAIT_ROOM;
     }
-    int64_t room = limit->tokens ? bucket_balance(card->account) - inflight : RUN_MAX_NS;
+    int64_t room = limit->tokens ? bucket_balance(card->account) - inflight : CHUNK_NS;
     int64_t others = limit->tokens ? joint_others(card, limit->percent, now) : INT64_MAX;
     int64_t least = limit->tokens ? tokens_for_run(card, inflight) : 0; /* none come without a limit */
     if (others != INT64_MAX ? !joint_allows(r, room < others ? room : others, now) : room < least) {

@@ -176,20 +176,6 @@ static void unlimited_tenant_leaves_the_limited_one_its_share(void)
     machine_free(m);
 }
 
-/* It has no tokens to wait for. */
-static void unlimited_tenant_that_waits_for_its_runs_goes_on_beside_a_limited_one(void)
-{
-    static const unsigned us[] = {5, 12, 20, 30, 60}; /* runs of 0.25 to 3 ms */
-    for (gsize i = 0; i < G_N_ELEMENTS(us); i++) {
-        struct machine *m =
-            RUN(.lasts = 5 * S, .tenants = {{.percent = 50, .us = 300}, {.us = us[i], .program = REQUESTS}});
-        say(m, 2, 2 * S, 5 * S);
-        g_assert_cmpfloat(machine_share(m, 1, 2 * S, 5 * S), >, 35);
-        g_assert_cmpuint(machine_longest_pause(m, 1, 2 * S, 5 * S), <, 100 * MS);
-        machine_free(m);
-    }
-}
-
 /* Who was alone filled the driver's queue: 1024 kernels lie before the first of
  * the one who comes, or comes again after a pause. */
 static void queue_of_a_neighbour_is_not_charged_to_the_one_who_comes(void)
@@ -372,7 +358,6 @@ int main(int argc, char **argv)
     TEST(policy_default_lends_what_neighbours_leave);
     TEST(without_a_limit_each_short_work_begins_at_once);
     TEST(unlimited_tenant_leaves_the_limited_one_its_share);
-    TEST(unlimited_tenant_that_waits_for_its_runs_goes_on_beside_a_limited_one);
     TEST(queue_of_a_neighbour_is_not_charged_to_the_one_who_comes);
     TEST(visitor_beside_an_unlimited_tenant_is_served_each_time);
     TEST(oversubscribed_card_is_shared_by_weight);

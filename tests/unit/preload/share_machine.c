@@ -457,6 +457,11 @@ static void step(unsigned n)
             block(self()->clock + (what->us2 ? what->us2 * US : 30 * MS), NULL);
         }
         break;
+    case BURSTS:
+        launch(1, 7, 0, what->us, false);
+        if (n % 20 == 19)
+            block(self()->clock + what->us2 * US, NULL);
+        break;
     case PAIR:
         launch(n % 2 ? 1 : 2, 7, 0, n % 2 ? what->us : what->us2, false);
         break;

@@ -26,6 +26,7 @@ enum program {
     FLOOD,     /* asynchronous launches, as many as the driver takes */
     SYNCING,   /* launch, wait, launch ... */
     BURSTY,    /* 20 launches, wait, 30 ms (or `us2`) of other work */
+    BURSTS,    /* 20 launches and `us2` of other work, without waiting */
     PAIR,      /* two functions in turn, `us` and `us2` */
     SIZES,     /* one function in two sizes, `us` and `us2` */
     STREAMS,   /* asynchronous launches round robin over 4 streams */

@@ -255,6 +255,20 @@ static void two_kinds_in_one_place_share_a_batch(void)
     machine_free(m);
 }
 
+/* A batch may lie open over an idle time: no sign of a slow host. */
+static void bursts_with_idle_times_between_are_not_taken_for_slow_launches(void)
+{
+    struct machine_setup setup = {
+        .lasts = 6 * S,
+        .costs = REAL_COSTS,
+        .tenants = {{.percent = 20, .us = 50, .us2 = 2000, .jitter = 90, .program = BURSTS}}};
+    struct machine *m = machine_run(&setup, seed);
+    g_test_message("%.2f%%, %.3f calls per launch", machine_share(m, 0, 2 * S, 6 * S), calls_per_launch(m));
+    g_assert_cmpfloat(ABS(machine_share(m, 0, 2 * S, 6 * S) - 20), <=, 1.5);
+    g_assert_cmpfloat(calls_per_launch(m), <=, 1.5);
+    machine_free(m);
+}
+
 /* What is charged without being measured follows what samples say. */
 static void kernels_that_take_longer_are_charged_so_soon(void)
 {
@@ -286,6 +300,8 @@ int main(int argc, char **argv)
     }
     g_test_add_func("/share/launch_bound/two_kinds_in_one_place_share_a_batch",
                     two_kinds_in_one_place_share_a_batch);
+    g_test_add_func("/share/launch_bound/bursts_with_idle_times_between_are_not_taken_for_slow_launches",
+                    bursts_with_idle_times_between_are_not_taken_for_slow_launches);
     g_test_add_func("/share/launch_bound/kernels_that_take_longer_are_charged_so_soon",
                     kernels_that_take_longer_are_charged_so_soon);
     g_test_add_func("/share/requests_keep_their_p99_beside_short_kernels",

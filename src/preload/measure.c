@@ -50,11 +50,14 @@ bool measure_starves(uint64_t issue_ns, int64_t estimate_ns)
     return issue_ns > (uint64_t)estimate_ns * 9 / 10 + SLACK_NS;
 }
 
-/* May the device have waited between the batch's launches? */
-static bool has_pauses(const struct batch *batch)
+/* May the device have waited between the batch's launches, for a part of its
+ * stretch that counts? */
+static bool has_pauses(const struct batch *batch, uint64_t own_ns)
 {
-    return batch->estimate_ns > 0 &&
-           (batch->slow || measure_starves(batch->closed_ns - batch->first_ns, batch->beside_ns));
+    uint64_t issue_ns = batch->closed_ns - batch->first_ns;
+    if (batch->estimate_ns == 0 || issue_ns < own_ns / 8)
+        return false;
+    return batch->slow || measure_starves(issue_ns, batch->beside_ns);
 }
 
 /* How far measure_finished() has come: which batch it looked at last. By value, for that one may be another's
@@ -225,7 +228,7 @@ static void settle(struct card *card, struct batch *batch, const struct measure 
     uint64_t from = m->from_ns, foreign = foreign_end(card, batch);
     from = foreign > from ? (foreign < m->to_ns ? foreign : m->to_ns) : from;
     uint64_t own_ns = m->to_ns - from, owed = 0, most;
-    bool pauses = has_pauses(batch);
+    bool pauses = has_pauses(batch, own_ns);
     int64_t work_ns = expected_ns(card, batch), backlog = pauses ? backlog_ns(batch, from, m->to_ns) : 0;
     bool doubtful = !pauses && is_doubtful(card, batch, own_ns, &most);
     uint64_t told_ns = own_ns;

@@ -84,12 +84,13 @@ static CUresult resolve_linear(const struct sim_copy_end *e, const struct sim_co
     ret->real = true;
     bool known = sim_range_find(ret->address, &r);
     if (e->type == CU_MEMORYTYPE_HOST || (e->type == CU_MEMORYTYPE_UNIFIED && !known)) {
-        bool ours = known || sim_arena_at(ret->address);
-        if (ours && (!known || !r.host_visible))
-            return CUDA_ERROR_INVALID_VALUE; /* a device address, or a freed one, given as host memory */
-        ret->host = true;
+        if (!known && sim_arena_at(ret->address))
+            return CUDA_ERROR_INVALID_VALUE; /* a freed one */
+        ret->host =
+            !known || r.host_visible; /* else a device's: driver 580 goes by the address, not the name */
         ret->pageable = !known;
-        return CUDA_SUCCESS;
+        if (ret->host)
+            return CUDA_SUCCESS;
     }
     CUresult rc = sim_range_check(ret->address, bytes, write, &r);
     if (rc != CUDA_SUCCESS && !known && !sim_arena_at(ret->address) && sim_shares_host_memory()) {
@@ -246,6 +247,8 @@ static void effect(void *arg)
     }
 }
 
+/* Within a card copies and sets have its compute engine to themselves, as kernels
+ * of another process do: measured on an H100. Across the bus they run beside. */
 static void time_of(const struct sim_copy_job *j, struct sim_work *ret)
 {
     uint64_t bytes = j->width * j->height * j->depth;
@@ -253,7 +256,7 @@ static void time_of(const struct sim_copy_job *j, struct sim_work *ret)
     unsigned machine = (unsigned)sim_device(j->device);
     bool untimed = sim_machine()->null_model || (j->src_host && j->dst_host && !j->is_set);
     *ret = (struct sim_work){
-        .engine = SIM_ENGINE_COPY,
+        .engine = across ? SIM_ENGINE_COPY : SIM_ENGINE_COMPUTE,
         .duration_ns = untimed ? 0 : sim_copy_ns(machine, bytes, across),
         .effect = effect,
     };

@@ -28,6 +28,7 @@ enum wrapped {
     REF,
     QUERY,
     LAUNCH,
+    COPY,
     CAPTURE,
     GRAPH,
     SYNC,

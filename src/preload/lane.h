@@ -91,6 +91,16 @@ static inline uint32_t lane_size(uint32_t blocks)
     return 31u - (uint32_t)__builtin_clz(blocks | 1);
 }
 
+// NOLINTNEXTLINE(performance-no-int-to-ptr): the driver's own constant
+#define LANE_PER_THREAD ((CUstream)2)
+
+/* A stream argument of a per-thread entry that means "default" is named by the
+ * handle that means the thread's own stream everywhere. */
+static inline CUstream lane_own_stream(CUstream stream)
+{
+    return stream ? stream : LANE_PER_THREAD;
+}
+
 static inline uint64_t lane_tag(const void *function, uint32_t size, CUstream stream)
 {
     return (uint64_t)(uintptr_t)function + (uint64_t)(uintptr_t)stream * LANE_BY_STREAM +

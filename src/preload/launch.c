@@ -23,24 +23,9 @@
 #include "preload/slice.h"
 #include "preload/throttle.h"
 
-// NOLINTNEXTLINE(performance-no-int-to-ptr): the driver's own constant
-#define PER_THREAD ((CUstream)2)
-
-/* The host lets launches through: what slice_gate() would find, without a call. */
-static inline bool gate_is_open(void)
-{
-    const volatile int32_t *words = atomic_load_explicit(&slice_gate_words, memory_order_relaxed);
-    return likely(words[0] >= 0) && likely(words[GATE_SUSPENDED_AT / 4] == 0);
-}
-
 static inline uint32_t grid_size(unsigned x, unsigned y, unsigned z)
 {
     return lane_size(x * y * z);
-}
-
-static inline CUstream own_stream(CUstream stream)
-{
-    return stream ? stream : PER_THREAD;
 }
 
 /* The slower way, with the gate, and the hook. LAUNCH(entry, (parameters),
@@ -59,7 +44,7 @@ static inline CUstream own_stream(CUstream stream)
     ASKING(entry, parameters, arguments, function, size, stream)                                             \
     HOOK CUresult entry parameters                                                                           \
     {                                                                                                        \
-        if (likely(gate_is_open() && (lane_is_free() || lane_pays((function), (size), (stream)))))           \
+        if (likely(slice_is_open() && (lane_is_free() || lane_pays((function), (size), (stream)))))          \
             return real.entry arguments;                                                                     \
         return asking_##entry arguments;                                                                     \
     }
@@ -83,10 +68,10 @@ _Static_assert(offsetof(CUlaunchConfig, gridDimX) == CONFIG_GRID_AT &&
 LAUNCH_OFTEN(cuLaunchKernel, (GRID_PARAMETERS, void **extra), (GRID_ARGUMENTS, extra), f,
              grid_size(gx, gy, gz), stream)
 LAUNCH_OFTEN(cuLaunchKernel_ptsz, (GRID_PARAMETERS, void **extra), (GRID_ARGUMENTS, extra), f,
-             grid_size(gx, gy, gz), own_stream(stream))
+             grid_size(gx, gy, gz), lane_own_stream(stream))
 LAUNCH_OFTEN(cuLaunchCooperativeKernel, (GRID_PARAMETERS), (GRID_ARGUMENTS), f, grid_size(gx, gy, gz), stream)
 LAUNCH_OFTEN(cuLaunchCooperativeKernel_ptsz, (GRID_PARAMETERS), (GRID_ARGUMENTS), f, grid_size(gx, gy, gz),
-             own_stream(stream))
+             lane_own_stream(stream))
 LAUNCH(cuLaunch, (CUfunction f), (f), f, 0, NULL)
 LAUNCH(cuLaunchGrid, (CUfunction f, int width, int height), (f, width, height), f,
        grid_size((unsigned)width, (unsigned)height, 1), NULL)
@@ -108,7 +93,7 @@ static inline CUstream config_stream(const CUlaunchConfig *config)
 LAUNCH_OFTEN(cuLaunchKernelEx, (CONFIG_PARAMETERS), (config, f, params, extra), f, config_size(config),
              config_stream(config))
 LAUNCH_OFTEN(cuLaunchKernelEx_ptsz, (CONFIG_PARAMETERS), (config, f, params, extra), f, config_size(config),
-             own_stream(config_stream(config)))
+             lane_own_stream(config_stream(config)))
 
 /* One call for several devices: it starts together, so it is gated once, as a
  * launch of its first part. */
@@ -146,5 +131,5 @@ HOOK CUresult cuGraphLaunch(CUgraphExec exec, CUstream stream)
 
 HOOK CUresult cuGraphLaunch_ptsz(CUgraphExec exec, CUstream stream)
 {
-    return graph_launch(exec, stream, own_stream(stream), real.cuGraphLaunch_ptsz);
+    return graph_launch(exec, stream, lane_own_stream(stream), real.cuGraphLaunch_ptsz);
 }

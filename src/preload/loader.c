@@ -43,8 +43,8 @@ static const struct hook hooks[] = {
 #undef HOOK_ROW
 };
 
-static const uint8_t hook_slots[HOOK_MASK + 1] = {HOOK_SLOTS};
-_Static_assert(sizeof hooks / sizeof hooks[0] < 255, "slots are 8 bits");
+static const uint16_t hook_slots[HOOK_MASK + 1] = {HOOK_SLOTS};
+_Static_assert(sizeof hooks / sizeof hooks[0] < 65535, "slots are 16 bits");
 
 static uint32_t hash_of(const char *name, uint32_t h)
 {
@@ -248,13 +248,13 @@ struct loader_answer loader_dlvsym(void *handle, const char *name, const char *v
 
 struct abi {
     uint8_t base;
-    uint8_t hook; /* index + 1 of hooks[], 0 = not wrapped */
     uint8_t per_thread;
+    uint16_t hook; /* index + 1 of hooks[], 0 = not wrapped */
     uint16_t since;
 };
 
 static const struct abi abis[] = {
-#define ABI_ROW(base, symbol, since, per_thread, hook) {base, hook, per_thread, since},
+#define ABI_ROW(base, symbol, since, per_thread, hook) {base, per_thread, hook, since},
     ABI_ROWS
 #undef ABI_ROW
 };

@@ -7,7 +7,7 @@
  *             add nodes: cuGraphAddMemAllocNode, cuGraphAddMemFreeNode,
  *             cuGraphAddNode and its _v2 and _v3; and cuGraphDestroy
  *   ctx.c     CONTEXT
- *   compute   LAUNCH, CAPTURE, SYNC; of GRAPH instantiation, update, upload,
+ *   compute   LAUNCH, COPY, CAPTURE, SYNC; of GRAPH instantiation, update, upload,
  *             parameter changes and destruction of executable graphs. It calls
  *             memory_graph_instantiated() after instantiation and update,
  *             memory_graph_begin() and _end() around graph launches and

@@ -12,11 +12,13 @@
 #ifndef HAMI_PRELOAD_SLICE_H
 #define HAMI_PRELOAD_SLICE_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
 #include "abi/cuda.h"
 #include "preload/hook.h"
+#include "preload/lane_layout.h"
 #include "region/grant.h"
 #include "region/region.h"
 
@@ -97,5 +99,12 @@ void slice_gate(void);
  * bytes further on, means call it. Until the process is attached these are two
  * words of our own that say so. Not in `slice`, which copies find empty. */
 extern OURS const volatile int32_t *_Atomic slice_gate_words;
+
+/* The host lets work through: what slice_gate() would find, without a call. */
+static inline bool slice_is_open(void)
+{
+    const volatile int32_t *words = atomic_load_explicit(&slice_gate_words, memory_order_relaxed);
+    return likely(words[0] >= 0) && likely(words[GATE_SUSPENDED_AT / 4] == 0);
+}
 
 #endif

@@ -354,6 +354,7 @@ struct row {
 #define REF 1
 #define QUERY 1
 #define LAUNCH 1
+#define COPY 1
 #define CAPTURE 1
 #define GRAPH 1
 #define SYNC 1

@@ -115,6 +115,45 @@ CUresult cuLaunchKernelEx_ptsz(const CUlaunchConfig *config, CUfunction f, void 
     return f ? CUDA_SUCCESS : CUDA_ERROR_INVALID_HANDLE;
 }
 
+/* Copies and sets, too. Addresses from 4096 on belong to the card. */
+CUresult cuMemcpyDtoDAsync_v2(CUdeviceptr dst, CUdeviceptr src, size_t bytes, CUstream stream)
+{
+    (void)bytes, (void)stream;
+    return dst && src ? CUDA_SUCCESS : CUDA_ERROR_INVALID_VALUE;
+}
+
+CUresult cuMemcpyHtoDAsync_v2(CUdeviceptr dst, const void *src, size_t bytes, CUstream stream)
+{
+    (void)bytes, (void)stream;
+    return dst && src ? CUDA_SUCCESS : CUDA_ERROR_INVALID_VALUE;
+}
+
+CUresult cuMemcpyAsync(CUdeviceptr dst, CUdeviceptr src, size_t bytes, CUstream stream)
+{
+    (void)bytes, (void)stream;
+    return dst && src ? CUDA_SUCCESS : CUDA_ERROR_INVALID_VALUE;
+}
+
+CUresult cuMemsetD8Async(CUdeviceptr dst, unsigned char value, size_t n, CUstream stream)
+{
+    (void)value, (void)n, (void)stream;
+    return dst ? CUDA_SUCCESS : CUDA_ERROR_INVALID_VALUE;
+}
+
+CUresult cuMemcpy2DAsync_v2(const CUDA_MEMCPY2D *copy, CUstream stream)
+{
+    (void)stream;
+    return copy ? CUDA_SUCCESS : CUDA_ERROR_INVALID_VALUE;
+}
+
+CUresult cuPointerGetAttribute(void *ret, CUpointer_attribute attribute, CUdeviceptr address)
+{
+    if (attribute != CU_POINTER_ATTRIBUTE_MEMORY_TYPE || address < 4096)
+        return CUDA_ERROR_INVALID_VALUE;
+    *(unsigned *)ret = CU_MEMORYTYPE_DEVICE;
+    return CUDA_SUCCESS;
+}
+
 CUresult cuEventCreate(CUevent *ret, unsigned int flags)
 {
     static uintptr_t number;

@@ -1,0 +1,168 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Whoever floods a card with copies or sets gets its share of the card's time,
+ * by whichever entry: looked at in the simulator's own log of what ran. The
+ * process that floods lives in a time of its own, in which computing takes next
+ * to none and waiting none of ours, so that a busy host changes nothing.
+ */
+#include <errno.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "copy_entries.h"
+#include "sim/inspect.h"
+
+#define MS UINT64_C(1000000)
+#define KIB ((size_t)1024)
+#define MIB ((size_t)1024 * 1024)
+#define SETTLES (200 * MS)
+#define LASTS (1000 * MS)
+#define PERCENT 30
+
+/* Bytes that are only counted: nothing is moved while the card "copies". */
+static const char profile[] = "base: t4\nname: copies\nreal_bytes_max: 64KiB\n";
+
+/* ---- time ---- */
+
+static uint64_t clock_ns; /* 0: the machine's own */
+
+int clock_gettime(clockid_t id, struct timespec *ret)
+{
+    if (clock_ns == 0)
+        return (int)syscall(SYS_clock_gettime, id, ret);
+    uint64_t now = __atomic_add_fetch(&clock_ns, 100, __ATOMIC_RELAXED);
+    *ret = (struct timespec){.tv_sec = (time_t)(now / 1000000000), .tv_nsec = (long)(now % 1000000000)};
+    return 0;
+}
+
+int clock_nanosleep(clockid_t id, int flags, const struct timespec *due, struct timespec *left)
+{
+    if (clock_ns == 0)
+        return syscall(SYS_clock_nanosleep, id, flags, due, left) == 0 ? 0 : EINTR;
+    uint64_t due_ns = (uint64_t)due->tv_sec * 1000000000 + (uint64_t)due->tv_nsec;
+    uint64_t now = __atomic_load_n(&clock_ns, __ATOMIC_RELAXED);
+    while (now < due_ns &&
+           !__atomic_compare_exchange_n(&clock_ns, &now, due_ns, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED))
+        ;
+    return 0;
+}
+
+static uint64_t now_ns(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
+}
+
+/* ---- the process that floods ---- */
+
+/* Of the card's time from one moment to another, in percent. */
+static double share(uint64_t from, uint64_t to)
+{
+    uint64_t busy = sim_inspect_busy_ns(0, UINT32_MAX, getpid(), from, to);
+    return 100.0 * (double)busy / (double)(to - from);
+}
+
+/* Tells its share, or a line with the error. */
+static int flood(int argc, char **argv)
+{
+    (void)argc;
+    char error[256];
+    copy_call *call = copy_call_of(argv[0]);
+    size_t bytes = strtoull(argv[1], NULL, 10);
+    struct copy_place p = copy_place_new(bytes, 16 * KIB, 2 * MIB, (CUmemorytype)strtoul(argv[2], NULL, 10));
+    if (sim_state_open_path(getenv("HAMI_SIM_STATE"), error, sizeof error) != 0) {
+        kit_tell("%s", error);
+        return 1;
+    }
+    kit_cuda()->cuCtxSynchronize();
+    clock_ns = now_ns();
+    uint64_t from = now_ns() + SETTLES, to = from + LASTS;
+    while (now_ns() < to) {
+        CUresult result = call(&p);
+        if (result != CUDA_SUCCESS) {
+            kit_tell("%s answers %d", argv[0], (int)result);
+            return 1;
+        }
+    }
+    kit_tell("%.3f", share(from, to));
+    return kit_cuda()->cuCtxSynchronize() != CUDA_SUCCESS;
+}
+
+struct row {
+    const char *entry;
+    size_t bytes;
+    CUmemorytype type; /* of descriptors */
+};
+
+static double share_of(const struct row *row, const char *limit)
+{
+    struct kit *kit = kit_new(profile);
+    g_autofree char *bytes = g_strdup_printf("%zu", row->bytes),
+                    *type = g_strdup_printf("%u", (unsigned)row->type);
+    kit_env(kit, "CUDA_DEVICE_SM_LIMIT", limit ? "%s" : NULL, limit);
+    g_autofree char *told = kit_run(kit, "flood", row->entry, bytes, type, NULL);
+    g_test_message("%s, %zu bytes: %s", row->entry, row->bytes, told);
+    kit_free(kit);
+    return g_ascii_strtod(told, NULL);
+}
+
+static void gets_its_share(gconstpointer data)
+{
+    double got = share_of(data, G_STRINGIFY(PERCENT));
+    g_assert_cmpfloat(fabs(got - PERCENT), <=, 1);
+}
+
+static void unlimited_has_the_card(void)
+{
+    const struct row row = {"cuMemcpyDtoDAsync_v2", 16 * MIB, CU_MEMORYTYPE_DEVICE};
+    g_assert_cmpfloat(share_of(&row, NULL), >=, 99);
+}
+
+/* ---- rows ---- */
+
+static void add(const char *what, const struct row *row)
+{
+    g_autofree char *path = g_strdup_printf("/copy_share/%s/%s", what, row->entry);
+    g_test_add_data_func(path, row, gets_its_share);
+}
+
+/* Below COPY_LARGE only one in some is gated; all are charged. */
+static const struct row small[] = {{"cuMemcpyDtoDAsync_v2", 1008 * KIB, CU_MEMORYTYPE_DEVICE},
+                                   {"cuMemcpyDtoDAsync_v2_ptsz", 64 * KIB, CU_MEMORYTYPE_DEVICE},
+                                   {"cuMemcpyAsync", 512 * KIB, CU_MEMORYTYPE_DEVICE},
+                                   {"cuMemcpyHtoDAsync_v2", 512 * KIB, CU_MEMORYTYPE_DEVICE},
+                                   {"cuMemcpy2DAsync_v2", 512 * KIB, CU_MEMORYTYPE_DEVICE},
+                                   {"cuMemcpyBatchAsync", 512 * KIB, CU_MEMORYTYPE_DEVICE},
+                                   {"cuMemsetD8_v2", 512 * KIB, CU_MEMORYTYPE_DEVICE},
+                                   {"cuMemsetD32Async", 64 * KIB, CU_MEMORYTYPE_DEVICE}};
+
+/* The driver goes by the addresses, whatever the descriptor says. */
+static const struct row named_otherwise[] = {{"cuMemcpy2DAsync_v2", 16 * MIB, CU_MEMORYTYPE_HOST},
+                                             {"cuMemcpy2D_v2", 16 * MIB, CU_MEMORYTYPE_UNIFIED},
+                                             {"cuMemcpy3DAsync_v2", 16 * MIB, CU_MEMORYTYPE_UNIFIED},
+                                             {"cuMemcpy3DPeerAsync", 16 * MIB, CU_MEMORYTYPE_HOST}};
+
+int main(int argc, char **argv)
+{
+    static const struct kit_body bodies[] = {{"flood", flood}, {0}};
+    if (kit_is_child(argc, argv))
+        return kit_child(argc, argv, bodies);
+    g_test_init(&argc, &argv, NULL);
+    g_test_set_nonfatal_assertions(); /* one entry that escapes does not hide the others */
+    static struct row large[G_N_ELEMENTS(copy_entries)];
+    for (gsize i = 0; i < G_N_ELEMENTS(copy_entries); i++) {
+        large[i] = (struct row){copy_entries[i].name, 16 * MIB, CU_MEMORYTYPE_DEVICE};
+        add("flood_gets_its_share_by", &large[i]);
+    }
+    for (gsize i = 0; i < G_N_ELEMENTS(small); i++)
+        add("flood_of_small_ones_gets_its_share_by", &small[i]);
+    for (gsize i = 0; i < G_N_ELEMENTS(named_otherwise); i++)
+        add("flood_under_another_name_gets_its_share_by", &named_otherwise[i]);
+    g_test_add_func("/copy_share/unlimited_has_the_card", unlimited_has_the_card);
+    return g_test_run();
+}

@@ -198,8 +198,8 @@ void trim_memory(void);
 enum log_level { LOG_ERROR, LOG_WARN, LOG_INFO, LOG_DEBUG };
 void log_line(enum log_level level, const char *event, const char *first_key, ...) G_GNUC_NULL_TERMINATED;
 void log_set_level(enum log_level level, bool json);
-/* From now on lines of LOG_INFO and LOG_DEBUG are written when the thread's default main loop has nothing to do
- * before it waits; false: each at once again, as in the beginning. */
+/* From now on lines of LOG_INFO and LOG_DEBUG are written when the thread's default main loop has nothing to
+ * do before it waits; false: each at once again, as in the beginning. */
 void log_gather(bool on);
 void log_flush(void);
 /* What device-config.yaml has that nothing reads: texts, one a line. */

@@ -121,36 +121,64 @@ static bool __attribute__((noinline)) grow(struct mem_table *t, struct mem_shard
     return true;
 }
 
-/* Room for one more entry. */
-static inline bool room(struct mem_table *t, struct mem_shard *s)
+/* Room for one more entry, as it is. */
+static inline bool has_room(const struct mem_shard *s)
 {
-    return likely(s->entries && s->count + 1 <= (UINT64_C(1) << s->bits) / 4 * 3) || grow(t, s);
+    return s->entries && s->count + 1 <= (UINT64_C(1) << s->bits) / 4 * 3;
 }
 
-bool mem_table_add(struct mem_table *t, uint64_t key, uint64_t bytes, void *owner, uint64_t meta,
-                   struct mem_entry *ret_old)
+static inline void enter(struct mem_shard *s, uint64_t h, const struct mem_entry *e,
+                         struct mem_entry *ret_old)
 {
+    struct mem_entry *place = &s->entries[find(s, e->key, h)];
+
+    if (likely(!place->key))
+        s->count++;
+    else if (ret_old)
+        *ret_old = *place;
+    place->key = e->key;
+    place->bytes = e->bytes;
+    place->owner = e->owner;
+    place->meta = e->meta;
+}
+
+/* When the shard has to be waited for, or to grow. */
+static bool __attribute__((noinline)) add_slowly(struct mem_table *t, uint64_t key, uint64_t bytes,
+                                                 void *owner, uint64_t meta, struct mem_entry *ret_old)
+{
+    struct mem_entry e = {.key = key, .bytes = bytes, .owner = owner, .meta = meta};
     uint64_t h = hash(key);
     struct mem_shard *s = shard_of(t, h);
     bool fits;
 
-    if (ret_old)
-        ret_old->key = 0;
     mem_lock(&s->lock);
-    fits = room(t, s);
-    if (likely(fits)) {
-        struct mem_entry *place = &s->entries[find(s, key, h)];
-        if (likely(!place->key))
-            s->count++;
-        else if (ret_old)
-            *ret_old = *place;
-        place->key = key;
-        place->bytes = bytes;
-        place->owner = owner;
-        place->meta = meta;
-    }
+    fits = has_room(s) || grow(t, s);
+    if (fits)
+        enter(s, h, &e, ret_old);
     mem_unlock(&s->lock);
     return fits;
+}
+
+/* What is seldom done is another function's, called as the last act, so that this
+ * one keeps no registers for it. */
+bool mem_table_add(struct mem_table *t, uint64_t key, uint64_t bytes, void *owner, uint64_t meta,
+                   struct mem_entry *ret_old)
+{
+    struct mem_entry e = {.key = key, .bytes = bytes, .owner = owner, .meta = meta};
+    uint64_t h = hash(key);
+    struct mem_shard *s = shard_of(t, h);
+
+    if (ret_old)
+        ret_old->key = 0;
+    if (unlikely(!mem_lock_try(&s->lock)))
+        return add_slowly(t, key, bytes, owner, meta, ret_old);
+    if (unlikely(!has_room(s))) {
+        mem_unlock(&s->lock);
+        return add_slowly(t, key, bytes, owner, meta, ret_old);
+    }
+    enter(s, h, &e, ret_old);
+    mem_unlock(&s->lock);
+    return true;
 }
 
 bool mem_table_put(struct mem_table *t, const struct mem_entry *e, struct mem_entry *ret_old)
@@ -175,25 +203,59 @@ static inline void remove_at(struct mem_shard *s, uint64_t i)
     s->count--;
 }
 
+static inline bool take(struct mem_shard *s, uint64_t key, uint64_t h, struct mem_entry *ret)
+{
+    uint64_t i;
+
+    if (unlikely(!s->entries || !key))
+        return false;
+    i = find(s, key, h);
+    if (unlikely(s->entries[i].key != key))
+        return false;
+    *ret = s->entries[i];
+    remove_at(s, i);
+    return true;
+}
+
+static inline bool is_thin(const struct mem_shard *s)
+{
+    return s->bits > PAGE_BITS && s->count < UINT64_C(1) << s->bits >> 4;
+}
+
+/* After one was taken. */
+static bool __attribute__((noinline)) shrink(struct mem_shard *s)
+{
+    mem_lock(&s->lock);
+    if (is_thin(s))
+        resize(s, s->bits - 2 < PAGE_BITS ? PAGE_BITS : s->bits - 2);
+    mem_unlock(&s->lock);
+    return true;
+}
+
+static bool __attribute__((noinline)) take_waiting(struct mem_table *t, uint64_t key, struct mem_entry *ret)
+{
+    uint64_t h = hash(key);
+    struct mem_shard *s = shard_of(t, h);
+    bool found;
+
+    mem_lock(&s->lock);
+    found = take(s, key, h, ret);
+    mem_unlock(&s->lock);
+    return found;
+}
+
 bool mem_table_take(struct mem_table *t, uint64_t key, struct mem_entry *ret)
 {
     uint64_t h = hash(key);
     struct mem_shard *s = shard_of(t, h);
-    bool found = false;
+    bool found, empty;
 
-    mem_lock(&s->lock);
-    if (likely(s->entries)) {
-        uint64_t i = find(s, key, h);
-        found = s->entries[i].key == key && key;
-        if (likely(found)) {
-            *ret = s->entries[i];
-            remove_at(s, i);
-            if (unlikely(s->bits > PAGE_BITS && s->count < UINT64_C(1) << s->bits >> 4))
-                resize(s, s->bits - 2 < PAGE_BITS ? PAGE_BITS : s->bits - 2);
-        }
-    }
+    if (unlikely(!mem_lock_try(&s->lock)))
+        return take_waiting(t, key, ret);
+    found = take(s, key, h, ret);
+    empty = is_thin(s);
     mem_unlock(&s->lock);
-    return found;
+    return unlikely(found && empty) ? shrink(s) : found;
 }
 
 bool mem_table_get(struct mem_table *t, uint64_t key, struct mem_entry *ret)

@@ -84,9 +84,14 @@ void mem_table_forget(struct mem_table *t);
 /* A lock of a few instructions. */
 void mem_lock_wait(_Atomic uint32_t *lock);
 
+static inline bool mem_lock_try(_Atomic uint32_t *lock)
+{
+    return likely(!atomic_exchange_explicit(lock, 1, memory_order_acquire));
+}
+
 static inline void mem_lock(_Atomic uint32_t *lock)
 {
-    if (unlikely(atomic_exchange_explicit(lock, 1, memory_order_acquire)))
+    if (!mem_lock_try(lock))
         mem_lock_wait(lock);
 }
 

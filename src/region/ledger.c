@@ -48,6 +48,7 @@
 #define QUERY_EVERY_NS 10000000 /* of those who only ask: a loop of questions must not become a search */
 #define relaxed memory_order_relaxed
 #define COLD __attribute__((noinline, cold))
+#define likely(x) __builtin_expect(!!(x), 1)
 #define unlikely(x) __builtin_expect(!!(x), 0)
 #define HOT static inline __attribute__((always_inline))
 
@@ -115,9 +116,12 @@ static inline void publish(const struct region *r, unsigned slot, unsigned d, st
     __atomic_store_n(&used->data, held > other ? held - other : 0, __ATOMIC_RELAXED);
 }
 
-/* Steps 1 to 4 for slot, whose lock the caller holds. `give` is at most held.
- * Inlined where take, give or limit are constant: this is the hot path. */
-HOT bool operate(struct region *r, unsigned slot, unsigned d, uint64_t take, uint64_t give, uint64_t limit)
+/* Steps 1 to 4 for slot, whose lock the caller holds, once: when somebody was
+ * faster, or another slot has to be helped first, nothing is decided yet. */
+enum outcome { REFUSED, TAKEN, UNDECIDED };
+
+HOT enum outcome attempt(struct region *r, unsigned slot, unsigned d, uint64_t take, uint64_t give,
+                         uint64_t limit, bool has_helped)
 {
     struct region_device *device = &r->ext->devices[d];
     struct region_journal *j = journal(r, slot, d);
@@ -126,23 +130,37 @@ HOT bool operate(struct region *r, unsigned slot, unsigned d, uint64_t take, uin
     uint64_t bytes, after, tag;
     store(&j->next, next);
     atomic_store_explicit(&j->intent, seq, memory_order_release);
-    do {
-        tag = atomic_load_explicit(&device->word.tag, memory_order_acquire);
-        bytes = atomic_load_explicit(&device->word.bytes, memory_order_acquire);
-        if (unlikely(__builtin_add_overflow(bytes, take, &after) || (limit && take && after > limit))) {
-            store(&j->intent, load(&j->done));
-            return false;
-        }
-        after = after > give ? after - give : 0;
-        if (unlikely(tag >> SEQ_BITS != slot))
-            note_applied(r, d, tag);
-    } while (unlikely(!swap_word(&device->word, bytes, tag, after, (uint64_t)slot << SEQ_BITS | seq)));
+    tag = atomic_load_explicit(&device->word.tag, memory_order_acquire);
+    bytes = atomic_load_explicit(&device->word.bytes, memory_order_acquire);
+    if (unlikely(__builtin_add_overflow(bytes, take, &after) || (after > limit && limit && take))) {
+        store(&j->intent, load(&j->done));
+        return REFUSED;
+    }
+    after = after > give ? after - give : 0;
+    if (unlikely(tag >> SEQ_BITS != slot)) {
+        if (!has_helped)
+            return UNDECIDED;
+        note_applied(r, d, tag);
+    }
+    if (unlikely(!swap_word(&device->word, bytes, tag, after, (uint64_t)slot << SEQ_BITS | seq)))
+        return UNDECIDED;
     store(&j->held, next);
     atomic_store_explicit(&j->done, seq, memory_order_release);
     if (take && unlikely(after > load(&device->peak)))
         raise_to(&device->peak, after);
     publish(r, slot, d, j);
-    return true;
+    return TAKEN;
+}
+
+/* Announces itself anew each time, in the same words. `give` is at most held. */
+static __attribute__((noinline)) bool operate(struct region *r, unsigned slot, unsigned d, uint64_t take,
+                                              uint64_t give, uint64_t limit)
+{
+    enum outcome outcome;
+    do
+        outcome = attempt(r, slot, d, take, give, limit, true);
+    while (outcome == UNDECIDED);
+    return outcome == TAKEN;
 }
 
 /* Decides the fate of an operation whose process died inside it. */
@@ -162,7 +180,7 @@ static void settle(struct region *r, unsigned slot, unsigned d)
     }
 }
 
-HOT void give_back(struct region *r, unsigned slot, unsigned d, uint64_t n)
+static void give_back(struct region *r, unsigned slot, unsigned d, uint64_t n)
 {
     uint64_t held = load(&journal(r, slot, d)->held);
     n = n < held ? n : held;
@@ -236,21 +254,41 @@ COLD static void absorb_parked(struct region *r, unsigned slot, unsigned d)
         give_back(r, slot, d, 0 - (uint64_t)parked);
 }
 
-HOT bool slot_lock(struct region *r, unsigned slot, unsigned d)
+static inline void slot_unlock(struct region *r, unsigned slot)
+{
+    atomic_store_explicit(&r->ext->members[slot].lock, 0, memory_order_release);
+}
+
+HOT bool slot_try(struct region *r, unsigned slot)
 {
     uint32_t nobody = 0;
-    bool got = atomic_compare_exchange_strong_explicit(&r->ext->members[slot].lock, &nobody,
-                                                       (uint32_t)r->self.pid, memory_order_acquire, relaxed);
-    if (unlikely(!got) && !slot_lock_slow(r, slot))
+    return likely(atomic_compare_exchange_strong_explicit(
+        &r->ext->members[slot].lock, &nobody, (uint32_t)r->self.pid, memory_order_acquire, relaxed));
+}
+
+HOT bool has_parked(struct region *r, unsigned slot, unsigned d)
+{
+    return unlikely(atomic_load_explicit(&journal(r, slot, d)->parked, relaxed) != 0);
+}
+
+static bool slot_lock(struct region *r, unsigned slot, unsigned d)
+{
+    if (!slot_try(r, slot) && !slot_lock_slow(r, slot))
         return false;
-    if (unlikely(atomic_load_explicit(&journal(r, slot, d)->parked, relaxed) != 0))
+    if (has_parked(r, slot, d))
         absorb_parked(r, slot, d);
     return true;
 }
 
-static inline void slot_unlock(struct region *r, unsigned slot)
+/* The lock when nobody has it and nothing is parked. */
+HOT bool slot_lock_quick(struct region *r, unsigned slot, unsigned d)
 {
-    atomic_store_explicit(&r->ext->members[slot].lock, 0, memory_order_release);
+    if (!slot_try(r, slot))
+        return false;
+    if (!has_parked(r, slot, d))
+        return true;
+    slot_unlock(r, slot);
+    return false;
 }
 
 /* Only the slot that this process has now: a thread that comes late, after
@@ -267,13 +305,34 @@ void ledger_shut(struct region *r, unsigned slot)
 
 /* ---- the face ---- */
 
+/* What every allocation runs is straight: the lock at once, one swap. When the
+ * lock is not to be had so, or somebody else was at the word, the rest is another
+ * function's, and this one keeps no registers for it. */
+static __attribute__((noinline)) bool operate_and_unlock(struct region *r, unsigned slot, unsigned d,
+                                                         uint64_t take, uint64_t give, uint64_t limit)
+{
+    bool done = operate(r, slot, d, take, give, limit);
+    slot_unlock(r, slot);
+    return done;
+}
+
+static __attribute__((noinline)) bool reserve_waiting(struct region *r, unsigned slot, unsigned d, uint64_t n,
+                                                      uint64_t limit)
+{
+    return slot_lock(r, slot, d) && operate_and_unlock(r, slot, d, n, 0, limit);
+}
+
 bool ledger_reserve(struct region *r, int slot, unsigned d, uint64_t n, uint64_t limit)
 {
-    if (!is_valid(r, slot, d) || !slot_lock(r, (unsigned)slot, d))
+    if (unlikely(!is_valid(r, slot, d)))
         return false;
-    bool taken = operate(r, (unsigned)slot, d, n, 0, limit);
+    if (unlikely(!slot_lock_quick(r, (unsigned)slot, d)))
+        return reserve_waiting(r, (unsigned)slot, d, n, limit);
+    enum outcome outcome = attempt(r, (unsigned)slot, d, n, 0, limit, false);
+    if (unlikely(outcome == UNDECIDED))
+        return operate_and_unlock(r, (unsigned)slot, d, n, 0, limit);
     slot_unlock(r, (unsigned)slot);
-    return taken;
+    return outcome == TAKEN;
 }
 
 /* True once per period, for one thread. */
@@ -327,7 +386,7 @@ static void park(struct region *r, int slot, unsigned d, int64_t n)
     atomic_fetch_add(&journal(r, (unsigned)slot, d)->parked, n);
 }
 
-HOT void charge(struct region *r, int slot, unsigned d, enum ledger_kind kind, uint64_t n)
+static void charge(struct region *r, int slot, unsigned d, enum ledger_kind kind, uint64_t n)
 {
     if (!is_valid(r, slot, d) || n == 0 || n > INT64_MAX)
         return;
@@ -340,7 +399,8 @@ HOT void charge(struct region *r, int slot, unsigned d, enum ledger_kind kind, u
     slot_unlock(r, (unsigned)slot);
 }
 
-HOT void release(struct region *r, int slot, unsigned d, enum ledger_kind kind, uint64_t n)
+static __attribute__((noinline)) void release(struct region *r, int slot, unsigned d, enum ledger_kind kind,
+                                              uint64_t n)
 {
     if (!is_valid(r, slot, d) || n == 0 || n > INT64_MAX)
         return;
@@ -370,7 +430,18 @@ void ledger_charge(struct region *r, int slot, unsigned d, uint64_t n)
 
 void ledger_release(struct region *r, int slot, unsigned d, uint64_t n)
 {
-    release(r, slot, d, LEDGER_DATA, n);
+    if (unlikely(!is_valid(r, slot, d) || n == 0))
+        return;
+    if (unlikely(n > INT64_MAX || !slot_lock_quick(r, (unsigned)slot, d))) {
+        release(r, slot, d, LEDGER_DATA, n);
+        return;
+    }
+    uint64_t held = load(&journal(r, (unsigned)slot, d)->held);
+    n = n < held ? n : held;
+    if (unlikely(attempt(r, (unsigned)slot, d, 0, n, 0, false) == UNDECIDED))
+        operate_and_unlock(r, (unsigned)slot, d, 0, n, 0);
+    else
+        slot_unlock(r, (unsigned)slot);
 }
 
 uint64_t ledger_used(const struct region *r, unsigned d)
@@ -378,14 +449,20 @@ uint64_t ledger_used(const struct region *r, unsigned d)
     return r->ext && d < REGION_DEVICES ? load(&r->ext->devices[d].word.bytes) : 0;
 }
 
+COLD static uint64_t used_after_search(struct region *r, unsigned d)
+{
+    if (is_due(&r->queried_ns, region_now_ns(), QUERY_EVERY_NS))
+        region_reclaim_quick(r);
+    return ledger_used(r, d);
+}
+
 uint64_t ledger_used_by_living(struct region *r, unsigned d)
 {
     uint64_t used = ledger_used(r, d);
     /* Who holds all of it alone has nobody to look for, and asks without a clock. */
-    if (r->is_private || used <= ledger_held(r, r->slot, d) ||
-        !is_due(&r->queried_ns, region_now_ns(), QUERY_EVERY_NS) || region_reclaim_quick(r) == 0)
+    if (likely(r->is_private || used <= ledger_held(r, r->slot, d)))
         return used;
-    return ledger_used(r, d);
+    return used_after_search(r, d);
 }
 
 uint64_t ledger_held(const struct region *r, int slot, unsigned d)

@@ -208,7 +208,7 @@ static const struct gate gates[] = {
     {"large_copy_without_limit", "launch_large_copy", NULL, 20},
     {"large_copy_by_address_without_limit", "launch_large_copy_by_address", NULL, 22},
     {"small_set_without_limit", "launch_small_set", NULL, 15},
-    {"large_set_without_limit", "launch_large_set", NULL, 20},
+    {"large_set_without_limit", "launch_large_set", NULL, 21},
     {"small_host_copy_without_limit", "launch_small_host_copy", NULL, 13},
     {"large_host_copy_without_limit", "launch_large_host_copy", NULL, 22},
     {"small_rectangle_without_limit", "launch_small_rectangle", NULL, 22},

@@ -79,6 +79,12 @@ static int flood(int argc, char **argv)
         kit_tell("%s", error);
         return 1;
     }
+    if (strcmp(argv[3], "managed") == 0) {
+        if (kit_cuda()->cuMemAllocManaged(&p.to, bytes, CU_MEM_ATTACH_GLOBAL) ||
+            kit_cuda()->cuMemAllocManaged(&p.from, bytes, CU_MEM_ATTACH_GLOBAL))
+            return 1;
+        copy_describe(&p, p.rect.srcMemoryType);
+    }
     kit_cuda()->cuCtxSynchronize();
     clock_ns = now_ns();
     uint64_t from = now_ns() + SETTLES, to = from + LASTS;
@@ -97,6 +103,7 @@ struct row {
     const char *entry;
     size_t bytes;
     CUmemorytype type; /* of descriptors */
+    bool managed;
 };
 
 static double share_of(const struct row *row, const char *limit)
@@ -105,7 +112,8 @@ static double share_of(const struct row *row, const char *limit)
     g_autofree char *bytes = g_strdup_printf("%zu", row->bytes),
                     *type = g_strdup_printf("%u", (unsigned)row->type);
     kit_env(kit, "CUDA_DEVICE_SM_LIMIT", limit ? "%s" : NULL, limit);
-    g_autofree char *told = kit_run(kit, "flood", row->entry, bytes, type, NULL);
+    g_autofree char *told =
+        kit_run(kit, "flood", row->entry, bytes, type, row->managed ? "managed" : "", NULL);
     g_test_message("%s, %zu bytes: %s", row->entry, row->bytes, told);
     kit_free(kit);
     return g_ascii_strtod(told, NULL);
@@ -119,7 +127,7 @@ static void gets_its_share(gconstpointer data)
 
 static void unlimited_has_the_card(void)
 {
-    const struct row row = {"cuMemcpyDtoDAsync_v2", 16 * MIB, CU_MEMORYTYPE_DEVICE};
+    const struct row row = {"cuMemcpyDtoDAsync_v2", 16 * MIB, CU_MEMORYTYPE_DEVICE, false};
     g_assert_cmpfloat(share_of(&row, NULL), >=, 99);
 }
 
@@ -132,20 +140,25 @@ static void add(const char *what, const struct row *row)
 }
 
 /* Below COPY_LARGE only one in some is gated; all are charged. */
-static const struct row small[] = {{"cuMemcpyDtoDAsync_v2", 1008 * KIB, CU_MEMORYTYPE_DEVICE},
-                                   {"cuMemcpyDtoDAsync_v2_ptsz", 64 * KIB, CU_MEMORYTYPE_DEVICE},
-                                   {"cuMemcpyAsync", 512 * KIB, CU_MEMORYTYPE_DEVICE},
-                                   {"cuMemcpyHtoDAsync_v2", 512 * KIB, CU_MEMORYTYPE_DEVICE},
-                                   {"cuMemcpy2DAsync_v2", 512 * KIB, CU_MEMORYTYPE_DEVICE},
-                                   {"cuMemcpyBatchAsync", 512 * KIB, CU_MEMORYTYPE_DEVICE},
-                                   {"cuMemsetD8_v2", 512 * KIB, CU_MEMORYTYPE_DEVICE},
-                                   {"cuMemsetD32Async", 64 * KIB, CU_MEMORYTYPE_DEVICE}};
+static const struct row small[] = {{"cuMemcpyDtoDAsync_v2", 1008 * KIB, CU_MEMORYTYPE_DEVICE, false},
+                                   {"cuMemcpyDtoDAsync_v2_ptsz", 64 * KIB, CU_MEMORYTYPE_DEVICE, false},
+                                   {"cuMemcpyAsync", 512 * KIB, CU_MEMORYTYPE_DEVICE, false},
+                                   {"cuMemcpyHtoDAsync_v2", 512 * KIB, CU_MEMORYTYPE_DEVICE, false},
+                                   {"cuMemcpy2DAsync_v2", 512 * KIB, CU_MEMORYTYPE_DEVICE, false},
+                                   {"cuMemcpyBatchAsync", 512 * KIB, CU_MEMORYTYPE_DEVICE, false},
+                                   {"cuMemsetD8_v2", 512 * KIB, CU_MEMORYTYPE_DEVICE, false},
+                                   {"cuMemsetD32Async", 64 * KIB, CU_MEMORYTYPE_DEVICE, false}};
 
 /* The driver goes by the addresses, whatever the descriptor says. */
-static const struct row named_otherwise[] = {{"cuMemcpy2DAsync_v2", 16 * MIB, CU_MEMORYTYPE_HOST},
-                                             {"cuMemcpy2D_v2", 16 * MIB, CU_MEMORYTYPE_UNIFIED},
-                                             {"cuMemcpy3DAsync_v2", 16 * MIB, CU_MEMORYTYPE_UNIFIED},
-                                             {"cuMemcpy3DPeerAsync", 16 * MIB, CU_MEMORYTYPE_HOST}};
+static const struct row named_otherwise[] = {{"cuMemcpy2DAsync_v2", 16 * MIB, CU_MEMORYTYPE_HOST, false},
+                                             {"cuMemcpy2D_v2", 16 * MIB, CU_MEMORYTYPE_UNIFIED, false},
+                                             {"cuMemcpy3DAsync_v2", 16 * MIB, CU_MEMORYTYPE_UNIFIED, false},
+                                             {"cuMemcpy3DPeerAsync", 16 * MIB, CU_MEMORYTYPE_HOST, false}};
+
+static const struct row managed[] = {{"cuMemcpyDtoDAsync_v2", 16 * MIB, CU_MEMORYTYPE_DEVICE, true},
+                                     {"cuMemcpyAsync", 16 * MIB, CU_MEMORYTYPE_DEVICE, true},
+                                     {"cuMemcpy2D_v2", 16 * MIB, CU_MEMORYTYPE_UNIFIED, true},
+                                     {"cuMemsetD32Async", 16 * MIB, CU_MEMORYTYPE_DEVICE, true}};
 
 int main(int argc, char **argv)
 {
@@ -156,13 +169,15 @@ int main(int argc, char **argv)
     g_test_set_nonfatal_assertions(); /* one entry that escapes does not hide the others */
     static struct row large[G_N_ELEMENTS(copy_entries)];
     for (gsize i = 0; i < G_N_ELEMENTS(copy_entries); i++) {
-        large[i] = (struct row){copy_entries[i].name, 16 * MIB, CU_MEMORYTYPE_DEVICE};
+        large[i] = (struct row){copy_entries[i].name, 16 * MIB, CU_MEMORYTYPE_DEVICE, false};
         add("flood_gets_its_share_by", &large[i]);
     }
     for (gsize i = 0; i < G_N_ELEMENTS(small); i++)
         add("flood_of_small_ones_gets_its_share_by", &small[i]);
     for (gsize i = 0; i < G_N_ELEMENTS(named_otherwise); i++)
         add("flood_under_another_name_gets_its_share_by", &named_otherwise[i]);
+    for (gsize i = 0; i < G_N_ELEMENTS(managed); i++)
+        add("flood_of_managed_memory_gets_its_share_by", &managed[i]);
     g_test_add_func("/copy_share/unlimited_has_the_card", unlimited_has_the_card);
     return g_test_run();
 }

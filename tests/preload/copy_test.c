@@ -4,20 +4,24 @@
  * driver does and answers; which of them are gated, and which are not. The
  * shares of all entries: copy_share_test.c.
  */
+#include <fcntl.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #include <glib/gstdio.h>
 
 #include "compute_kernel.h"
 #include "copy_entries.h"
 #include "preload/board.h"
+#include "region/extension.h"
 #include "region/region.h"
 #include "sim/inspect.h"
 
 #define KIB ((size_t)1024)
 #define MIB ((size_t)1024 * 1024)
-#define S UINT64_C(1000000000)
 
 static const char counted[] = "base: t4\nname: copies\nreal_bytes_max: 64KiB\n";
 
@@ -337,6 +341,56 @@ static void no_small_copy_answers_for_the_others(void)
     kit_free(kit);
 }
 
+/* ---- a limit that comes later ---- */
+
+/* Copies of 0.4 ms each, and waits for them. */
+static int copy_on_request(int argc, char **argv)
+{
+    (void)argc;
+    copy_call *call = copy_call_of(argv[0]);
+    struct copy_place p = copy_place_new(64 * MIB, PITCH, 64 * KIB, CU_MEMORYTYPE_DEVICE);
+    for (const char *line; (line = kit_hear()) != NULL;) {
+        for (int i = 0; i < atoi(line); i++)
+            if (call(&p))
+                return 1;
+        if (kit_cuda()->cuCtxSynchronize())
+            return 2;
+        kit_tell("%s", line);
+    }
+    return 0;
+}
+
+static uint64_t waits_of(struct kit_process *p, struct region_ext *ext, const char *copies)
+{
+    uint64_t before = atomic_load(&ext->devices[0].compute.waits);
+    kit_say(p, copies);
+    g_free(kit_line(p));
+    return atomic_load(&ext->devices[0].compute.waits) - before;
+}
+
+static void limit_that_comes_later_counts(gconstpointer entry)
+{
+    struct kit *kit = kit_new(counted);
+    struct kit_process *p = kit_start(kit, "copy_on_request", entry, NULL);
+    kit_say(p, "1");
+    g_free(kit_line(p));
+    int fd = open(kit_region(kit), O_RDWR | O_CLOEXEC);
+    struct region_base *base = mmap(NULL, REGION_FILE_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    g_assert_true(base != MAP_FAILED);
+    close(fd);
+    struct region_ext *ext = (void *)((char *)base + REGION_EXT_OFFSET);
+    g_assert_cmpuint(waits_of(p, ext, "100"), ==, 0);
+    __atomic_store_n(&base->sm_limit[0], 30, __ATOMIC_SEQ_CST);
+    g_assert_cmpuint(waits_of(p, ext, "150"), >, 5);
+    __atomic_store_n(&base->sm_limit[0], 100, __ATOMIC_SEQ_CST);
+    waits_of(p, ext, "20");
+    g_assert_cmpuint(waits_of(p, ext, "100"), ==, 0);
+    munmap(base, REGION_FILE_BYTES);
+    kit_kill(p);
+    kit_finish(p, NULL, NULL);
+    kit_free(kit);
+}
+
 /* ---- beside a neighbour ---- */
 
 static int flood(int argc, char **argv)
@@ -459,6 +513,7 @@ int main(int argc, char **argv)
                                              {"tell_beside_a_capture", tell_beside_a_capture},
                                              {"copy_ungated", copy_ungated},
                                              {"hide_among_host_copies", hide_among_host_copies},
+                                             {"copy_on_request", copy_on_request},
                                              {"flood", flood},
                                              {"launch_kernels", launch_kernels},
                                              {0}};
@@ -476,6 +531,10 @@ int main(int argc, char **argv)
     TEST(copies_beside_a_capture_keep_their_answers);
     TEST(small_ones_and_copies_across_the_bus_are_not_gated);
     TEST(no_small_copy_answers_for_the_others);
+    g_test_add_data_func("/copy/limit_that_comes_later_counts/cuMemcpyAsync", "cuMemcpyAsync",
+                         limit_that_comes_later_counts);
+    g_test_add_data_func("/copy/limit_that_comes_later_counts/cuMemsetD8_v2", "cuMemsetD8_v2",
+                         limit_that_comes_later_counts);
     for (gsize i = 0; i < G_N_ELEMENTS(rows); i++) {
         g_autofree char *path = g_strdup_printf("/copy/shares_hold_beside_a_neighbour/%s", rows[i].entry);
         g_test_add_data_func(path, &rows[i], shares_hold_beside_a_neighbour);

@@ -6,9 +6,9 @@
  * body, and at the end; what is to be answered then is either there or the
  * connection is suspended, and the step is called once more when it is.
  */
-#include <glib-unix.h>
 #include <poll.h>
 #include <string.h>
+#include <sys/epoll.h>
 
 #include "net/http_gzip.h"
 #include "net/http_server_private.h"
@@ -25,7 +25,6 @@ struct http_responder {
     unsigned references;
     HttpServer *server;
     struct http_connection *connection; /* NULL: over */
-    GSource *left;                      /* looks whether a client that waits leaves */
     const char *method;
     char *path; /* percent-decoded; NULL: it cannot be */
     const char *query;
@@ -33,6 +32,7 @@ struct http_responder {
     struct MHD_Response *answer;
     unsigned status;
     bool suspended, answered, abandoned;
+    bool watched;  /* whether its client leaves */
     bool has_body; /* the answer */
 
     /* While the body comes in. */
@@ -52,9 +52,9 @@ struct http_responder {
 
 static void drop_left(struct http_responder *r)
 {
-    if (r->left)
-        g_source_destroy(r->left);
-    g_clear_pointer(&r->left, g_source_unref);
+    if (r->watched)
+        epoll_ctl(r->server->leaving, EPOLL_CTL_DEL, r->connection->fd, NULL);
+    r->watched = false;
 }
 
 static void forget_body(struct http_responder *r)
@@ -89,10 +89,10 @@ void http_request_over(void *data, struct MHD_Connection *mhd, void **context,
     if (!r)
         return;
     *context = NULL;
+    drop_left(r);
     struct http_connection *c = g_steal_pointer(&r->connection);
     c->request = NULL;
     http_identity_flush(c);
-    drop_left(r);
     forget_body(r);
     g_clear_pointer(&r->answer, MHD_destroy_response);
     if (!r->abandoned)
@@ -117,12 +117,14 @@ void http_request_abandon(struct http_responder *r)
     resume(r);
 }
 
-static gboolean on_left(int fd, GIOCondition condition, void *data)
+gboolean http_requests_left(int fd, GIOCondition condition, void *data)
 {
-    struct http_responder *r = data;
-    (void)fd, (void)condition;
-    http_connection_cut(r->connection);
-    return G_SOURCE_REMOVE;
+    struct epoll_event events[16]; /* the rest the next time */
+    int n = epoll_wait(fd, events, G_N_ELEMENTS(events), 0);
+    (void)condition, (void)data;
+    for (int i = 0; i < n; i++)
+        http_connection_cut(((struct http_responder *)events[i].data.ptr)->connection);
+    return G_SOURCE_CONTINUE;
 }
 
 static void suspend(struct http_responder *r)
@@ -131,9 +133,8 @@ static void suspend(struct http_responder *r)
     r->suspended = true;
     MHD_suspend_connection(c->mhd);
     http_connection_due(c, HTTP_WE_ANSWER, r->server->options.answer_ms);
-    r->left = g_unix_fd_source_new(c->fd, (GIOCondition)LEFT);
-    g_source_set_callback(r->left, G_SOURCE_FUNC(on_left), r, NULL);
-    g_source_attach(r->left, r->server->context);
+    struct epoll_event event = {.events = EPOLLRDHUP, .data.ptr = r}; /* hang-up and error come unasked */
+    r->watched = epoll_ctl(r->server->leaving, EPOLL_CTL_ADD, c->fd, &event) == 0;
 }
 
 bool http_is_gone(const struct http_responder *r)

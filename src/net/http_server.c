@@ -4,6 +4,11 @@
  */
 #include "net/http_server.h"
 
+#include <errno.h>
+#include <glib-unix.h>
+#include <sys/epoll.h>
+#include <unistd.h>
+
 #include "net/http_server_private.h"
 
 #define CONNECTION_BYTES (32u << 10) /* of each: for its head and what is read at once */
@@ -118,7 +123,18 @@ bool http_server_open(HttpServer *server, GError **error)
         g_set_error(error, G_IO_ERROR, G_IO_ERROR_FAILED, "the HTTP server does not start");
         return false;
     }
+    server->leaving = epoll_create1(EPOLL_CLOEXEC);
+    if (server->leaving < 0) {
+        g_set_error(error, G_IO_ERROR, g_io_error_from_errno(errno), "the HTTP server does not start: %s",
+                    g_strerror(errno));
+        MHD_stop_daemon(g_steal_pointer(&server->engine));
+        return false;
+    }
     server->turns = turns_new(server);
+    server->left = g_unix_fd_source_new(server->leaving, G_IO_IN);
+    g_source_set_can_recurse(server->left, TRUE);
+    g_source_set_callback(server->left, G_SOURCE_FUNC(http_requests_left), NULL, NULL);
+    g_source_attach(server->left, server->context);
     return true;
 }
 
@@ -232,6 +248,10 @@ void http_server_free(HttpServer *server)
     drop_source(&server->turns);
     if (server->engine)
         MHD_stop_daemon(server->engine);
+    if (server->left) {
+        drop_source(&server->left);
+        close(server->leaving);
+    }
     drop_source(&server->begin);
     drop_source(&server->clock);
     http_identity_unref(server->identity);

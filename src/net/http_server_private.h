@@ -30,6 +30,9 @@ struct http_server {
     GSource *turns;            /* turn the engine */
     bool turning;
     bool resumed; /* it has something to do that it does not tell of */
+    int leaving;  /* epoll of the clients that wait for an answer: a source for each would cost more than its
+                     answer, for the main loop looks at all sources at every turn */
+    GSource *left;
     struct http_identity *identity;
     GPtrArray *listeners;           /* struct http_listener */
     GQueue connections;             /* all of them */
@@ -90,6 +93,8 @@ enum MHD_Result http_request_step(void *data, struct MHD_Connection *mhd, const 
                                   const char *version, const char *chunk, size_t *len, void **context);
 void http_request_over(void *data, struct MHD_Connection *mhd, void **context,
                        enum MHD_RequestTerminationCode how);
+/* Clients whose answers are not there yet have left; fd is `leaving`. */
+gboolean http_requests_left(int fd, GIOCondition condition, void *data);
 /* It took too long: 503. */
 void http_request_late(struct http_responder *r);
 /* Nobody reads an answer any more. */

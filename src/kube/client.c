@@ -37,6 +37,77 @@ struct kube_lane *kube_client_lane(KubeClient *client, bool aside)
     return lane;
 }
 
+/* ---- deadlines ------------------------------------------------------------- */
+
+struct clock {
+    GSource source;
+    KubeClient *client;
+};
+
+/* Set later than it was only when it rings: each setting wakes the main loop up once more. */
+static void set_clock(KubeClient *client, gint64 at_us)
+{
+    client->clock_us = at_us;
+    g_source_set_ready_time(client->clock, at_us == G_MAXINT64 ? -1 : at_us);
+}
+
+/* The first that has passed, else NULL and when the next one will have. */
+static struct kube_deadline *first_passed(const KubeClient *client, gint64 now_us, gint64 *ret_next_us)
+{
+    *ret_next_us = G_MAXINT64;
+    for (GList *l = client->deadlines.head; l; l = l->next) {
+        struct kube_deadline *d = l->data;
+        if (d->at_us <= now_us)
+            return d;
+        *ret_next_us = MIN(*ret_next_us, d->at_us);
+    }
+    return NULL;
+}
+
+static gboolean clock_dispatch(GSource *source, GSourceFunc callback, void *data)
+{
+    KubeClient *client = kube_client_ref(((struct clock *)source)->client); /* a call may be its last user */
+    gint64 now = g_get_monotonic_time(), next_us;
+    (void)callback, (void)data;
+    set_clock(client, G_MAXINT64);
+    for (struct kube_deadline *d; (d = first_passed(client, now, &next_us));) {
+        kube_deadline_drop(client, d);
+        d->passed(d->data);
+    }
+    if (next_us < client->clock_us)
+        set_clock(client, next_us);
+    kube_client_unref(client);
+    return G_SOURCE_CONTINUE;
+}
+
+static GSourceFuncs clock_functions = {NULL, NULL, clock_dispatch, NULL, NULL, NULL};
+
+static void clock_start(KubeClient *client)
+{
+    client->clock = g_source_new(&clock_functions, sizeof(struct clock));
+    ((struct clock *)client->clock)->client = client;
+    g_source_attach(client->clock, client->context);
+    set_clock(client, G_MAXINT64);
+}
+
+void kube_deadline_set(KubeClient *client, struct kube_deadline *d, gint64 at_us, void (*passed)(void *data),
+                       void *data)
+{
+    *d = (struct kube_deadline){.link.data = d, .at_us = at_us, .passed = passed, .data = data};
+    g_queue_push_tail_link(&client->deadlines, &d->link);
+    if (at_us < client->clock_us)
+        set_clock(client, at_us);
+}
+
+void kube_deadline_drop(KubeClient *client, struct kube_deadline *d)
+{
+    if (d->link.data)
+        g_queue_unlink(&client->deadlines, &d->link);
+    d->link.data = NULL;
+}
+
+/* ---- the object ------------------------------------------------------------ */
+
 static void client_free(KubeClient *client)
 {
     for (unsigned i = 0; i < KUBE_LANES; i++)
@@ -46,6 +117,8 @@ static void client_free(KubeClient *client)
     kube_credentials_free(client->credentials);
     kube_config_free(client->config);
     g_free((char *)(uintptr_t)client->options.user_agent);
+    g_source_destroy(client->clock);
+    g_source_unref(client->clock);
     g_main_context_unref(client->context);
     g_free(client);
 }
@@ -59,6 +132,7 @@ KubeClient *kube_client_new(KubeConfig *config, const struct kube_client_options
     client->options = options ? *options : none;
     fill_in(&client->options);
     client->context = g_main_context_ref_thread_default();
+    clock_start(client);
     GError *why = NULL;
     client->anchors = kube_session_anchors(config, &why);
     client->credentials = why ? NULL : kube_credentials_new(config, &why);

@@ -28,9 +28,24 @@ struct kube_client {
     struct kube_lane aside; /* watches, and leases, which must not wait behind anything */
     GMainContext *context;
     struct kube_credentials *credentials;
-    gint64 full_us; /* when the bucket of permits will be full again */
+    gint64 full_us;   /* when the bucket of permits will be full again */
+    GQueue deadlines; /* struct kube_deadline: of the calls under way */
+    GSource *clock;   /* rings for all of them, */
+    gint64 clock_us;  /* at that moment; G_MAXINT64 = never */
     struct kube_client_counters counters;
 };
+
+/* One of many that nearly never comes: a source for each would be looked at in every turn of the main loop.
+ */
+struct kube_deadline {
+    GList link; /* data: itself; NULL when it is not set */
+    gint64 at_us;
+    void (*passed)(void *data); /* it is not set any more then */
+    void *data;
+};
+void kube_deadline_set(KubeClient *client, struct kube_deadline *d, gint64 at_us, void (*passed)(void *data),
+                       void *data);
+void kube_deadline_drop(KubeClient *client, struct kube_deadline *d);
 
 /* Where a request goes; the caller counts it in and out. */
 struct kube_lane *kube_client_lane(KubeClient *client, bool aside);

@@ -35,7 +35,8 @@ struct call {
 
     GCancellable *inner, *outer;
     gulong outer_id;
-    GSource *deadline, *wait, *readable;
+    struct kube_deadline deadline;
+    GSource *wait, *readable;
     struct kube_lane *lane; /* that the attempt is under way in */
     SoupMessage *message;
     GInputStream *in;
@@ -67,7 +68,7 @@ static void attempt_clear(struct call *c)
 static void call_free(struct call *c)
 {
     attempt_clear(c);
-    drop_source(&c->deadline);
+    kube_deadline_drop(c->client, &c->deadline);
     if (c->outer_id)
         g_signal_handler_disconnect(c->outer, c->outer_id);
     g_clear_object(&c->outer);
@@ -341,13 +342,11 @@ static void attempt(struct call *c)
     soup_session_send_async(c->lane->session, c->message, G_PRIORITY_DEFAULT, c->inner, on_headers, c);
 }
 
-static gboolean on_deadline(void *data)
+static void on_deadline(void *data)
 {
     struct call *c = data;
-    drop_source(&c->deadline);
     c->expired = true;
     g_cancellable_cancel(c->inner);
-    return G_SOURCE_REMOVE;
 }
 
 static void on_outer(GCancellable *outer, void *data)
@@ -383,7 +382,7 @@ static void call_begin(struct call *c, GCancellable *outer)
 {
     gint64 now_us = g_get_monotonic_time();
     c->deadline_us = now_us + (gint64)c->timeout_ms * 1000;
-    c->deadline = kube_client_timer(c->client, c->deadline_us - now_us, on_deadline, c);
+    kube_deadline_set(c->client, &c->deadline, c->deadline_us, on_deadline, c);
     if (outer) {
         c->outer = g_object_ref(outer);
         c->outer_id = g_signal_connect(outer, "cancelled", G_CALLBACK(on_outer), c->inner);

@@ -187,10 +187,10 @@ def say_quota(f):
 
 
 def quotas(run):
-    cases = [(s, q) for s in ("20 us", "300 us", "2 ms", "graph 100 x 20 us", "persistent 40 ms") for q in (0.10, 0.25, 0.50, 0.75)]
+    cases = [(s, q) for s in ("20 us", "300 us", "2 ms", "graph 100 x 20 us", "persistent 40 ms") for q in run.quotas]
     cases += [(s, 0.50) for s in ("cooperative 300 us", "KernelEx 300 us")]
     if run.torch:
-        cases += [("GEMM 8192", q) for q in (0.25, 0.50, 0.75)]
+        cases += [("GEMM 8192", q) for q in run.quotas if q > 0.1]
     else:
         run.table.note(f"GEMM in the quota step skipped: {run.no_torch}")
     other = {(s, q) for s in ("20 us", "2 ms", "graph 100 x 20 us") for q in (0.25, 0.50)}

@@ -55,6 +55,7 @@ struct look {
     uint32_t version, passed;
     uint64_t used, reserved; /* what the driver says */
     bool used_is_known;
+    bool has_waited;   /* a settlement: the driver has trimmed what is beyond the threshold */
     uint64_t n, taken; /* the claim that ends, and what the ledger holds for it */
     CUdeviceptr ptr;   /* what it became; 0 = nothing, or a graph's */
 };
@@ -64,6 +65,8 @@ static bool look_at(struct mem_pool *p, struct look *l)
     mem_lock(&p->lock);
     l->version = p->version;
     l->passed = p->passed;
+    if (l->has_waited && !p->keeps_all)
+        p->known.count = 0;
     l->used_is_known = p->claimed > l->n;
     mem_unlock(&p->lock);
     l->used = l->used_is_known ? read_used(p) : 0;
@@ -192,15 +195,6 @@ uint64_t mem_pool_charge_of(struct mem_pool *p)
     return bytes;
 }
 
-/* Something was waited for: the driver has trimmed what is beyond the threshold. */
-static void forget_what_may_be_gone(struct mem_pool *p)
-{
-    mem_lock(&p->lock);
-    if (!p->keeps_all)
-        p->known.count = 0;
-    mem_unlock(&p->lock);
-}
-
 /* A pool that reserves more than lives in it may give that back at any later
  * synchronisation, so it stays unsettled. */
 static bool stays_unsettled(struct mem_pool *p)
@@ -221,8 +215,7 @@ void mem_pool_settle(struct mem_pool *p)
     (void)atomic_exchange_explicit(&p->dirty, 0, memory_order_acquire);
     if (!mem_pool_is_charged(p))
         return;
-    forget_what_may_be_gone(p);
-    if (!follow(p, &(struct look){0}, false, &refused) || stays_unsettled(p))
+    if (!follow(p, &(struct look){.has_waited = true}, false, &refused) || stays_unsettled(p))
         mem_pool_touch(p);
 }
 

@@ -17,6 +17,8 @@
 #include "kube/watch_parse.h"
 
 #define PAGE_TIMEOUT_MS 60000
+#define DENIED_TRIES 3 /* an API server that has just started denies everything until it has read the roles  \
+                        */
 #define OPEN_TIMEOUT_MS 30000
 #define SHARE (256u << 10) /* bytes per turn of the main loop */
 #define HEALTHY_US (5 * G_USEC_PER_SEC)
@@ -36,8 +38,9 @@ struct kube_watch {
     uint64_t generation;
     struct kube_backoff backoff, relist;
     gint64 silent_us, grace_us;
-    bool told; /* of this streak of failures */
-    bool gone; /* the last failure was a 410 */
+    uint32_t denied; /* watches in a row that might not be watched */
+    bool told;       /* of this streak of failures */
+    bool gone;       /* the last failure was a 410 */
 
     GCancellable *cancellable;
     GSource *wait, *readable, *overdue;
@@ -104,6 +107,7 @@ static void healthy(KubeWatch *w)
     kube_backoff_reset(&w->backoff);
     w->told = false;
     w->gone = false;
+    w->denied = 0;
 }
 
 static void list_anew(KubeWatch *w)
@@ -140,6 +144,11 @@ static void failed(KubeWatch *w, GError *error)
     }
     uint32_t wait_ms = MAX(kube_backoff_next_ms(&w->backoff), kube_error_retry_after_ms(why));
     if (g_error_matches(why, KUBE_ERROR, KUBE_ERROR_FORBIDDEN) && !w->listing) {
+        if (w->denied < DENIED_TRIES) {
+            w->denied++;
+            wait_then_next(w, wait_ms);
+            return;
+        }
         list_anew(w); /* what changed meanwhile would never come */
         wait_ms = kube_backoff_next_ms(&w->relist);
     }

@@ -53,7 +53,8 @@ struct kube_watch_options {
     uint32_t backoff_cap_ms;    /* 10 s */
     uint32_t silent_ms;         /* without event or bookmark a stream is dead; 150 s */
     uint32_t grace_ms;          /* beyond the time the server was asked to end after; 60 s */
-    uint32_t relist_ms;         /* half of it to all of it between lists where watching is denied; 15 s */
+    /* Half of it to all of it between lists where watching is denied again and again; 15 s. */
+    uint32_t relist_ms;
 };
 
 struct kube_watch_counters {

@@ -150,7 +150,8 @@ class Plane:
         """Recorded requests from byte `since` on."""
         with open(self.path("audit.log"), "rb") as f:
             f.seek(since)
-            return [json.loads(line) for line in f.read().splitlines() if line]
+            whole, _, _ = f.read().rpartition(b"\n")  # the last line may be in the making
+            return [json.loads(line) for line in whole.splitlines() if line]
 
     def audit_position(self):
         return os.path.getsize(self.path("audit.log"))

@@ -453,6 +453,22 @@ def _(build):
         w.close()
 
 
+@test("a watch that is denied for a moment, as while an API server starts, is had again without a list and without much delay")
+def _(build):
+    w = kit.World(build, [node("a", cards=1)])
+    try:
+        s = w.start()
+        w.api("POST", "/control/set?refuse=watch+nodes,watch+pods,watch+resourcequotas")
+        w.api("POST", "/control/break?how=cut")
+        s.process.line("event=right-missing verb=watch resource=nodes")
+        w.api("POST", "/control/set?refuse=")
+        w.create(node("b", cards=1))
+        s.until("hami_scheduler_nodes", 2, limit=5)  # half of what the first list of those who may not watch waits for, at least
+        assert s.metric("hami_scheduler_node_lists_total") == 1
+    finally:
+        w.close()
+
+
 @test("who takes over without the right to watch decides once its mark came back by list")
 def _(build):
     w = kit.World(build, [node("a", cards=1), pod("me", {}, namespace="kube-system")])

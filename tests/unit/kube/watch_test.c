@@ -559,30 +559,46 @@ static void test_stream_that_is_not_ended_in_time_is_opened_anew(void)
     close_fixture(&f);
 }
 
+/* The watch is denied `patience` times, then served; each list has another object. */
+static unsigned patience;
+
 static void denied(struct fake_api *api, const struct fake_request *r)
 {
     struct fixture *f = api->data;
-    if (is_watch(r) && f->resets < 2)
+    if (is_watch(r) && f->resets < patience)
         fake_status(r, 403, "Forbidden", NULL), f->resets++;
     else if (is_watch(r))
         fake_stream(api, r, EVENT("ADDED", "c", "8"));
-    else if (f->resets == 1)
+    else if (f->resets)
         fake_answer(r, 200, LIST("6", "", OBJECT("b", "6")));
     else
         fake_answer(r, 200, LIST("5", "", OBJECT("a", "1")));
+}
+
+/* As by an API server that has not read the roles yet. */
+static void test_watch_that_is_denied_for_a_moment_is_tried_again(void)
+{
+    struct fixture f;
+    patience = 3;
+    open_fixture(&f, denied, &(struct kube_watch_options){.relist_ms = 3600 * 1000});
+    wait_count(&f.record.objects, 2);
+    g_assert_cmpstr(f.record.log->str, ==, "begin 1|ADDED a|synced|ADDED c");
+    g_assert_cmpuint(f.record.errors, ==, 0);
+    close_fixture(&f);
 }
 
 /* Its list would grow old, and nobody would know. */
 static void test_who_may_not_watch_lists_again_and_again(void)
 {
     struct fixture f;
+    patience = 5;
     open_fixture(&f, denied, &(struct kube_watch_options){.relist_ms = 400});
     wait_count(&f.record.syncs, 1);
     gint64 begin_us = g_get_monotonic_time();
     wait_count(&f.record.objects, 4);
     g_assert_cmpint(g_get_monotonic_time() - begin_us, >=, 2 * 190 * 1000); /* half of 400 without jitter */
     g_assert_cmpstr(f.record.log->str, ==,
-                    "begin 1|ADDED a|synced|error|begin 2|ADDED b|synced|begin 3|ADDED a|synced|ADDED c");
+                    "begin 1|ADDED a|synced|error|begin 2|ADDED b|synced|begin 3|ADDED b|synced|ADDED c");
     g_assert_cmpuint(f.record.errors, ==, 1);
     close_fixture(&f);
 }
@@ -690,6 +706,7 @@ int main(int argc, char **argv)
     ADD(silent_stream_is_opened_anew_where_it_was);
     ADD(bookmarks_are_a_sign_of_life);
     ADD(stream_that_is_not_ended_in_time_is_opened_anew);
+    ADD(watch_that_is_denied_for_a_moment_is_tried_again);
     ADD(who_may_not_watch_lists_again_and_again);
     ADD(server_that_ends_each_watch_at_once_is_not_hammered);
     ADD(watch_comes_back_when_the_server_says);

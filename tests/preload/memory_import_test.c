@@ -320,7 +320,7 @@ static void an_imported_object_is_paid_by_its_maker_alone(void)
     expect_line(take, "take 0 12");
     g_assert_cmpint(kit_finish(take, NULL, NULL), ==, 0);
     kit_say(offer, "let go");
-    expect_line(offer, "release 0 524"); /* the other's end is noticed at the next need */
+    expect_line(offer, "release 0 1024"); /* the other one has ended, and is not counted */
     kit_say(offer, "take it all");
     expect_line(offer, "again 0 0");
     g_assert_cmpint(kit_finish(offer, NULL, NULL), ==, 0);

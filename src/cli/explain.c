@@ -59,10 +59,12 @@ static Snapshot *open_cluster(GError **error)
         return NULL;
     if (!snapshot_file)
         return collect_snapshot(&o, error);
+    Snapshot *s = NULL;
     if (g_file_get_contents(snapshot_file, &text, &len, error))
-        return snapshot_parse(text, len, error);
-    g_prefix_error(error, "--snapshot: ");
-    return NULL;
+        s = snapshot_parse(text, len, error);
+    if (!s)
+        g_prefix_error(error, "--snapshot %s: ", snapshot_file);
+    return s;
 }
 
 /* ---- pods -------------------------------------------------------------- */

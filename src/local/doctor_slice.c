@@ -52,6 +52,11 @@ static void examine_region(struct broker *b, const struct ledger_slice *s, GArra
         uint64_t limit = share->pending_bytes ? share->pending_bytes : share->mem_bytes;
         if (i >= v->n_devices || v->limit[i] != limit || v->sm_limit[i] % 100 != share->cores_pct % 100)
             doctor_add(rows, DOCTOR_REGION_STALE, s->id, 0, "card %s", share->uuid);
+        else if (s->oversubscribe && v->spilled[i] && v->thrash_count[i])
+            doctor_add(rows, DOCTOR_THRASHES, s->id, 0,
+                       "card %s: %" G_GUINT64_FORMAT " of %" G_GUINT64_FORMAT
+                       " MiB are spilled, %" G_GUINT64_FORMAT " s of work so far",
+                       share->uuid, v->spilled[i] >> 20, v->used[i] >> 20, v->thrash_count[i]);
     }
 }
 

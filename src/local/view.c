@@ -100,6 +100,10 @@ static json_t *share_json(const struct view_slice *before, const struct view_sli
     json_object_set_new(j, "used_bytes", json_of(v->used[d]));
     json_object_set_new(j, "peak_bytes", json_of(v->peak[d]));
     json_object_set_new(j, "oom_count", json_of(v->oom_count[d]));
+    if (now->slice.oversubscribe) {
+        json_object_set_new(j, "spilled_bytes", json_of(v->spilled[d]));
+        json_object_set_new(j, "thrashed_s", json_of(v->thrash_count[d]));
+    }
     json_object_set_new(j, "launches", json_of(v->launches[d]));
     json_object_set_new(j, "busy_ns", json_of(v->busy_ns[d]));
     json_object_set_new(j, "throttled_ns", json_of(v->throttled_ns[d]));

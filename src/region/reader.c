@@ -127,6 +127,8 @@ static bool read_ext(int fd, struct region_view *v)
         v->used[d] = block.word.bytes;
         v->peak[d] = block.peak;
         v->oom_count[d] = block.oom_count;
+        v->spilled[d] = block.spilled;
+        v->thrash_count[d] = block.thrash_count;
         v->busy_ns[d] = block.compute.busy_ns;
         v->throttled_ns[d] = block.compute.throttled_ns;
         v->launches[d] = block.compute.launches;

@@ -114,6 +114,8 @@ struct region_view {
         held[REGION_DEVICES]; /* sum over the processes: differs from used for a moment, or when forged */
     uint64_t peak[REGION_DEVICES];
     uint64_t oom_count[REGION_DEVICES];
+    uint64_t spilled[REGION_DEVICES];      /* of used: bytes that live in host memory */
+    uint64_t thrash_count[REGION_DEVICES]; /* seconds in which kernels ran meanwhile */
     uint64_t busy_ns[REGION_DEVICES];      /* device time charged since creation */
     uint64_t throttled_ns[REGION_DEVICES]; /* time launches waited */
     uint64_t launches[REGION_DEVICES];

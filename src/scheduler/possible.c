@@ -115,6 +115,25 @@ static void say_apart(const struct look *l, GString *text)
     g_string_append(text, "); ask for them in separate pods");
 }
 
+/* The largest request of the family, by the names that the manifest has. */
+static void say_asked(const struct look *l, const struct most *m, GString *text)
+{
+    const struct family *f = l->s->families->rows[m->family];
+    uint32_t cards = 0;
+    uint64_t mem_bytes = 0;
+    for (unsigned i = 0; i < l->r->n_requests; i++) {
+        const struct card_request *q = &l->r->requests[i];
+        if (q->family != m->family)
+            continue;
+        cards = MAX(cards, q->n_cards);
+        mem_bytes = MAX(mem_bytes, q->mem_bytes);
+    }
+    g_string_append_printf(text, "%s: %u asked for (%s)", f->title, cards, f->resource[FAMILY_COUNT]);
+    if (mem_bytes && f->resource[FAMILY_MEM] && *f->resource[FAMILY_MEM])
+        g_string_append_printf(text, " of %" G_GUINT64_FORMAT " MiB (%s)", mem_bytes / QUANTITY_MIB,
+                               f->resource[FAMILY_MEM]);
+}
+
 static void say_most(const struct look *l, GString *text)
 {
     char amount[QUANTITY_TEXT];
@@ -122,8 +141,9 @@ static void say_most(const struct look *l, GString *text)
                            l->why->str);
     for (unsigned i = 0; i < l->n_most; i++) {
         const struct most *m = &l->most[i];
-        g_string_append_printf(text, "%s%s: a node has at most %u (%s)", i ? ", " : "", title(l, m), m->cards,
-                               m->cards_node);
+        g_string_append(text, i ? "; " : "");
+        say_asked(l, m, text);
+        g_string_append_printf(text, ", a node has at most %u (%s)", m->cards, m->cards_node);
         if (m->mem_bytes)
             g_string_append_printf(text, ", a card at most %s, which is %" G_GUINT64_FORMAT " MiB (%s)",
                                    quantity_format_bytes(m->mem_bytes, amount), m->mem_bytes / QUANTITY_MIB,

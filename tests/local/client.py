@@ -6,8 +6,8 @@
                              CUDA's figures and cards, and NVML's cards
     client.py alloc MIB...   allocates each, prints the driver's answers
     client.py hold MIB       allocates, prints "ready", then obeys lines on
-                             standard input: "alloc MIB", "free", "info"; ends
-                             at end of input
+                             standard input: "alloc MIB", "free", "info",
+                             "launch"; ends at end of input
 """
 import ctypes
 import json
@@ -63,6 +63,14 @@ def alloc(mib):
     return r, p.value
 
 
+def launch():
+    """One kernel of a microsecond, to its end."""
+    module, function = ctypes.c_void_p(), ctypes.c_void_p()
+    ptx = b".version 7.0\n.target sm_70\n.address_size 64\n.visible .entry sim_1us()\n{\nret;\n}\n"
+    return (call("cuModuleLoadData", ctypes.byref(module), ptx) or call("cuModuleGetFunction", ctypes.byref(function), module, b"sim_1us")
+            or call("cuLaunchKernel", function, 1, 1, 1, 1, 1, 1, 0, None, None, None) or call("cuCtxSynchronize"))
+
+
 def hold(mib):
     held = [alloc(mib)[1]]
     print("ready", flush=True)
@@ -76,6 +84,8 @@ def hold(mib):
             while held:
                 call("cuMemFree_v2", ctypes.c_uint64(held.pop()))
             print(0, flush=True)
+        elif words[0] == "launch":
+            print(launch(), flush=True)
         else:
             print(json.dumps(info()), flush=True)
 

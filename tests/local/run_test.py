@@ -12,7 +12,7 @@ import struct
 import subprocess
 import termios
 
-from kit import CLIENT, LIMIT_S, MIB, Skip, ask, line, main, need_root, rest, test
+from kit import CLIENT, LIMIT_S, MIB, Skip, ask, eventually, line, main, need_root, rest, test
 
 VERBS = ["run", "ps", "top", "resize", "stop", "suspend", "resume", "wait", "events", "doctor", "version", "help", "scheduler", "explain",
          "yaml"]
@@ -396,6 +396,26 @@ def _(w):
     assert r.returncode == 2 and len(found) == 1 and found[0].startswith("card 1 "), r
     assert w.run("--gpus", "2", "--mem", "1G", "--", "true").returncode == 66
     assert w.run("--mem", "1G", "--", "true").returncode == 0
+
+
+@test("memory spilled while kernels run is a finding of doctor, and a figure of top")
+def _(w):
+    w.config("[cards]\nmemory_scale = 2\n")
+    a = w.hold("--mem", "60G", "--oversubscribe", mib=1)
+
+    def thrashing():
+        assert ask(a, "launch") == 0  # the library looks once a second
+        return [f["detail"] for f in w.json("doctor", "--json", w.only()["id"]) if f["finding"] == "thrashes"]
+
+    assert ask(a, "alloc 30720") == 0 and thrashing() == []
+    assert ask(a, "alloc 20480") == 0
+    eventually(thrashing, "doctor's finding")
+    assert ": 20480 of 5" in thrashing()[0], thrashing()
+    share = w.json("top", "--once", "--json")["slices"][0]["shares"][0]
+    assert share["spilled_bytes"] == 20480 << 20 and share["thrashed_s"] >= 1, share
+    assert ask(a, "free") == 0 and thrashing() == []
+    a.stdin.close()
+    a.wait()
 
 
 @test("root without the right to mount runs unprotected and says so")

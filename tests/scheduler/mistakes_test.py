@@ -70,8 +70,10 @@ def _(build):
         def refused(*containers):
             r = s.review(pod("p", *containers))
             return "" if r["allowed"] else r["status"]["message"]
-        for asks in (slice_of(mem=80001), slice_of(gpus=5, mem=10)):
+        for asks, named in ((slice_of(mem=80001), "1 asked for (nvidia.com/gpu) of 80001 MiB (nvidia.com/gpumem)"),
+                            (slice_of(gpus=5, mem=10), "5 asked for (nvidia.com/gpu)")):
             why = refused(asks)
+            assert named in why, (asks, why)
             assert "a node has at most 4 (many)" in why and "80000 MiB (big)" in why, (asks, why)
         assert refused(slice_of(mem=80000)) == "" and refused({"hygon.com/dcunum": 1}) == ""
         why = refused(slice_of(mem=10), {"hygon.com/dcunum": 1})

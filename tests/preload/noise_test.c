@@ -101,6 +101,15 @@ static void let_everybody_go_on(int fd)
                     ==, 4);
 }
 
+/* A minute of it may have been written, and would be worked off in two. */
+static void forgive_debt(int fd)
+{
+    const int64_t none = 0;
+    const size_t at = offsetof(struct region_ext, devices) + offsetof(struct region_device, compute) +
+                      offsetof(struct region_compute, tokens_ns);
+    g_assert_cmpint(pwrite(fd, &none, 8, REGION_EXT_OFFSET + (off_t)at), ==, 8);
+}
+
 static void a_region_scribbled_over_crashes_nobody_and_lifts_no_limit(void)
 {
     const char *text = g_getenv("HAMI_TEST_SEED");
@@ -123,6 +132,7 @@ static void a_region_scribbled_over_crashes_nobody_and_lifts_no_limit(void)
         scribble(fd, rand);
         let_everybody_go_on(fd);
     }
+    forgive_debt(fd);
     for (gsize i = 0; i < G_N_ELEMENTS(p); i++) {
         g_autofree char *out = NULL, *err = NULL;
         kit_say(p[i], "end");

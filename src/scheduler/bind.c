@@ -19,8 +19,6 @@
 #include "scheduler/assigned.h"
 #include "scheduler/nodelock.h"
 
-#define ELECTED_BIND_MS 5000 /* less than between the holder's giving up and another's taking over */
-
 struct bind {
     struct scheduler *s;
     struct http_responder *responder;
@@ -184,7 +182,7 @@ static void post(struct bind *b)
                                    .body = body,
                                    .body_len = body ? strlen(body) : 0,
                                    .once = true,
-                                   .timeout_ms = b->s->o.leader_elect ? ELECTED_BIND_MS : 0};
+                                   .timeout_ms = leader_bind_ms(b->s)};
     if (!body || (b->ours && !cluster_binding(b->s->cluster, b->uid))) {
         give_back(b, body ? "the reservation is gone" : error->message);
         return;

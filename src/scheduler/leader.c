@@ -26,6 +26,8 @@
 #include "scheduler/service.h"
 
 #define KUBE_SCHEDULER_LEASE_MS 15000
+#define BIND_MOST_MS 5000
+#define BIND_LEAST_MS 100
 /* What a killed process had sent may still be with the API server. */
 #define REST_MS 1000
 #define LEASE_AGAIN_MS 3000 /* without the right to watch it; it is renewed every 2 seconds */
@@ -314,6 +316,19 @@ void leader_stop(struct scheduler *s, void (*done)(void *), void *data)
     s->stop_done = done;
     s->stop_data = data;
     leader_bind_ended(s);
+}
+
+uint32_t leader_bind_ms(const struct scheduler *s)
+{
+    if (!s->o.leader_elect)
+        return 0;
+    /* kube-scheduler does not tell when it gives up; by default two thirds of its lease have passed then. */
+    int64_t between_ms = BIND_MOST_MS;
+    if (s->lease)
+        between_ms = (int64_t)s->o.lease_ms - s->o.renew_ms;
+    else if (s->follow && s->follow->duration_ms < KUBE_SCHEDULER_LEASE_MS)
+        between_ms = s->follow->duration_ms / 5; /* who shortens the lease may shorten its end more */
+    return (uint32_t)CLAMP(between_ms, BIND_LEAST_MS, BIND_MOST_MS);
 }
 
 bool leader_is_valid(const struct scheduler *s)

@@ -144,6 +144,9 @@ void quotas_stop(struct scheduler *s);
 bool leader_start(struct scheduler *s, GError **error);
 void leader_stop(struct scheduler *s, void (*done)(void *), void *data);
 bool leader_is_valid(const struct scheduler *s);
+/* How long a bind may take: less than between the holder's giving up and another's taking over; 0 = the
+ * client's own limit. */
+uint32_t leader_bind_ms(const struct scheduler *s);
 /* A pod was seen; `marker` is its annotation hami.io/leading. The pods were listed anew. */
 void leader_saw_marker(struct scheduler *s, const char *marker);
 void leader_saw_list(struct scheduler *s);

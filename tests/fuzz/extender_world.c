@@ -35,6 +35,12 @@ bool scheduler_is_synced(const struct scheduler *s)
     return s->nodes_synced && s->pods_synced && s->quotas_synced;
 }
 
+uint32_t leader_bind_ms(const struct scheduler *s)
+{
+    (void)s;
+    return 0;
+}
+
 bool scheduler_may_write(const struct scheduler *s)
 {
     return s->leading;

@@ -315,9 +315,9 @@ LEASES = "/apis/coordination.k8s.io/v1/namespaces/kube-system/leases"
 LEASE = ["--leader-elect", "--leader-elect-resource-name", "hami", "--leader-elect-resource-namespace", "kube-system", "--identity", "node1"]
 
 
-def lease(holder, renewed):
+def lease(holder, renewed, seconds=60):
     return {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": {"name": "hami", "namespace": "kube-system"},
-            "spec": {"holderIdentity": holder, "leaseDurationSeconds": 60, "renewTime": renewed}}
+            "spec": {"holderIdentity": holder, "leaseDurationSeconds": seconds, "renewTime": renewed}}
 
 
 @test("a mark that comes back in the first page of a list counts when all of its pages are read")
@@ -360,6 +360,25 @@ OWN = ["--leader-elect", "--leader-elect-resource-name", "hami", "--leader-elect
 
 def leads(w, holder, second):
     w.api("PATCH", LEASES + "/hami", {"spec": {"holderIdentity": holder, "renewTime": f"2026-01-01T00:00:0{second}.000000Z"}}, "application/merge-patch+json")
+
+
+@test("under a shorter lease a bind is given up sooner, so that none is on its way when another may lead")
+def _(build):
+    short = [*OWN, "--leader-elect-lease-duration", "3s", "--leader-elect-renew-deadline", "2s", "--leader-elect-retry-period", "500ms"]
+    for flags, most_ms in ((short, 1000), (LEASE, 2000)):
+        with contextlib.closing(kit.World(build, [node("a", cards=1)])) as w:
+            if flags is LEASE:
+                w.api("POST", LEASES, lease("node1_1", "2026-01-01T00:00:00.000000Z", seconds=10))
+            b = Between(w)
+            try:
+                s = w.start(*flags)
+                p = w.create(pod("p", slice_of(mem=1)))
+                b.on("POST", BINDING, Hold(LOSE_REQUEST), times=1)
+                assert s.filter(p, ["a"])["NodeNames"] == ["a"]
+                error = s.bind(p, "a")
+                assert f"no answer within {most_ms} ms" in error, error
+            finally:
+                b.close()
 
 
 @test("who does not lead any more binds nothing that it decided before")

@@ -17,8 +17,9 @@
 #include "kube/watch_parse.h"
 
 #define PAGE_TIMEOUT_MS 60000
-#define DENIED_TRIES 3 /* an API server that has just started denies everything until it has read the roles  \
-                        */
+#define DENIED_TRIES                                                                                         \
+    3 /* an API server that has just started denies everything until it has read the roles                   \
+       */
 #define OPEN_TIMEOUT_MS 30000
 #define SHARE (256u << 10) /* bytes per turn of the main loop */
 #define HEALTHY_US (5 * G_USEC_PER_SEC)

@@ -125,8 +125,8 @@ bool http_server_open(HttpServer *server, GError **error)
     }
     server->leaving = epoll_create1(EPOLL_CLOEXEC);
     if (server->leaving < 0) {
-        g_set_error(error, G_IO_ERROR, g_io_error_from_errno(errno), "the HTTP server does not start: %s",
-                    g_strerror(errno));
+        g_set_error(error, G_IO_ERROR, (gint)g_io_error_from_errno(errno),
+                    "the HTTP server does not start: %s", g_strerror(errno));
         MHD_stop_daemon(g_steal_pointer(&server->engine));
         return false;
     }

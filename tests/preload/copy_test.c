@@ -497,7 +497,7 @@ static void shares_beside_a_neighbour(const struct row *row)
 static void shares_hold_beside_a_neighbour(gconstpointer data)
 {
     if (!g_test_subprocess()) {
-        g_test_trap_subprocess(NULL, 0, G_TEST_SUBPROCESS_DEFAULT);
+        g_test_trap_subprocess(NULL, 0, 0);
         g_test_trap_assert_passed();
         return;
     }

@@ -27,7 +27,6 @@
 
 #define KUBE_SCHEDULER_LEASE_MS 15000
 #define BIND_MOST_MS 5000
-#define BIND_LEAST_MS 100
 /* What a killed process had sent may still be with the API server. */
 #define REST_MS 1000
 #define LEASE_AGAIN_MS 3000 /* without the right to watch it; it is renewed every 2 seconds */
@@ -328,7 +327,7 @@ uint32_t leader_bind_ms(const struct scheduler *s)
         between_ms = (int64_t)s->o.lease_ms - s->o.renew_ms;
     else if (s->follow && s->follow->duration_ms < KUBE_SCHEDULER_LEASE_MS)
         between_ms = s->follow->duration_ms / 5; /* who shortens the lease may shorten its end more */
-    return (uint32_t)CLAMP(between_ms, BIND_LEAST_MS, BIND_MOST_MS);
+    return (uint32_t)CLAMP(between_ms, 1, BIND_MOST_MS);
 }
 
 bool leader_is_valid(const struct scheduler *s)

@@ -78,15 +78,17 @@ static struct counts run_counted(struct kit *kit, const char *body, unsigned n)
 {
     g_autofree char *valgrind = g_find_program_in_path("valgrind");
     g_autofree char *self = g_file_read_link("/proc/self/exe", NULL), *count = g_strdup_printf("%u", n);
-    g_autofree char *path = kit_path(kit, "callgrind");
+    g_autofree char *path = kit_path(kit, "callgrind"), *first = kit_path(kit, "callgrind-01");
     g_autofree char *out = g_strdup_printf("--callgrind-out-file=%s", path);
-    const char *argv[] = {valgrind, "--tool=callgrind", "-q", out, self, "--child", body, count, NULL};
+    const char *argv[] = {
+        valgrind, "--tool=callgrind", "-q", "--separate-threads=yes", out, self, "--child", body, count,
+        NULL};
     g_autofree char *err = NULL;
     int status = kit_finish(kit_start_program(kit, argv), NULL, &err);
     if (status != 0)
         g_test_message("%s", err);
     g_assert_cmpint(status, ==, 0);
-    return (struct counts){total_of(path), calls_into_driver(path)};
+    return (struct counts){total_of(first), calls_into_driver(first)};
 }
 
 unsigned cost_system_calls(struct kit *kit, const char *body, unsigned n)

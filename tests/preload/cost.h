@@ -2,7 +2,8 @@
  *
  * Counting instructions under callgrind: exact, and the same on every machine.
  * The counts of two runs of different length are subtracted, so that start and
- * end cancel out.
+ * end cancel out. Only the thread that runs the body counts: the library's
+ * helper comes by so many times a second, whatever the body does.
  */
 #ifndef HAMI_TESTS_PRELOAD_COST_H
 #define HAMI_TESTS_PRELOAD_COST_H
@@ -19,7 +20,7 @@ unsigned cost_system_calls(struct kit *kit, const char *body, unsigned n);
 /* Per unit of a body whose first argument is how many. */
 struct cost {
     double instructions;
-    double driver_calls; /* that reach the driver, whoever makes them */
+    double driver_calls; /* of this thread that reach the driver, the program's or ours */
 };
 struct cost cost_of(struct kit *kit, const char *body);
 double cost_instructions(struct kit *kit, const char *body);

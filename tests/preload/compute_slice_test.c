@@ -16,6 +16,9 @@
 #include "region/extension.h"
 #include "region/region.h"
 
+/* Long enough that a slow or emulated host launches faster than a limit allows. */
+#define KERNEL_NS 2000000
+
 /* ---- the region, as a monitor maps it ---- */
 
 static struct region_base *map_region(struct kit *kit)
@@ -67,7 +70,7 @@ static int capture_under_throttle(int argc, char **argv)
     CUstream stream = stream_new();
     CUstreamCaptureMode mode = (CUstreamCaptureMode)atoi(argv[0]);
     for (int i = 0; i < 30; i++) /* into debt first */
-        if (launch_ns(f, 500000, stream))
+        if (launch_ns(f, KERNEL_NS, stream))
             return 1;
     GThread *other = g_thread_new("beside", launch_beside, f);
     for (int round = 0; round < 5; round++) {
@@ -83,7 +86,7 @@ static int capture_under_throttle(int argc, char **argv)
         if (cu->cuStreamEndCapture(stream, &graph) || cu->cuGraphGetNodes(graph, NULL, &nodes) || nodes != 50)
             return 4;
         if (cu->cuGraphInstantiateWithFlags(&exec, graph, 0) || cu->cuGraphExecDestroy(exec) ||
-            cu->cuGraphDestroy(graph) || launch_ns(f, 500000, stream))
+            cu->cuGraphDestroy(graph) || launch_ns(f, KERNEL_NS, stream))
             return 5;
     }
     for (int i = 0; i < 1000 && atomic_load(&other_launched) == 0; i++) /* on a busy host it comes late */
@@ -121,7 +124,7 @@ static int launch_on_request(int argc, char **argv)
     for (const char *line; (line = kit_hear()) != NULL;) {
         int n = atoi(line);
         for (int i = 0; i < n; i++)
-            if (launch_ns(f, 500000, stream))
+            if (launch_ns(f, KERNEL_NS, stream))
                 return 1;
         if (kit_cuda()->cuStreamSynchronize(stream))
             return 2;
@@ -352,16 +355,16 @@ static int fork_and_launch(int argc, char **argv)
     kit_context(0);
     CUfunction f = kernel_of("sim_arg");
     for (int i = 0; i < 20; i++)
-        if (launch_ns(f, 500000, NULL))
+        if (launch_ns(f, KERNEL_NS, NULL))
             return 1;
     pid_t pid = fork();
     int status;
     if (pid == 0) /* the driver refuses a forked child; ours must not wait or crash before that */
-        _exit(launch_ns(f, 500000, NULL) == CUDA_SUCCESS);
+        _exit(launch_ns(f, KERNEL_NS, NULL) == CUDA_SUCCESS);
     if (waitpid(pid, &status, 0) != pid || status != 0)
         return 2;
     for (int i = 0; i < 20; i++)
-        if (launch_ns(f, 500000, NULL))
+        if (launch_ns(f, KERNEL_NS, NULL))
             return 3;
     return kit_cuda()->cuCtxSynchronize() != CUDA_SUCCESS;
 }

@@ -213,4 +213,10 @@ struct family_set {
 const struct family *family_of_word(const struct family_set *set, const char *word);
 bool family_writes(const struct family *f, enum family_write_format format);
 
+/* `cores` of a card of the family, or of what is taken of it, as a number: those of a mask are counted. */
+static inline uint32_t family_cores(const struct family *f, uint32_t cores)
+{
+    return f->cores_kind == FAMILY_CORES_MASK ? (uint32_t)__builtin_popcount(cores) : cores;
+}
+
 #endif

@@ -211,8 +211,7 @@ static int64_t taken_of(const struct fit_quota *q, const struct choice *c, const
         if (memory)
             taken += (int64_t)(charge[i].mem_bytes / POD_MIB);
         else
-            taken += f->cores_kind == FAMILY_CORES_MASK ? __builtin_popcount(charge[i].cores)
-                                                        : (int64_t)charge[i].cores;
+            taken += family_cores(f, charge[i].cores);
     }
     return taken;
 }

@@ -23,8 +23,8 @@ double node_score(const Cluster *c, const struct node_spec *spec, const struct c
         bool mask = f->cores_kind == FAMILY_CORES_MASK;
         slots += use[i].slots;
         all_slots += k->slots;
-        cores += mask ? (uint32_t)__builtin_popcount(use[i].cores) : use[i].cores;
-        all_cores += mask ? (uint32_t)__builtin_popcount(k->cores) : choose_cores_total(f, k);
+        cores += family_cores(f, use[i].cores);
+        all_cores += mask ? family_cores(f, k->cores) : choose_cores_total(f, k);
         mem += (double)use[i].mem_bytes;
         all_mem += (double)k->mem_bytes;
     }

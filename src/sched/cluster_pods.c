@@ -67,7 +67,7 @@ static int64_t quota_amount_of(const Cluster *c, const struct family *f, const s
         return (int64_t)(use->mem_bytes / POD_MIB);
     if (c->cores_resource[f->id] != resource)
         return 0;
-    return f->cores_kind == FAMILY_CORES_MASK ? __builtin_popcount(use->cores) : (int64_t)use->cores;
+    return family_cores(f, use->cores);
 }
 
 void pod_count_quota(Cluster *c, const struct pod_record *p, int sign)

@@ -237,8 +237,7 @@ static int64_t taken_of(const struct explain_view *v, const struct node_spec *sp
         if (memory)
             taken += (int64_t)(charge[c].mem_bytes / POD_MIB);
         else
-            taken += f->cores_kind == FAMILY_CORES_MASK ? __builtin_popcount(charge[c].cores)
-                                                        : (int64_t)charge[c].cores;
+            taken += family_cores(f, charge[c].cores);
     }
     return taken;
 }

@@ -66,10 +66,8 @@ static void free_quota(struct search *s, const struct pod_record *p)
     for (uint32_t i = 0; i < s->charges.n; i++) {
         const struct card_use *use = &s->charges.use[i];
         const struct family *f = node_family(s->c, &s->c->nodes[s->node], s->charges.card[i]);
-        bool mask = f->cores_kind == FAMILY_CORES_MASK;
         give_back(s, s->quota.mem_resource[f->id], (int64_t)(use->mem_bytes / POD_MIB));
-        give_back(s, s->quota.cores_resource[f->id],
-                  mask ? __builtin_popcount(use->cores) : (int64_t)use->cores);
+        give_back(s, s->quota.cores_resource[f->id], family_cores(f, use->cores));
     }
 }
 

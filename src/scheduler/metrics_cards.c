@@ -114,11 +114,6 @@ static const struct family *family_of(const struct scrape *w, const struct card 
     return w->s->families->rows[c->family];
 }
 
-static uint32_t cores_in_use(const struct family *f, uint32_t cores)
-{
-    return f->cores_kind == FAMILY_CORES_MASK ? (uint32_t)__builtin_popcount(cores) : cores;
-}
-
 /* AMD counts compute units; its ratios are percent (the reference rounds up). */
 static uint64_t normalised(const struct family *f, const struct card *c, uint32_t cores)
 {
@@ -135,16 +130,16 @@ static uint64_t card_value(enum metric metric, const struct family *f, const str
     case METRIC_OLD_MEM_LIMIT:
         return c->mem_bytes;
     case METRIC_CORE_LIMIT:
-        return f->cores_kind == FAMILY_CORES_OF_TOTAL && c->cores ? 100 : cores_in_use(f, c->cores);
+        return f->cores_kind == FAMILY_CORES_OF_TOTAL && c->cores ? 100 : family_cores(f, c->cores);
     case METRIC_OLD_CORE_LIMIT:
-        return cores_in_use(f, c->cores);
+        return family_cores(f, c->cores);
     case METRIC_SHARED:
     case METRIC_OLD_SHARED:
         return u->slots;
     case METRIC_CORE_ALLOCATED:
-        return normalised(f, c, cores_in_use(f, u->cores));
+        return normalised(f, c, family_cores(f, u->cores));
     case METRIC_OLD_CORE_ALLOCATED:
-        return cores_in_use(f, u->cores);
+        return family_cores(f, u->cores);
     default: /* what is granted, also of the ratios */
         return u->mem_bytes;
     }
@@ -189,7 +184,7 @@ void metrics_print_cards(struct scrape *w, ClusterNode n)
         at = prom_text(at, c->uuid, len);
         at = prom_number(prom_word(at, &word[INDEX]), c->index);
         if (shape & WITH_CORES)
-            at = prom_number(prom_word(at, &word[CORES]), cores_in_use(f, c->cores));
+            at = prom_number(prom_word(at, &word[CORES]), family_cores(f, c->cores));
         if (shape & WITH_MEM)
             at = prom_number(prom_word(at, &word[MEM_LIMIT]), c->mem_bytes / POD_MIB);
         at = shape & WITH_TYPE ? put_type(w, at, c->type, &end, &end_type)
@@ -227,7 +222,7 @@ static uint64_t grant_value(const struct scrape *w, const struct card *c, const 
     const struct family *f = family_of(w, c);
     if (is_of_memory(w->metric))
         return g->mem_bytes;
-    uint32_t cores = cores_in_use(f, g->cores);
+    uint32_t cores = family_cores(f, g->cores);
     return metric_is_old(w->metric) ? cores : normalised(f, c, cores);
 }
 

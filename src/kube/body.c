@@ -5,7 +5,6 @@
  */
 #include "kube/body.h"
 
-#include <jansson.h>
 #include <stdbool.h>
 #include <string.h>
 
@@ -109,8 +108,7 @@ static json_t *metadata_of(const struct kube_target *t)
     return metadata;
 }
 
-/* Consumes the object. */
-static char *text_of(json_t *object)
+char *kube_body_text(json_t *object)
 {
     char *text = json_dumps(object, JSON_COMPACT);
     char *copy = g_strdup(text);
@@ -188,7 +186,7 @@ char *kube_body_annotate(const struct kube_target *object, const struct kube_ann
     json_decref(label_map);
     json_object_set_new(body, "metadata", metadata);
     if (ok)
-        return text_of(body);
+        return kube_body_text(body);
     json_decref(body);
     return NULL;
 }
@@ -203,5 +201,5 @@ char *kube_body_delete(const struct kube_target *object, int grace_s)
     json_decref(preconditions);
     if (grace_s >= 0)
         json_object_set_new(body, "gracePeriodSeconds", json_integer(grace_s));
-    return text_of(body);
+    return kube_body_text(body);
 }

@@ -13,6 +13,7 @@
 #define HAMI_KUBE_BODY_H
 
 #include <glib.h>
+#include <jansson.h>
 #include <stddef.h>
 
 #define KUBE_ANNOTATIONS_MAX 262144 /* bytes, keys and values */
@@ -40,5 +41,8 @@ char *kube_body_annotate(const struct kube_target *object, const struct kube_ann
 
 /* DELETE with preconditions. grace_s below 0: the object's own. Caller frees. */
 char *kube_body_delete(const struct kube_target *object, int grace_s);
+
+/* A body that was built as a tree, which is consumed. Caller frees. */
+char *kube_body_text(json_t *object);
 
 #endif

@@ -5,8 +5,9 @@
  */
 #include "kube/event_body.h"
 
-#include <jansson.h>
 #include <string.h>
+
+#include "kube/body.h"
 
 #define OBJECT_NAME_MAX 253
 
@@ -67,16 +68,6 @@ static json_t *time_value(gint64 unix_s)
     return json_string(text);
 }
 
-/* Consumes the object. */
-static char *text_of(json_t *object)
-{
-    char *text = json_dumps(object, JSON_COMPACT);
-    char *copy = g_strdup(text);
-    free(text);
-    json_decref(object);
-    return copy;
-}
-
 static void set(json_t *object, const char *key, const char *value)
 {
     if (value[0])
@@ -113,7 +104,7 @@ char *kube_event_create_body(const struct kube_event_text *t, const char *name, 
     json_object_set_new(event, "firstTimestamp", time_value(first_s));
     json_object_set_new(event, "lastTimestamp", time_value(last_s));
     json_object_set_new(event, "count", json_integer(count));
-    return text_of(event);
+    return kube_body_text(event);
 }
 
 char *kube_event_count_body(unsigned count, gint64 last_s, const char *message)
@@ -122,5 +113,5 @@ char *kube_event_count_body(unsigned count, gint64 last_s, const char *message)
     json_object_set_new(event, "count", json_integer(count));
     json_object_set_new(event, "lastTimestamp", time_value(last_s));
     set(event, "message", message);
-    return text_of(event);
+    return kube_body_text(event);
 }

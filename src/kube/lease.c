@@ -254,11 +254,10 @@ void kube_lease_look(KubeLease *l)
 
 void kube_lease_send(KubeLease *l, enum kube_lease_write what)
 {
-    char *body = kube_lease_write(l->term.object, what, l->namespace, l->name, l->identity,
-                                  l->duration_ms / 1000, g_get_real_time());
+    g_autofree char *body = kube_lease_write(l->term.object, what, l->namespace, l->name, l->identity,
+                                             l->duration_ms / 1000, g_get_real_time());
     send_request(l, what == KUBE_LEASE_RELEASE ? RELEASING : WRITING, l->term.object ? "PUT" : "POST",
                  l->term.object ? l->path : l->collection, body);
-    free(body);
 }
 
 /* How long what a run before this one left to us rests still. */

@@ -7,6 +7,7 @@
 
 #include <string.h>
 
+#include "kube/body.h"
 #include "kube/error.h"
 
 static void copy_text(char *to, size_t size, const json_t *spec, const char *key)
@@ -74,7 +75,5 @@ char *kube_lease_write(json_t *object, enum kube_lease_write what, const char *n
         json_object_set_new(spec, "acquireTime", time_value(now_us));
     if (what == KUBE_LEASE_TAKE && !fresh)
         json_object_set_new(spec, "leaseTransitions", json_integer(transitions + 1));
-    char *text = json_dumps(copy, JSON_COMPACT);
-    json_decref(copy);
-    return text;
+    return kube_body_text(copy);
 }

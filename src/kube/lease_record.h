@@ -32,7 +32,7 @@ enum kube_lease_write {
 };
 
 /* Body of the PUT, or of the POST where `object` is NULL. now_us: wall clock.
- * Caller frees with free(). */
+ * Caller frees. */
 char *kube_lease_write(json_t *object, enum kube_lease_write what, const char *namespace, const char *name,
                        const char *identity, uint32_t duration_s, gint64 now_us);
 

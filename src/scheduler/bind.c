@@ -15,6 +15,7 @@
 #include <string.h>
 
 #include "base/json_write.h"
+#include "kube/patch.h"
 #include "model/annotation.h"
 #include "scheduler/assigned.h"
 #include "scheduler/nodelock.h"
@@ -90,16 +91,8 @@ static void label(struct bind *b)
 {
     struct kube_annotation l = {annotation_vgpu_node, b->node};
     struct kube_target target = {b->namespace_, b->name, b->uid, NULL};
-    g_autofree char *path = kube_path("api", "v1", "namespaces", b->namespace_, "pods", b->name, NULL);
-    g_autofree char *body = strlen(b->node) <= 63 ? kube_body_annotate(&target, NULL, 0, &l, 1, NULL) : NULL;
-    struct kube_request request = {.method = "PATCH",
-                                   .path = path,
-                                   .content_type = KUBE_MERGE_PATCH,
-                                   .body = body,
-                                   .body_len = body ? strlen(body) : 0,
-                                   .repeatable = true};
-    if (body)
-        kube_request_async(b->s->client, &request, NULL, labelled, NULL);
+    if (strlen(b->node) <= 63)
+        kube_patch_async(b->s->client, &target, NULL, &l, labelled, NULL);
 }
 
 /* The answer is the API server's word: bound for certain, with what was reserved. */

@@ -20,7 +20,7 @@
 #include <unistd.h>
 
 #include "base/json_members.h"
-#include "kube/body.h"
+#include "kube/patch.h"
 #include "model/annotation.h"
 #include "scheduler/identity.h"
 #include "scheduler/service.h"
@@ -69,16 +69,7 @@ static void patch_own_pod(struct scheduler *s, const char *role, const char *mar
 {
     struct kube_annotation label = {annotation_role_label, role}, a = {annotation_leading, marker};
     struct kube_target target = {s->o.pod_namespace, s->o.pod_name, NULL, NULL};
-    g_autofree char *body = kube_body_annotate(&target, &a, marker != NULL, &label, 1, NULL);
-    g_autofree char *path =
-        kube_path("api", "v1", "namespaces", s->o.pod_namespace, "pods", s->o.pod_name, NULL);
-    struct kube_request request = {.method = "PATCH",
-                                   .path = path,
-                                   .content_type = KUBE_MERGE_PATCH,
-                                   .body = body,
-                                   .body_len = body ? strlen(body) : 0,
-                                   .repeatable = true};
-    kube_request_async(s->client, &request, NULL, done, s);
+    kube_patch_async(s->client, &target, marker ? &a : NULL, &label, done, s);
 }
 
 static void role_shown(GObject *source, GAsyncResult *result, gpointer data)

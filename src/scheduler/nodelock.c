@@ -7,7 +7,7 @@
 #include <string.h>
 
 #include "base/json_write.h"
-#include "kube/body.h"
+#include "kube/patch.h"
 #include "model/annotation.h"
 
 #define QUEUE_MAX 64
@@ -236,17 +236,10 @@ static void write_lock(struct nodelock *l, const struct taker *t, const char *ve
         kinds[l->kind].named ? g_strdup_printf("%s,%s,%s", time, t->namespace_, t->pod) : g_strdup(time);
     struct kube_annotation a = {kinds[l->kind].key, l->draft};
     struct kube_target target = {NULL, l->node, NULL, version};
-    g_autofree char *body = kube_body_annotate(&target, &a, 1, NULL, 0, NULL);
-    g_autofree char *path = kube_path("api", "v1", "nodes", l->node, NULL);
-    struct kube_request request = {.method = "PATCH",
-                                   .path = path,
-                                   .content_type = KUBE_MERGE_PATCH,
-                                   .body = body,
-                                   .body_len = body ? strlen(body) : 0};
     l->busy = true;
     g_free(l->tried);
     l->tried = g_strdup(version);
-    kube_request_async(l->s->client, &request, NULL, wrote, l);
+    kube_patch_async(l->s->client, &target, &a, NULL, wrote, l);
 }
 
 static void attempt(struct nodelock *l)

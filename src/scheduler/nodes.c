@@ -11,7 +11,7 @@
  */
 #include <string.h>
 
-#include "kube/body.h"
+#include "kube/patch.h"
 #include "model/annotation.h"
 #include "model/node_codec.h"
 #include "scheduler/node_cards.h"
@@ -182,18 +182,10 @@ static void written(GObject *source, GAsyncResult *result, gpointer data)
 static void patch_annotation(struct scheduler *s, const char *node, const char *version, const char *key,
                              const char *value)
 {
-    g_autoptr(GError) error = NULL;
     struct kube_annotation a = {key, value};
     struct kube_target target = {NULL, node, NULL, version};
-    g_autofree char *body = kube_body_annotate(&target, &a, 1, NULL, 0, &error);
-    g_autofree char *path = kube_path("api", "v1", "nodes", node, NULL);
-    struct kube_request request = {.method = "PATCH",
-                                   .path = path,
-                                   .content_type = KUBE_MERGE_PATCH,
-                                   .body = body,
-                                   .body_len = body ? strlen(body) : 0};
-    if (body && scheduler_may_write(s))
-        kube_request_async(s->client, &request, NULL, written, g_strdup(node));
+    if (scheduler_may_write(s))
+        kube_patch_async(s->client, &target, &a, NULL, written, g_strdup(node));
 }
 
 /* The words of the handshake that the reference and old agents expect. */

@@ -18,7 +18,7 @@
  */
 #include <string.h>
 
-#include "kube/body.h"
+#include "kube/patch.h"
 #include "model/annotation.h"
 #include "scheduler/service.h"
 
@@ -315,22 +315,12 @@ static void wake(struct scheduler *s, struct waiting *w)
     g_autofree char *now = g_strdup_printf("%" G_GINT64_FORMAT, g_get_real_time() / 1000);
     struct kube_annotation a = {annotation_wake, now};
     struct kube_target target = {w->namespace_, w->name, w->uid, NULL};
-    g_autofree char *body = kube_body_annotate(&target, &a, 1, NULL, 0, NULL);
-    g_autofree char *path = kube_path("api", "v1", "namespaces", w->namespace_, "pods", w->name, NULL);
-    struct kube_request request = {.method = "PATCH",
-                                   .path = path,
-                                   .content_type = KUBE_MERGE_PATCH,
-                                   .body = body,
-                                   .body_len = body ? strlen(body) : 0,
-                                   .repeatable = true};
     w->woken_ms = scheduler_now_ms();
     s->count.wakes++;
-    if (!body)
-        return;
     struct call *call = g_new(struct call, 1);
     *call = (struct call){s, g_strdup(w->uid), g_strdup_printf("%s/%s", w->namespace_, w->name)};
     s->waking++;
-    kube_request_async(s->client, &request, NULL, woken, call);
+    kube_patch_async(s->client, &target, &a, NULL, woken, call);
 }
 
 static bool collect(ClusterNode n, void *data)

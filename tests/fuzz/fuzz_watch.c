@@ -49,7 +49,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
         char *body = kube_lease_write(lease, KUBE_LEASE_TAKE, "ns", "l", "me", 15, 0);
         if (!body)
             abort();
-        free(body);
+        g_free(body);
     }
     json_decref(lease);
     return 0;

@@ -559,7 +559,7 @@ static void test_record_is_written_as_the_api_defines(void)
         "\"name\":\"l\"},\"spec\":{\"leaseTransitions\":0,\"holderIdentity\":\"me\","
         "\"leaseDurationSeconds\":15,\"renewTime\":\"2026-11-26T08:00:00.000012Z\","
         "\"acquireTime\":\"2026-11-26T08:00:00.000012Z\"}}");
-    free(text);
+    g_free(text);
 }
 
 static void test_record_that_is_none_is_refused(void)

@@ -74,9 +74,21 @@ static void publish(unsigned d, uint64_t bytes)
     ledger_mark(&slice.region, slice.slot, d, LEDGER_CONTEXT, bytes);
 }
 
-CUresult overhead_begin(unsigned d)
+/* A context begins whose bytes the ledger has. */
+static void enter(unsigned d, uint64_t bytes)
 {
     struct overhead *o = &overheads[d];
+
+    mem_lock(&o->lock);
+    o->charged += bytes;
+    o->present = true;
+    bytes = o->charged;
+    mem_unlock(&o->lock);
+    publish(d, bytes);
+}
+
+CUresult overhead_begin(unsigned d)
+{
     uint64_t bytes = learned(d);
     CUresult r = bytes ? mem_reserve(d, bytes) : CUDA_SUCCESS;
 
@@ -86,27 +98,16 @@ CUresult overhead_begin(unsigned d)
                   d, bytes);
         return r;
     }
-    mem_lock(&o->lock);
-    o->charged += bytes;
-    o->present = true;
-    bytes = o->charged;
-    mem_unlock(&o->lock);
-    publish(d, bytes);
+    enter(d, bytes);
     return CUDA_SUCCESS;
 }
 
 void overhead_begin_forced(unsigned d)
 {
-    struct overhead *o = &overheads[d];
     uint64_t bytes = learned(d);
 
     mem_charge(d, bytes);
-    mem_lock(&o->lock);
-    o->charged += bytes;
-    o->present = true;
-    bytes = o->charged;
-    mem_unlock(&o->lock);
-    publish(d, bytes);
+    enter(d, bytes);
 }
 
 void overhead_end(unsigned d)

@@ -228,12 +228,14 @@ static const char *nvml_discover(struct driver_inventory *ret)
     return NULL;
 }
 
+static const char no_limits[] = "this driver has no memory limits of its own (release 615 and newer have)";
+
 static const char *nvml_set_limit(const char *uuid, const char *cgroup, uint64_t hard_bytes)
 {
     nvmlDevice_t handle;
     nvmlSetMemoryLimits_v1_t limits = {.nameSpace = cgroup, .softLimit = 0, .hardLimit = hard_bytes};
     if (!nvml.nvmlDeviceSetMemoryLimits_v1)
-        return "this driver has no memory limits of its own (release 615 and newer have)";
+        return no_limits;
     nvmlReturn_t result = nvml.nvmlDeviceGetHandleByUUID(uuid, &handle);
     if (result != NVML_SUCCESS)
         return failed("nvmlDeviceGetHandleByUUID", result);
@@ -246,7 +248,7 @@ static const char *nvml_get_limit(const char *uuid, const char *cgroup, struct d
     nvmlDevice_t handle;
     nvmlGetMemoryLimits_v1_t limits = {.nameSpace = cgroup};
     if (!nvml.nvmlDeviceGetMemoryLimits_v1)
-        return "this driver has no memory limits of its own (release 615 and newer have)";
+        return no_limits;
     nvmlReturn_t result = nvml.nvmlDeviceGetHandleByUUID(uuid, &handle);
     if (result != NVML_SUCCESS)
         return failed("nvmlDeviceGetHandleByUUID", result);

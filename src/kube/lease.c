@@ -146,9 +146,7 @@ static void written(KubeLease *l, GBytes *body, const GError *error)
 {
     g_autoptr(GError) why = NULL;
     struct kube_lease_record record;
-    size_t len = 0;
-    const char *json = body ? g_bytes_get_data(body, &len) : NULL;
-    json_t *object = body ? kube_lease_read(json, len, &record, &why) : NULL;
+    json_t *object = kube_lease_read_body(body, &record, &why);
     if (object) {
         l->told = false;
         kube_lease_observe(l, object, &record);
@@ -172,9 +170,7 @@ static void seen(KubeLease *l, GBytes *body, const GError *error)
 {
     g_autoptr(GError) why = NULL;
     struct kube_lease_record record;
-    size_t len = 0;
-    const char *json = body ? g_bytes_get_data(body, &len) : NULL;
-    json_t *object = body ? kube_lease_read(json, len, &record, &why) : NULL;
+    json_t *object = kube_lease_read_body(body, &record, &why);
     bool none = g_error_matches(error, KUBE_ERROR, KUBE_ERROR_NOT_FOUND);
     bool first = !l->term.looked;
     if (!object && !none) {

@@ -36,6 +36,13 @@ json_t *kube_lease_read(const char *json, size_t len, struct kube_lease_record *
     return object;
 }
 
+json_t *kube_lease_read_body(GBytes *body, struct kube_lease_record *ret, GError **error)
+{
+    size_t len = 0;
+    const char *json = body ? g_bytes_get_data(body, &len) : NULL;
+    return body ? kube_lease_read(json, len, ret, error) : NULL;
+}
+
 bool kube_lease_same(const struct kube_lease_record *a, const struct kube_lease_record *b)
 {
     return strcmp(a->holder, b->holder) == 0 && strcmp(a->acquired, b->acquired) == 0 &&

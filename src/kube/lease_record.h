@@ -22,6 +22,8 @@ struct kube_lease_record {
 /* The object of the answer, which every write goes out from so that what
  * others added to it stays. Caller decrefs. NULL and KUBE_ERROR_PROTOCOL. */
 json_t *kube_lease_read(const char *json, size_t len, struct kube_lease_record *ret, GError **error);
+/* The same of an answer's body; NULL without one. */
+json_t *kube_lease_read_body(GBytes *body, struct kube_lease_record *ret, GError **error);
 
 bool kube_lease_same(const struct kube_lease_record *a, const struct kube_lease_record *b);
 

@@ -27,9 +27,7 @@ static void release(KubeLease *l)
 void kube_lease_stop_answer(KubeLease *l, enum flight flight, GBytes *body, const GError *error)
 {
     struct kube_lease_record record;
-    size_t len = 0;
-    const char *json = body ? g_bytes_get_data(body, &len) : NULL;
-    json_t *object = body && flight != RELEASING ? kube_lease_read(json, len, &record, NULL) : NULL;
+    json_t *object = flight != RELEASING ? kube_lease_read_body(body, &record, NULL) : NULL;
     if (l->stopped) {
         json_decref(object);
     } else if (object) {

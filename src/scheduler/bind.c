@@ -266,11 +266,7 @@ static const char *scan_args(const char *body, size_t len, struct bind *b)
 {
     struct json_scan scan;
     struct json_text key;
-    json_scan_init(&scan, body, len);
-    enum json_kind kind = json_scan_peek(&scan);
-    if (kind != JSON_IS_OBJECT)
-        json_scan_fail(&scan, scan.at == scan.end ? "EOF" : "the body is no JSON object");
-    if (json_scan_object(&scan))
+    if (extender_scan(&scan, body, len))
         while (json_scan_key(&scan, &key)) {
             if (json_text_reads_any_case(key, "podname"))
                 take(&scan, &b->name);

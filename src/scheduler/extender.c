@@ -37,6 +37,14 @@ struct held {
     GBytes *body;
 };
 
+bool extender_scan(struct json_scan *scan, const char *body, size_t len)
+{
+    json_scan_init(scan, body, len);
+    if (json_scan_peek(scan) != JSON_IS_OBJECT)
+        json_scan_fail(scan, scan->at == scan->end ? "EOF" : "the body is no JSON object");
+    return json_scan_object(scan);
+}
+
 static void args_scan(struct scheduler *s, const char *body, size_t len, struct args *a)
 {
     struct json_scan scan;
@@ -45,11 +53,7 @@ static void args_scan(struct scheduler *s, const char *body, size_t len, struct 
     a->nodes = NULL;
     a->names = (struct candidates){0};
     a->fault = NULL;
-    json_scan_init(&scan, body, len);
-    enum json_kind kind = json_scan_peek(&scan);
-    if (kind != JSON_IS_OBJECT)
-        json_scan_fail(&scan, scan.at == scan.end ? "EOF" : "the body is no JSON object");
-    if (json_scan_object(&scan))
+    if (extender_scan(&scan, body, len))
         while (json_scan_key(&scan, &key)) {
             bool null = json_scan_peek(&scan) == JSON_IS_NULL;
             if (json_text_reads_any_case(key, "pod") && !null && !a->has_pod) {

@@ -157,6 +157,9 @@ void extender_filter(const struct http_request *request, struct http_responder *
 void extender_bind(const struct http_request *request, struct http_responder *responder, void *data);
 void extender_preempt(const struct http_request *request, struct http_responder *responder, void *data);
 void extender_answer_held(struct scheduler *s);
+/* Begins to read the arguments of a call: true when a json_scan_key() comes next. Another fault than that of
+ * the scan, in the words in which the reference says it, for what is no object. */
+bool extender_scan(struct json_scan *scan, const char *body, size_t len);
 
 /* possible.c: NULL, or why no node could ever hold the pod (caller frees). data: the scheduler. */
 char *possible_why_not(const struct pod_request *asked, void *data);

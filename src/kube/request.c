@@ -207,6 +207,11 @@ static void answer_complete(struct call *c)
                                                  (const char *)c->buffer->data, c->buffer->len));
         return;
     }
+    if (c->stream) {
+        call_fail(c,
+                  g_error_new(KUBE_ERROR, KUBE_ERROR_PROTOCOL, "HTTP status %u instead of a stream", status));
+        return;
+    }
     g_object_set_data(G_OBJECT(c->task), "status", GUINT_TO_POINTER(status));
     GBytes *body = g_byte_array_free_to_bytes(g_steal_pointer(&c->buffer));
     call_end(c, NULL, body, (GDestroyNotify)g_bytes_unref);

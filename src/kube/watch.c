@@ -93,7 +93,9 @@ static gboolean on_waited(void *data)
 {
     KubeWatch *w = data;
     drop_source(&w->wait);
+    w->references++;
     next(w);
+    unref(w);
     return G_SOURCE_REMOVE;
 }
 

@@ -16,6 +16,8 @@ static void on_begin(void *data, uint64_t generation)
     g_autofree char *text = g_strdup_printf("begin %u", (unsigned)generation);
     r->begins++;
     note(r, text);
+    if (r->free_at_begin)
+        g_clear_pointer(&r->watch, kube_watch_free);
 }
 
 static void on_object(void *data, enum kube_event event, const char *json, size_t len)

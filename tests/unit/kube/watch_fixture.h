@@ -18,7 +18,7 @@ struct record {
     KubeWatch *watch;
     GString *log; /* "begin 1|ADDED a|synced|..." */
     unsigned begins, objects, syncs, errors;
-    bool free_at_object;
+    bool free_at_begin, free_at_object;
 };
 
 struct fixture {

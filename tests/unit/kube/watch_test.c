@@ -587,6 +587,38 @@ static void test_freed_with_a_request_under_way(void)
     close_fixture(&f);
 }
 
+/* 204 and its like are answers without a stream: they must not be taken for one. */
+static void empty_watch_first(struct fake_api *api, const struct fake_request *r)
+{
+    if (!is_watch(r))
+        fake_answer(r, 200, LIST("5", "", ""));
+    else if (r->number == 2)
+        fake_answer(r, 206, EVENT("ADDED", "x", "6"));
+    else
+        fake_stream(api, r, EVENT("ADDED", "a", "6"));
+}
+
+static void test_watch_answered_by_another_success_is_opened_again(void)
+{
+    struct fixture f;
+    open_fixture(&f, empty_watch_first, NULL);
+    wait_count(&f.record.objects, 1);
+    g_assert_cmpstr(f.record.log->str, ==, "begin 1|synced|error|ADDED a");
+    close_fixture(&f);
+}
+
+static void test_freed_at_the_beginning(void)
+{
+    struct fixture f;
+    open_fixture(&f, plain, NULL);
+    f.record.free_at_begin = true;
+    wait_count(&f.record.begins, 1);
+    wait_ms(20);
+    g_assert_null(f.record.watch);
+    g_assert_cmpuint(f.api.requests, ==, 0);
+    close_fixture(&f);
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -620,6 +652,8 @@ int main(int argc, char **argv)
     ADD(who_may_not_watch_lists_again_and_again);
     ADD(server_that_ends_each_watch_at_once_is_not_hammered);
     ADD(watch_comes_back_when_the_server_says);
+    ADD(watch_answered_by_another_success_is_opened_again);
+    ADD(freed_at_the_beginning);
     ADD(freed_inside_a_callback);
     ADD(freed_inside_a_page);
     ADD(freed_with_a_request_under_way);

@@ -125,14 +125,13 @@ GTlsCertificate *kube_credentials_certificate(struct kube_credentials *c)
     return c->certificate;
 }
 
-bool kube_credentials_renew(struct kube_credentials *c)
+bool kube_credentials_renew(struct kube_credentials *c, const char *header)
 {
     if (!c->config->token_path)
         return false;
-    g_autofree char *before = g_strdup(c->header);
-    bool changed = read_token(c) && g_strcmp0(before, c->header) != 0;
-    forget(&before);
-    return changed;
+    if (g_strcmp0(header, c->header) != 0)
+        return true;
+    return read_token(c) && g_strcmp0(header, c->header) != 0;
 }
 
 uint64_t kube_credentials_reads(const struct kube_credentials *c)

@@ -30,8 +30,9 @@ GError *kube_credentials_trouble(struct kube_credentials *c);
 /* NULL without one. Borrowed until the next call. */
 GTlsCertificate *kube_credentials_certificate(struct kube_credentials *c);
 
-/* The server said 401: reads again. True when something changed. */
-bool kube_credentials_renew(struct kube_credentials *c);
+/* The server said 401 to who came with `header` (NULL: without): reads again, unless that was done meanwhile.
+ * True when there is another to come with. */
+bool kube_credentials_renew(struct kube_credentials *c, const char *header);
 
 /* How many times token files were read. */
 uint64_t kube_credentials_reads(const struct kube_credentials *c);

@@ -149,13 +149,25 @@ static bool may_repeat(struct call *c, const GError *error, uint32_t *ret_wait_m
     *ret_wait_ms = MAX(kube_backoff_next_ms(&c->backoff), asked_ms);
     if (g_get_monotonic_time() + (gint64)*ret_wait_ms * 1000 >= c->deadline_us)
         return false;
-    /* Refused before anything was done: 429, and a 5xx that says when to come back. */
+    /* Refused before anything was done: 429, and a 503 that says when to come back. A 500 or 504 may say it
+     * too, of a write that its store did not answer (apiserver storage/errors, InterpretCreateError). */
     if (g_error_matches(error, KUBE_ERROR, KUBE_ERROR_TOO_MANY) ||
-        (asked_ms && kube_error_status(error) >= 500))
+        (asked_ms && kube_error_status(error) == 503))
         return true;
     if (g_error_matches(error, KUBE_ERROR, KUBE_ERROR_UNAVAILABLE) && !c->sent)
         return true;
     return harmless && kube_error_is_transient(error);
+}
+
+/* Whether it may come once more with another token; who may not leaves it to the next. */
+static bool renew(struct call *c, const GError *error)
+{
+    if (c->renewed || !g_error_matches(error, KUBE_ERROR, KUBE_ERROR_UNAUTHORIZED))
+        return false;
+    c->renewed = true;
+    const char *header =
+        soup_message_headers_get_one(soup_message_get_request_headers(c->message), "Authorization");
+    return kube_credentials_renew(c->client->credentials, header) && !c->once;
 }
 
 /* An attempt has failed: repeats or ends the call. Takes the error. */
@@ -172,11 +184,7 @@ static void attempt_failed(struct call *c, GError *error)
         call_fail(c, expired_error(c));
         return;
     }
-    bool renew = g_error_matches(error, KUBE_ERROR, KUBE_ERROR_UNAUTHORIZED) && !c->renewed;
-    if (renew)
-        c->renewed = true;
-    renew = renew && kube_credentials_renew(c->client->credentials) && !c->once;
-    if (!renew && !may_repeat(c, error, &wait_ms)) {
+    if (!renew(c, error) && !may_repeat(c, error, &wait_ms)) {
         call_fail(c, error);
         return;
     }

@@ -223,6 +223,11 @@ struct later {
 static const struct later laters[] = {
     {"busy", 429, "TooManyRequests", {.method = "POST", .body = "{}"}, 2},
     {"unavailable", 503, "ServiceUnavailable", {.method = "POST", .body = "{}"}, 2},
+    /* The store did not answer: it may have been written, whatever it says. */
+    {"unanswered", 500, "ServerTimeout", {.method = "POST", .body = "{}"}, 1},
+    {"unanswered_in_time", 504, "Timeout", {.method = "POST", .body = "{}"}, 1},
+    {"unanswered_repeatable", 500, "ServerTimeout", {.method = "POST", .body = "{}", .repeatable = true}, 2},
+    {"unanswered_get", 504, "Timeout", {.method = "GET"}, 2},
     {"conflict", 409, "Conflict", {.method = "POST", .body = "{}"}, 1},
     {"forbidden", 403, "Forbidden", {.method = "GET"}, 1},
     {"busy_once", 429, "TooManyRequests", {.method = "POST", .body = "{}", .once = true}, 1},
@@ -493,6 +498,33 @@ static void test_token_is_read_again_after_401(void)
     fake_api_close(&api);
 }
 
+/* All of them were sent with the old token; the first 401 reads the new one. */
+static void test_new_token_is_for_all_that_were_refused(void)
+{
+    struct fake_api api;
+    struct answer a[3] = {0};
+    g_autofree char *path = g_build_filename(g_get_tmp_dir(), "hami-token-XXXXXX", NULL);
+    g_close(g_mkstemp(path), NULL);
+    g_assert_true(g_file_set_contents(path, "old\n", -1, NULL));
+    fake_api_open(&api, want_new, NULL);
+    KubeConfig *config = fake_api_config(&api);
+    config->token_path = g_strdup(path);
+    g_autoptr(KubeClient) client = kube_client_new(config, NULL, NULL);
+    for (size_t i = 0; i < G_N_ELEMENTS(a); i++)
+        kube_request_async(
+            client, &(struct kube_request){.method = "POST", .path = "/x", .body = "{}", .body_len = 2}, NULL,
+            on_answer, &a[i]);
+    g_assert_true(g_file_set_contents_full(path, "new\n", -1, G_FILE_SET_CONTENTS_NONE, 0600, NULL));
+    for (size_t i = 0; i < G_N_ELEMENTS(a); i++) {
+        wait_for(&a[i].done);
+        assert_body(a[i], "{}");
+        answer_clear(&a[i]);
+    }
+    g_assert_cmpuint(api.requests, ==, 6);
+    g_unlink(path);
+    fake_api_close(&api);
+}
+
 static void on_counted(GObject *source, GAsyncResult *result, void *data)
 {
     (void)source;
@@ -590,6 +622,7 @@ int main(int argc, char **argv)
     ADD(silence_ends_at_the_deadline);
     ADD(cancelled_request_says_so);
     ADD(token_is_read_again_after_401);
+    ADD(new_token_is_for_all_that_were_refused);
     ADD(rate_is_limited_with_a_burst);
     ADD(sync_is_the_same);
     ADD(backoff_doubles_within_its_bounds);

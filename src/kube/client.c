@@ -37,6 +37,19 @@ struct kube_lane *kube_client_lane(KubeClient *client, bool aside)
     return lane;
 }
 
+/* A certificate is shown as a connection begins, and an API server asks for each request whether it is in
+ * force: with another one others begin. What is under way goes on, and its connections end with it. */
+GTlsCertificate *kube_client_certificate(KubeClient *client)
+{
+    GTlsCertificate *certificate = kube_credentials_certificate(client->credentials);
+    if (!g_set_object(&client->shown, certificate))
+        return certificate;
+    for (unsigned i = 0; i < KUBE_LANES; i++)
+        g_clear_object(&client->lanes[i].session);
+    g_clear_object(&client->aside.session);
+    return certificate;
+}
+
 /* ---- deadlines ------------------------------------------------------------- */
 
 struct clock {
@@ -114,6 +127,7 @@ static void client_free(KubeClient *client)
         lane_clear(&client->lanes[i]);
     lane_clear(&client->aside);
     g_clear_object(&client->anchors);
+    g_clear_object(&client->shown);
     kube_credentials_free(client->credentials);
     kube_config_free(client->config);
     g_free((char *)(uintptr_t)client->options.user_agent);

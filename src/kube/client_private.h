@@ -28,10 +28,11 @@ struct kube_client {
     struct kube_lane aside; /* watches, and leases, which must not wait behind anything */
     GMainContext *context;
     struct kube_credentials *credentials;
-    gint64 full_us;   /* when the bucket of permits will be full again */
-    GQueue deadlines; /* struct kube_deadline: of the calls under way */
-    GSource *clock;   /* rings for all of them, */
-    gint64 clock_us;  /* at that moment; G_MAXINT64 = never */
+    GTlsCertificate *shown; /* to the server, by the connections of the lanes; NULL: none */
+    gint64 full_us;         /* when the bucket of permits will be full again */
+    GQueue deadlines;       /* struct kube_deadline: of the calls under way */
+    GSource *clock;         /* rings for all of them, */
+    gint64 clock_us;        /* at that moment; G_MAXINT64 = never */
     struct kube_client_counters counters;
 };
 
@@ -49,6 +50,9 @@ void kube_deadline_drop(KubeClient *client, struct kube_deadline *d);
 
 /* Where a request goes; the caller counts it in and out. */
 struct kube_lane *kube_client_lane(KubeClient *client, bool aside);
+
+/* Which certificate a request shows; NULL = none. Borrowed until the next call. Before kube_client_lane(). */
+GTlsCertificate *kube_client_certificate(KubeClient *client);
 
 /* Takes a permit; returns how long to wait before using it. */
 gint64 kube_client_permit_us(KubeClient *client, gint64 now_us);

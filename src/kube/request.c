@@ -342,7 +342,7 @@ static void attempt(struct call *c)
     SoupMessageHeaders *headers = soup_message_get_request_headers(c->message);
     if (authorization)
         soup_message_headers_replace(headers, "Authorization", authorization);
-    soup_message_set_tls_client_certificate(c->message, kube_credentials_certificate(client->credentials));
+    soup_message_set_tls_client_certificate(c->message, kube_client_certificate(client));
     if (c->body) {
         soup_message_set_request_body_from_bytes(c->message, c->content_type, c->body);
         client->counters.sent_bytes += g_bytes_get_size(c->body);

@@ -22,7 +22,16 @@ static void on_peer(const struct http_request *r, struct http_responder *respond
     http_respond(responder, 200, "application/json", peer, strlen(peer));
 }
 
-static const struct http_route routes[] = {{"GET", "/x", 0, on_peer, false}};
+static struct http_responder *held;
+
+static void on_hold(const struct http_request *r, struct http_responder *responder, void *data)
+{
+    (void)r, (void)data;
+    held = responder;
+}
+
+static const struct http_route routes[] = {{"GET", "/x", 0, on_peer, false},
+                                           {"GET", "/hold", 0, on_hold, false}};
 
 /* A server whose certificate is for `name`. */
 static void open_fixture(struct fixture *f, const char *name, bool mutual)
@@ -33,7 +42,7 @@ static void open_fixture(struct fixture *f, const char *name, bool mutual)
     g_assert_true(tls_make_ca("ca", 10 * TLS_DAY_S, &f->ca, &error) &&
                   tls_make_ca("other", 10 * TLS_DAY_S, &f->other_ca, &error) &&
                   tls_make_server(&f->ca, "server", names, 10 * TLS_DAY_S, &f->pem, &error));
-    f->server = http_server_new(routes, 1, &(struct http_server_options){.idle_ms = 50}, NULL);
+    f->server = http_server_new(routes, G_N_ELEMENTS(routes), NULL, NULL);
     http_server_set_tls(f->server, &f->pem, mutual ? f->ca.cert : NULL, &error);
     g_assert_no_error(error);
     http_server_listen(f->server, "127.0.0.1:0", &error);
@@ -137,6 +146,13 @@ static void put(const char *path, const char *text)
     g_assert_true(g_file_set_contents(path, text, -1, NULL));
 }
 
+static void on_held(GObject *source, GAsyncResult *result, void *data)
+{
+    (void)source;
+    g_autoptr(GBytes) body = kube_request_finish(result, NULL, NULL);
+    *(bool *)data = body && g_bytes_get_size(body) == 4;
+}
+
 static void test_client_certificate_rotates(void)
 {
     struct fixture f;
@@ -157,10 +173,16 @@ static void test_client_certificate_rotates(void)
     f.config->key_path = g_strdup(key);
     g_autoptr(KubeClient) client = client_of(&f);
     assert_answer(client, "one");
+    bool answered = false;
+    kube_request_async(client, &(struct kube_request){.method = "GET", .path = "/hold"}, NULL, on_held,
+                       &answered);
     put(cert, two.cert);
     put(key, two.key);
-    wait_ms(1100); /* files are looked at once a second; the server closes idle connections meanwhile */
+    wait_ms(1100); /* files are looked at once a second; the connection before is open still */
     assert_answer(client, "two");
+    g_assert_nonnull(held);
+    http_respond(g_steal_pointer(&held), 200, NULL, "late", 4); /* what was under way goes on */
+    wait_for(&answered);
     /* Half of a rotation: the pair before stays. */
     put(cert, one.cert);
     wait_ms(1100);

@@ -103,6 +103,8 @@ void api_append_failure(int code, const char *reason, const char *message, GStri
 
 void read_get(struct api *api, struct request *request, const struct target *target);
 void read_list(struct api *api, struct request *request, const struct target *target);
+/* The resourceVersion that is asked for, 0 when none is; false when replied: it is none, or not reached. */
+bool read_revision(struct api *api, struct request *request, const struct target *target, uint64_t *ret_rv);
 void write_create(struct api *api, struct request *request, const struct target *target);
 void write_update(struct api *api, struct request *request, const struct target *target);
 void write_patch(struct api *api, struct request *request, const struct target *target);

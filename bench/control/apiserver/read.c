@@ -137,9 +137,7 @@ static void reply_page(struct api *api, struct request *r, struct listing *l, si
     api_reply(api, r, 200, body);
 }
 
-/* Which revision a list without a token asks for; 0 for "now". Replies and returns false when that cannot be.
- */
-static bool wanted_revision(struct api *api, struct request *r, const struct target *t, uint64_t *ret_rv)
+bool read_revision(struct api *api, struct request *r, const struct target *t, uint64_t *ret_rv)
 {
     const char *text = target_query(t, "resourceVersion");
     guint64 rv = 0;
@@ -153,6 +151,17 @@ static bool wanted_revision(struct api *api, struct request *r, const struct tar
                  store_revision(api->store));
         return false;
     }
+    *ret_rv = rv;
+    return true;
+}
+
+/* Which revision a list without a token asks for; 0 for "now". Replies and returns false when that cannot be.
+ */
+static bool wanted_revision(struct api *api, struct request *r, const struct target *t, uint64_t *ret_rv)
+{
+    uint64_t rv;
+    if (!read_revision(api, r, t, &rv))
+        return false;
     *ret_rv = strcmp(target_query(t, "resourceVersionMatch"), "Exact") == 0 ? rv : 0;
     return true;
 }

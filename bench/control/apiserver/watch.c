@@ -247,18 +247,9 @@ static void watch_free(void *user)
 /* Where the stream begins; false when replied. */
 static bool begin(struct api *api, struct request *r, const struct target *t, struct watch *w)
 {
-    const char *text = target_query(t, "resourceVersion");
-    guint64 rv = 0;
-    if (*text && !g_ascii_string_to_unsigned(text, 10, 0, G_MAXUINT64, &rv, NULL)) {
-        api_fail(api, r, 400, "BadRequest", "Invalid value for resourceVersion: \"%s\"", text);
+    uint64_t rv;
+    if (!read_revision(api, r, t, &rv))
         return false;
-    }
-    if (rv > store_revision(api->store)) {
-        api_fail(api, r, 504, "Timeout",
-                 "Too large resource version: %" G_GUINT64_FORMAT ", current: %" G_GUINT64_FORMAT, rv,
-                 store_revision(api->store));
-        return false;
-    }
     w->list_rv = store_revision(api->store);
     w->listing = rv == 0;
     w->sent_rv = w->bookmarked_rv = rv ? rv : w->list_rv;

@@ -12,9 +12,9 @@
 #include <string.h>
 
 #include "bench/measure.h"
+#include "crowd.h"
 #include "load.h"
 #include "samples.h"
-#include "verbs.h"
 
 #define ENOUGH 20 /* samples that are taken however long it takes */
 
@@ -129,18 +129,10 @@ int verb_filter(const struct options *o, json_t **ret_result)
 
 #define PODS_EACH 4
 
-struct asker {
-    const struct options *options;
-    const struct names *names;
-    unsigned number, done, errors;
-    double until_ns;
-};
-
-static void *ask(void *user)
+static void ask(struct crowd_member *k)
 {
-    struct asker *k = user;
     struct http extender;
-    struct names names = *k->names;
+    struct names names = *(const struct names *)k->shared;
     GString *requests[PODS_EACH * 8];
     size_t n = load_sample_size(names.nodes->len);
     http_init(&extender, k->options->extender, "Go-http-client/1.1");
@@ -163,7 +155,6 @@ static void *ask(void *user)
     for (unsigned i = 0; i < G_N_ELEMENTS(requests); i++)
         g_string_free(requests[i], TRUE);
     http_clear(&extender);
-    return NULL;
 }
 
 int verb_throughput(const struct options *o, json_t **ret_result)
@@ -173,22 +164,9 @@ int verb_throughput(const struct options *o, json_t **ret_result)
     int status = begin(o, &extender, &api, &names), n = MAX(1, o->connections);
     if (status)
         return status;
-    g_autofree struct asker *askers = g_new0(struct asker, (size_t)n);
-    g_autofree GThread **threads = g_new0(GThread *, (size_t)n);
-    double begun = now_ns(), cpu = o->pid ? process_cpu_s(o->pid) : 0;
-    unsigned done = 0, errors = 0;
-    for (int i = 0; i < n; i++) {
-        askers[i] = (struct asker){o, &names, (unsigned)i, 0, 0, begun + o->seconds * 1e9};
-        threads[i] = g_thread_new("asker", ask, &askers[i]);
-    }
-    for (int i = 0; i < n; i++) {
-        g_thread_join(threads[i]);
-        done += askers[i].done;
-        errors += askers[i].errors;
-    }
-    double span = (now_ns() - begun) / 1e9, used = o->pid ? process_cpu_s(o->pid) - cpu : 0;
-    *ret_result = json_pack("{s:i, s:i, s:f, s:f, s:f}", "connections", n, "errors", (int)errors, "per_s",
-                            done / span, "cpu_s", used, "per_core_s", used > 0 ? done / used : 0.0);
+    struct crowd c = crowd_run(o, n, ask, &names);
+    *ret_result = json_pack("{s:i, s:i, s:f, s:f, s:f}", "connections", n, "errors", (int)c.errors, "per_s",
+                            c.done / c.span_s, "cpu_s", c.cpu_s, "per_core_s", crowd_per_core(&c));
     load_names_clear(&names);
     http_clear(&extender);
     http_clear(&api);

@@ -9,39 +9,38 @@
 #include <time.h>
 
 #include "bench/measure.h"
+#include "crowd.h"
 #include "load.h"
 #include "samples.h"
-#include "verbs.h"
 
-struct reviewer {
-    const struct options *options;
+struct reviews {
     const GString *review;
-    GArray *samples;
-    double until_ns;
-    unsigned done, patched, errors;
+    GArray *samples; /* of who reviews --count alone; else NULL */
+    unsigned *patched;
 };
 
-static void *review(void *user)
+static void review(struct crowd_member *v)
 {
-    struct reviewer *v = user;
+    const struct reviews *all = v->shared;
     struct http http;
     http_init(&http, v->options->url, "kube-apiserver-admission");
     http.timeout_ms = v->options->timeout_s * 1000;
     g_autoptr(GString) request = http_request(&http, "POST", "/webhook?timeout=10s", "application/json",
-                                              v->review->str, v->review->len);
-    for (int i = 0; v->until_ns > 0 ? now_ns() < v->until_ns : i < v->options->count; i++) {
+                                              all->review->str, all->review->len);
+    for (int i = 0; all->samples ? i < v->options->count : now_ns() < v->until_ns; i++) {
         http_connect(&http);
         double before = now_ns();
         bool answered = http_exchange(&http, request->str, request->len) == 200 &&
                         strstr(http.body->str, "\"allowed\":true");
-        samples_add(v->samples, now_ns() - before);
+        if (all->samples) {
+            samples_add(all->samples, now_ns() - before);
+            *all->patched += answered && strstr(http.body->str, "\"patch\"");
+        }
         *(answered ? &v->done : &v->errors) += 1;
-        v->patched += answered && strstr(http.body->str, "\"patch\"");
         if (!answered && v->errors == 1)
             g_printerr("replay: the webhook answered %d: %.300s\n", http.code, http.body->str);
     }
     http_clear(&http);
-    return NULL;
 }
 
 int verb_webhook(const struct options *o, json_t **ret_result)
@@ -59,29 +58,18 @@ int verb_webhook(const struct options *o, json_t **ret_result)
     }
     http_clear(&probe);
     g_autoptr(GString) body = load_review((unsigned)o->containers);
-    struct reviewer alone = {.options = o, .review = body, .samples = samples_new()}, crowd[64];
-    GThread *threads[64];
+    unsigned patched = 0;
+    struct reviews timed = {body, samples_new(), &patched}, together = {.review = body};
+    struct crowd_member alone = {.options = o, .shared = &timed};
     review(&alone);
-    *ret_result = samples_json(alone.samples);
-    unsigned done = 0, errors = alone.errors;
-    double begun = now_ns(), cpu = o->pid ? process_cpu_s(o->pid) : 0;
-    for (int i = 0; i < n; i++) {
-        crowd[i] = (struct reviewer){
-            .options = o, .review = body, .samples = samples_new(), .until_ns = begun + o->seconds * 1e9};
-        threads[i] = g_thread_new("reviewer", review, &crowd[i]);
-    }
-    for (int i = 0; i < n; i++) {
-        g_thread_join(threads[i]);
-        done += crowd[i].done;
-        errors += crowd[i].errors;
-        g_array_unref(crowd[i].samples);
-    }
-    double span = (now_ns() - begun) / 1e9, used = o->pid ? process_cpu_s(o->pid) - cpu : 0;
+    *ret_result = samples_json(timed.samples);
+    struct crowd c = crowd_run(o, n, review, &together);
+    unsigned errors = alone.errors + c.errors;
     json_object_update_new(*ret_result,
                            json_pack("{s:i, s:i, s:f, s:f, s:i}", "errors", (int)errors, "patched",
-                                     (int)alone.patched, "per_s", done / span, "per_core_s",
-                                     used > 0 ? done / used : 0.0, "request_bytes", (int)body->len));
-    g_array_unref(alone.samples);
+                                     (int)patched, "per_s", c.done / c.span_s, "per_core_s",
+                                     crowd_per_core(&c), "request_bytes", (int)body->len));
+    g_array_unref(timed.samples);
     return errors ? 1 : 0;
 }
 

@@ -6,20 +6,12 @@
 #include <string.h>
 
 #include "bench/measure.h"
+#include "crowd.h"
 #include "load.h"
-#include "samples.h"
-#include "verbs.h"
-
-struct writer {
-    const struct options *options;
-    unsigned number, done, errors;
-    double until_ns;
-};
 
 /* A pod is made, bound and deleted: three writes. */
-static void *write_pods(void *user)
+static void write_pods(struct crowd_member *w)
 {
-    struct writer *w = user;
     struct http api;
     http_init(&api, w->options->api, "replay");
     for (unsigned i = 0; now_ns() < w->until_ns; i++) {
@@ -39,31 +31,17 @@ static void *write_pods(void *user)
             w->errors++;
     }
     http_clear(&api);
-    return NULL;
 }
 
 int verb_writes(const struct options *o, json_t **ret_result)
 {
     int n = CLAMP(o->connections, 1, 64);
-    struct writer writers[64];
-    GThread *threads[64];
-    unsigned done = 0, errors = 0;
     if (!o->api) {
         g_printerr("replay: --api URL is needed\n");
         return 2;
     }
-    double begun = now_ns(), cpu = o->pid ? process_cpu_s(o->pid) : 0;
-    for (int i = 0; i < n; i++) {
-        writers[i] = (struct writer){o, (unsigned)i, 0, 0, begun + o->seconds * 1e9};
-        threads[i] = g_thread_new("writer", write_pods, &writers[i]);
-    }
-    for (int i = 0; i < n; i++) {
-        g_thread_join(threads[i]);
-        done += writers[i].done;
-        errors += writers[i].errors;
-    }
-    double span = (now_ns() - begun) / 1e9, used = o->pid ? process_cpu_s(o->pid) - cpu : 0;
-    *ret_result = json_pack("{s:i, s:i, s:f, s:f}", "connections", n, "errors", (int)errors, "per_s",
-                            done / span, "per_core_s", used > 0 ? done / used : 0.0);
-    return errors ? 1 : 0;
+    struct crowd c = crowd_run(o, n, write_pods, NULL);
+    *ret_result = json_pack("{s:i, s:i, s:f, s:f}", "connections", n, "errors", (int)c.errors, "per_s",
+                            c.done / c.span_s, "per_core_s", crowd_per_core(&c));
+    return c.errors ? 1 : 0;
 }

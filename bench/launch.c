@@ -18,8 +18,7 @@
 #include <unistd.h>
 
 #include "abi/cuda_api.h"
-#include "bench/measure.h"
-#include "preload/elf_find.h"
+#include "bench/native.h"
 
 #define ROUNDS 301
 #define BATCH 5000
@@ -51,15 +50,6 @@ static _Noreturn void fail(const char *what)
     exit(1);
 }
 
-/* The driver's own address, past the library that replaces dlsym. */
-static void *genuine(const char *name)
-{
-    for (const struct link_map *m = elf_objects(); m; m = m->l_next)
-        if (strcmp(elf_soname(m->l_addr, m->l_ld), "libcuda.so.1") == 0)
-            return elf_find(m->l_addr, m->l_ld, name);
-    fail("libcuda.so.1 is not loaded");
-}
-
 static void load(void)
 {
     void *library = dlopen("libcuda.so.1", RTLD_NOW);
@@ -72,6 +62,8 @@ static void load(void)
     native.name = (__typeof__(native.name))genuine(#name);
     ENTRIES(X)
 #undef X
+    if (!native.cuLaunchKernel)
+        fail("libcuda.so.1 is not loaded");
     if (hooked.cuLaunchKernel == native.cuLaunchKernel)
         fail("libvgpu.so is not preloaded");
     if (hooked.cuInit(0) || hooked.cuDevicePrimaryCtxRetain(&ctx, 0) || hooked.cuCtxSetCurrent(ctx) ||
@@ -112,16 +104,8 @@ static double cooperative_ns(const struct entries *e)
 
 static void compare(const char *name, const char *target, double (*batch)(const struct entries *))
 {
-    double n[ROUNDS], added[ROUNDS];
-    batch(&native), batch(&hooked);
-    for (int i = 0; i < ROUNDS; i++) {
-        n[i] = batch(&native);
-        added[i] = batch(&hooked) - n[i];
-    }
-    qsort(n, ROUNDS, sizeof n[0], by_value);
-    qsort(added, ROUNDS, sizeof added[0], by_value);
-    printf("%-36s target <= %s ns   added %5.2f ns   (native %.2f ns)\n", name, target, added[ROUNDS / 2],
-           n[ROUNDS / 2]);
+    struct figure f = figure_of(batch, &native, &hooked, ROUNDS);
+    printf("%-36s target <= %s ns   added %5.2f ns   (native %.2f ns)\n", name, target, f.added, f.native);
     fflush(stdout);
 }
 

@@ -22,8 +22,7 @@
 #include <unistd.h>
 
 #include "abi/cuda_api.h"
-#include "bench/measure.h"
-#include "preload/elf_find.h"
+#include "bench/native.h"
 
 #define ROUNDS 31
 #define BATCH 2000
@@ -56,16 +55,6 @@ static void *wrapped(void *library, const char *name)
     return address;
 }
 
-/* The driver's own address, past the library that replaces dlsym. */
-static void *genuine(const char *name)
-{
-    for (const struct link_map *m = elf_objects(); m; m = m->l_next)
-        if (strcmp(elf_soname(m->l_addr, m->l_ld), "libcuda.so.1") == 0)
-            return elf_find(m->l_addr, m->l_ld, name);
-    fail("libcuda.so.1 is not loaded");
-    return NULL;
-}
-
 static void load(void)
 {
     void *library = dlopen("libcuda.so.1", RTLD_NOW);
@@ -81,6 +70,8 @@ static void load(void)
     LOAD(alloc, "cuMemAlloc_v2");
     LOAD(free, "cuMemFree_v2");
     LOAD(info, "cuMemGetInfo_v2");
+    if (!native.alloc)
+        fail("libcuda.so.1 is not loaded");
     if (hooked.alloc == native.alloc)
         fail("libvgpu.so is not preloaded");
     if (hooked.init(0) || hooked.retain(&ctx, 0) || hooked.set(ctx))
@@ -117,21 +108,9 @@ static double refusals_ns(const struct entries *e)
     return (now_ns() - begin) / BATCH;
 }
 
-struct figure {
-    double native, added;
-};
-
 static struct figure compare(double (*batch)(const struct entries *))
 {
-    double n[ROUNDS], added[ROUNDS];
-    batch(&native), batch(&hooked);
-    for (int i = 0; i < ROUNDS; i++) {
-        n[i] = batch(&native);
-        added[i] = batch(&hooked) - n[i];
-    }
-    qsort(n, ROUNDS, sizeof n[0], by_value);
-    qsort(added, ROUNDS, sizeof added[0], by_value);
-    return (struct figure){n[ROUNDS / 2], added[ROUNDS / 2]};
+    return figure_of(batch, &native, &hooked, ROUNDS);
 }
 
 static double pair_figure(const char *what, unsigned long n)

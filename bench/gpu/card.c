@@ -7,9 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "bench/measure.h"
+#include "bench/native.h"
 #include "gpu.h"
-#include "preload/elf_find.h"
 
 #define HOST_DEVICEMAP 2 /* CU_MEMHOSTALLOC_DEVICEMAP */
 
@@ -58,14 +57,6 @@ static const char ptx[] =
     "setp.lt.f32 %p5, %f1, 0fBF800000;\n" /* never, but the compiler cannot know */
     "@%p5 st.global.u64 [%rd3], %rd5;\n"
     "ret;\n}\n";
-
-static void *genuine(const char *name)
-{
-    for (const struct link_map *m = elf_objects(); m; m = m->l_next)
-        if (strcmp(elf_soname(m->l_addr, m->l_ld), "libcuda.so.1") == 0)
-            return elf_find(m->l_addr, m->l_ld, name);
-    return NULL;
-}
 
 static void open_driver(void)
 {

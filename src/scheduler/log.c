@@ -18,7 +18,7 @@
 #include "base/json_write.h"
 #include "scheduler/service.h"
 
-#define VALUE_MAX 1000 /* bytes; some lines hold three */
+#define VALUE_MAX 1000 /* bytes; less in a line that would have more than PIPE_BUF */
 
 static enum log_level limit = LOG_INFO;
 static bool as_json;
@@ -38,9 +38,9 @@ static bool is_plain(const char *text)
     return *text != '\0';
 }
 
-static void append(GString *line, const char *key, const char *value)
+static void append(GString *line, const char *key, const char *value, size_t max)
 {
-    g_autofree char *start = strlen(value) > VALUE_MAX ? g_strndup(value, VALUE_MAX) : NULL;
+    g_autofree char *start = strlen(value) > max ? g_strndup(value, max) : NULL;
     value = start ? start : value;
     if (as_json) {
         if (line->len > 1)
@@ -79,25 +79,31 @@ static GString *gathered; /* lines that are not written yet; NULL: each is writt
 static unsigned n_gathered;
 static GSource *gatherer;
 
-/* Who reads our lines must not be able to stop us: what it does not take is
- * left out and counted. A pipe that is ready takes PIPE_BUF bytes at once. */
+/* Who reads our lines must not be able to stop us: what it does not take is left out and counted. A pipe
+ * that is ready takes PIPE_BUF bytes at once, and not one more. */
+static bool write_now(const char *text)
+{
+    struct pollfd ready = {.fd = STDERR_FILENO, .events = POLLOUT};
+    if (poll(&ready, 1, 0) == 0)
+        return false;
+    fputs(text, stderr); /* unbuffered: one write */
+    return true;
+}
+
 static void write_lines(const GString *lines, unsigned n)
 {
     static uint64_t lost;
-    struct pollfd ready = {.fd = STDERR_FILENO, .events = POLLOUT};
-    char said[64] = "";
-    if (poll(&ready, 1, 0) == 0) {
-        lost += n;
-        return;
-    }
-    if (lost)
+    char said[64];
+    if (lost) {
         g_snprintf(said, sizeof said,
                    as_json ? "{\"lines_lost\":\"%" G_GUINT64_FORMAT "\"}\n"
                            : "lines_lost=%" G_GUINT64_FORMAT "\n",
                    lost);
-    g_autofree char *text = lost ? g_strconcat(said, lines->str, NULL) : NULL;
-    lost = 0;
-    fputs(text ? text : lines->str, stderr); /* unbuffered: one write */
+        if (write_now(said))
+            lost = 0;
+    }
+    if (lost || !write_now(lines->str))
+        lost += n;
 }
 
 void log_flush(void)
@@ -144,7 +150,7 @@ static void say(enum log_level level, const GString *line)
 {
     if (gathered && gathered->len + line->len > PIPE_BUF)
         log_flush();
-    if (!gathered || line->len > PIPE_BUF) {
+    if (!gathered) {
         write_lines(line, 1);
         return;
     }
@@ -154,24 +160,36 @@ static void say(enum log_level level, const GString *line)
         log_flush();
 }
 
+/* Values have `max` bytes at most, before they are quoted. */
+static void compose(GString *line, size_t max, enum log_level level, const char *event, const char *key,
+                    va_list args)
+{
+    char ts[40];
+    stamp(ts);
+    g_string_assign(line, as_json ? "{" : "");
+    append(line, "ts", ts, sizeof ts);
+    append(line, "level", level_names[level], max);
+    append(line, "event", event, max);
+    for (; key; key = va_arg(args, const char *)) {
+        const char *value = va_arg(args, const char *);
+        append(line, key, value ? value : "", max);
+    }
+    g_string_append(line, as_json ? "}\n" : "\n");
+}
+
 void log_line(enum log_level level, const char *event, const char *first_key, ...)
 {
     if (level > limit)
         return;
-    char ts[40];
-    stamp(ts);
-    g_autoptr(GString) line = g_string_new(as_json ? "{" : "");
-    append(line, "ts", ts);
-    append(line, "level", level_names[level]);
-    append(line, "event", event);
-    va_list args;
-    va_start(args, first_key);
-    for (const char *key = first_key; key; key = va_arg(args, const char *)) {
-        const char *value = va_arg(args, const char *);
-        append(line, key, value ? value : "");
-    }
-    va_end(args);
-    g_string_append(line, as_json ? "}\n" : "\n");
+    g_autoptr(GString) line = g_string_new(NULL);
+    size_t max = VALUE_MAX;
+    do {
+        va_list args;
+        va_start(args, first_key);
+        compose(line, max, level, event, first_key, args);
+        va_end(args);
+        max /= 2;
+    } while (line->len > PIPE_BUF && max);
     say(level, line);
 }
 

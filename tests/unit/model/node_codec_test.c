@@ -10,6 +10,7 @@
 
 #include "model/quantity.h"
 #include "tests/unit/model/families.h"
+#include "tests/unit/seed.h"
 
 #define A100_PROFILES                                                                                        \
     "[{\"name\":\"1g.5gb\",\"memoryMB\":4864,\"core\":15,\"sliceCount\":1,\"placements\":[{\"start\":6,"     \
@@ -498,10 +499,8 @@ static void assert_same_card(const struct card *a, const struct card *b)
 static void any_cards_survive_being_written_and_read(void)
 {
     static const char *const words[] = {"NVIDIA", "DCU", "Ascend910B2", "BI-V150"};
-    const char *named = g_getenv("HAMI_TEST_SEED");
-    guint32 seed = named ? (guint32)strtoul(named, NULL, 0) : 2611;
+    uint32_t seed = test_seed_or(2611);
     g_autoptr(GRand) rand = g_rand_new_with_seed(seed);
-    g_test_message("HAMI_TEST_SEED=%u", seed);
     for (int round = 0; round < 300; round++) {
         const struct family *f = family(pick(rand, words, G_N_ELEMENTS(words)));
         struct card cards[16];

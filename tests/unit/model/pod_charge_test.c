@@ -7,6 +7,7 @@
 #include <glib.h>
 #include <stdlib.h>
 
+#include "../seed.h"
 #include "model/pod.h"
 
 #define G(n) ((uint64_t)(n) << 30)
@@ -254,10 +255,8 @@ static uint64_t lived_peak(const struct card_grant *grants, unsigned n, const ui
 
 static void any_pod_is_charged_what_it_lives(void)
 {
-    const char *named = g_getenv("HAMI_TEST_SEED");
-    guint32 seed = named ? (guint32)strtoul(named, NULL, 0) : 2611;
+    uint32_t seed = test_seed_or(2611);
     g_autoptr(GRand) rand = g_rand_new_with_seed(seed);
-    g_test_message("HAMI_TEST_SEED=%u", seed);
     for (int round = 0; round < 1000; round++) {
         struct card_grant grants[24];
         uint8_t kinds[8];

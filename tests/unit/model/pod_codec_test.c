@@ -11,6 +11,7 @@
 #include "model/mig_allocation.h"
 #include "model/quantity.h"
 #include "tests/unit/model/families.h"
+#include "tests/unit/seed.h"
 
 #define MIB(n) ((uint64_t)(n) << 20)
 #define NOW INT64_C(1705054796123456789)
@@ -565,10 +566,8 @@ static void any_grant_survives_being_written_and_restored(void)
 {
     static const char *const words[] = {"NVIDIA", "MLU",       "DCU", "BI-V150", "XPU",
                                         "AMD",    "Metax-GPU", "GCU", "Biren"};
-    const char *named = g_getenv("HAMI_TEST_SEED");
-    guint32 seed = named ? (guint32)strtoul(named, NULL, 0) : 2611;
+    uint32_t seed = test_seed_or(2611);
     g_autoptr(GRand) rand = g_rand_new_with_seed(seed);
-    g_test_message("HAMI_TEST_SEED=%u", seed);
     for (int round = 0; round < 300; round++) {
         struct scene s;
         struct pod_grant back;

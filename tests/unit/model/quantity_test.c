@@ -5,6 +5,7 @@
 #include <glib.h>
 #include <string.h>
 
+#include "../seed.h"
 #include "base/words.h"
 #include "model/lists.h"
 #include "model/quantity.h"
@@ -66,10 +67,7 @@ static void test_nonsense_is_refused(void)
 
 static void test_flag_reads_back(void)
 {
-    const char *named = g_getenv("HAMI_TEST_SEED");
-    guint32 seed = named ? (guint32)strtoul(named, NULL, 0) : 4711;
-    g_autoptr(GRand) rand = g_rand_new_with_seed(seed);
-    g_test_message("HAMI_TEST_SEED=%u", seed);
+    g_autoptr(GRand) rand = g_rand_new_with_seed(test_seed_or(4711));
     for (int i = 0; i < 20000; i++) {
         char text[QUANTITY_TEXT];
         uint64_t bytes =

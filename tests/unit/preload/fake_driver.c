@@ -315,13 +315,20 @@ static CUresult total_mem(size_t *ret, CUdevice d)
     return CUDA_SUCCESS;
 }
 
-static CUresult address_range(CUdeviceptr *base, size_t *n, CUdeviceptr ptr)
+static const struct block *block_at(CUdeviceptr ptr)
 {
-    struct block *b;
+    const struct block *b;
 
     pthread_mutex_lock(&fake_lock);
     b = g_hash_table_lookup(blocks, GSIZE_TO_POINTER(ptr));
     pthread_mutex_unlock(&fake_lock);
+    return b;
+}
+
+static CUresult address_range(CUdeviceptr *base, size_t *n, CUdeviceptr ptr)
+{
+    const struct block *b = block_at(ptr);
+
     if (!b)
         return CUDA_ERROR_INVALID_VALUE;
     *base = ptr;
@@ -331,11 +338,8 @@ static CUresult address_range(CUdeviceptr *base, size_t *n, CUdeviceptr ptr)
 
 static CUresult pointer_attribute(void *ret, CUpointer_attribute attribute, CUdeviceptr ptr)
 {
-    struct block *b;
+    const struct block *b = block_at(ptr);
 
-    pthread_mutex_lock(&fake_lock);
-    b = g_hash_table_lookup(blocks, GSIZE_TO_POINTER(ptr));
-    pthread_mutex_unlock(&fake_lock);
     if (!b)
         return CUDA_ERROR_INVALID_VALUE;
     if (attribute == CU_POINTER_ATTRIBUTE_IS_MANAGED)

@@ -46,14 +46,7 @@ static void used(const Cluster *c, uint32_t card, uint64_t mib, uint32_t cores, 
 /* An init container of 20000 MiB and 10 cores, an app of 10000 and 10. */
 static struct pod_request with_init(const char *uid)
 {
-    struct pod_request r = ask(uid, GPU, 1, 20000, 10);
-    r.n_slots = r.n_requests = 2;
-    r.slot_kind[0] = SLOT_INIT;
-    r.slot_kind[1] = SLOT_APP;
-    r.requests[1] = r.requests[0];
-    r.requests[1].slot = 1;
-    r.requests[1].mem_bytes = MIB(10000);
-    return r;
+    return ask_twice(uid, 20000, 10000, 10);
 }
 
 /* ---- what a pod counts for ---------------------------------------------------------- */

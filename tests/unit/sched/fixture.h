@@ -100,6 +100,20 @@ static inline struct pod_request ask(const char *uid, uint16_t family, uint32_t 
         .name = uid};
 }
 
+/* One card for each of two containers: an init container, then an app. */
+static inline struct pod_request ask_twice(const char *uid, uint64_t init_mib, uint64_t app_mib,
+                                           uint32_t cores)
+{
+    struct pod_request r = ask(uid, GPU, 1, init_mib, cores);
+    r.n_slots = r.n_requests = 2;
+    r.slot_kind[0] = SLOT_INIT;
+    r.slot_kind[1] = SLOT_APP;
+    r.requests[1] = r.requests[0];
+    r.requests[1].slot = 1;
+    r.requests[1].mem_bytes = MIB(app_mib);
+    return r;
+}
+
 static inline void assert_sound(const Cluster *c)
 {
     g_autofree char *broken = cluster_check(c);

@@ -57,18 +57,13 @@ static void filter_chooses_node_and_card_by_policy(void)
     }
 }
 
-static void init_and_app_containers_may_share_an_idle_card(void)
+/* Test_Filter: an init container of 5000 and an app of 4000 leave only the idle card of the fuller node. */
+static void init_and_app_containers_find_the_card_that_has_both(void)
 {
     Cluster *c = two_nodes();
-    struct pod_request r = ask("uid-c", GPU, 1, 5000, 20);
+    struct pod_request r = ask_twice("uid-c", 5000, 4000, 20);
     struct cluster_answer a;
     r.card_policy[0] = CARD_BINPACK;
-    r.n_slots = r.n_requests = 2;
-    r.slot_kind[0] = SLOT_INIT;
-    r.slot_kind[1] = SLOT_APP;
-    r.requests[1] = r.requests[0];
-    r.requests[1].slot = 1;
-    r.requests[1].mem_bytes = MIB(4000);
     cluster_place(c, &r, (ClusterNode[]){0, 1}, 2, &a);
     g_assert_cmpint(a.reason, ==, SCHED_FITS);
     const struct node_spec *n = cluster_node_spec(c, a.node);
@@ -341,35 +336,12 @@ static void admission_counts_what_is_asked(void)
     }
 }
 
-/* Test_Filter: an init container of 5000 and an app of 4000 leave only the idle card of the fuller node. */
-static void init_and_app_containers_find_the_card_that_has_both(void)
-{
-    Cluster *c = two_nodes();
-    struct pod_request r = ask("uid-c", GPU, 1, 5000, 20);
-    struct cluster_answer a;
-    r.card_policy[0] = CARD_BINPACK;
-    r.n_slots = r.n_requests = 2;
-    r.slot_kind[0] = SLOT_INIT;
-    r.slot_kind[1] = SLOT_APP;
-    r.requests[1] = r.requests[0];
-    r.requests[1].slot = 1;
-    r.requests[1].mem_bytes = MIB(4000);
-    cluster_place(c, &r, (ClusterNode[]){0, 1}, 2, &a);
-    g_assert_cmpint(a.reason, ==, SCHED_FITS);
-    const struct node_spec *n = cluster_node_spec(c, a.node);
-    g_assert_cmpstr(n->name, ==, "node2");
-    g_assert_cmpuint(a.grant.n, ==, 2);
-    for (uint16_t i = 0; i < 2; i++)
-        g_assert_cmpstr(n->cards[a.grant.grants[i].card].uuid, ==, "device3");
-    cluster_free(c);
-}
-
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
     g_test_add_func("/place/filter_chooses_node_and_card_by_policy", filter_chooses_node_and_card_by_policy);
-    g_test_add_func("/place/init_and_app_containers_may_share_an_idle_card",
-                    init_and_app_containers_may_share_an_idle_card);
+    g_test_add_func("/place/init_and_app_containers_find_the_card_that_has_both",
+                    init_and_app_containers_find_the_card_that_has_both);
     g_test_add_func("/place/ties_go_to_the_lower_name_whatever_the_order",
                     ties_go_to_the_lower_name_whatever_the_order);
     g_test_add_func("/place/a_node_s_score_is_how_full_it_was_before",
@@ -382,7 +354,5 @@ int main(int argc, char **argv)
     g_test_add_func("/place/used_follows_the_pods_and_the_lowest_limit_counts",
                     used_follows_the_pods_and_the_lowest_limit_counts);
     g_test_add_func("/place/admission_counts_what_is_asked", admission_counts_what_is_asked);
-    g_test_add_func("/place/init_and_app_containers_find_the_card_that_has_both",
-                    init_and_app_containers_find_the_card_that_has_both);
     return g_test_run();
 }

@@ -5,6 +5,7 @@
 #include <glib.h>
 #include <string.h>
 
+#include "../seed.h"
 #include "sim/mem_space.h"
 
 enum { UNITS = 4096, SHIFT = 9, BASE = 1 << 30 };
@@ -52,11 +53,7 @@ static void check(const struct model *m)
 
 static void random_histories_keep_the_books(void)
 {
-    guint32 seed = g_getenv("HAMI_TEST_SEED")
-                       ? (guint32)g_ascii_strtoull(g_getenv("HAMI_TEST_SEED"), NULL, 10)
-                       : g_random_int();
-    GRand *rand = g_rand_new_with_seed(seed);
-    g_test_message("seed %u (HAMI_TEST_SEED chooses it)", seed);
+    GRand *rand = g_rand_new_with_seed(test_seed());
     struct model *m = g_new(struct model, 1);
     model_init(m);
     for (unsigned step = 0; step < 20000; step++) {

@@ -19,7 +19,7 @@
 /* Two cards that can multicast; a context takes nothing, unless a test needs
  * to see it. */
 #define CARDS(context)                                                                                       \
-    "name: cards\ndriver: 580.65.06\ncuda: 13.0\ndevices:\n"                                                 \
+    KIT_CARDS                                                                                                \
     "  - {name: First Card, memory: 4GiB, sms: 16, compute: 9.0, context: " context "}\n"                    \
     "  - {name: Second Card, memory: 4GiB, sms: 16, compute: 9.0, context: " context "}\n"
 

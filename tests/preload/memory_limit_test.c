@@ -15,24 +15,10 @@
 #define CONTEXT_MIB 128
 
 /* A card whose contexts have a round size. */
-static const char card[] = "name: card\n"
-                           "driver: 580.65.06\n"
-                           "cuda: 13.0\n"
-                           "devices:\n"
-                           "  - name: Test Card\n"
-                           "    memory: 16GiB\n"
-                           "    sms: 16\n"
-                           "    context: 128MiB\n";
+static const char card[] = KIT_CARDS KIT_CARD("16GiB", "128MiB");
 
 /* ... and one whose contexts take nothing. */
-static const char bare_card[] = "name: card\n"
-                                "driver: 580.65.06\n"
-                                "cuda: 13.0\n"
-                                "devices:\n"
-                                "  - name: Test Card\n"
-                                "    memory: 16GiB\n"
-                                "    sms: 16\n"
-                                "    context: 0\n";
+static const char bare_card[] = KIT_CARDS KIT_CARD("16GiB", "0");
 
 static struct kit *kit_limited(const char *limit)
 {

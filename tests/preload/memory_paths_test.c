@@ -11,18 +11,7 @@
 #define LIMIT_MIB 256
 #define CHUNK (24 * MIB)
 
-static const char card[] = "name: card\n"
-                           "driver: 580.65.06\n"
-                           "cuda: 13.0\n"
-                           "devices:\n"
-                           "  - name: Test Card\n"
-                           "    memory: 16GiB\n"
-                           "    sms: 16\n"
-                           "    context: 0\n"
-                           "  - name: Test Card\n"
-                           "    memory: 16GiB\n"
-                           "    sms: 16\n"
-                           "    context: 0\n";
+static const char card[] = KIT_CARDS KIT_CARD("16GiB", "0") KIT_CARD("16GiB", "0");
 
 /* ---- the ways ---- */
 

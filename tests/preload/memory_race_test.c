@@ -20,15 +20,7 @@
 #define LIMIT (100 * MIB)
 #define PAGE (2 * (int)MIB)
 
-static const char card[] = "name: card\n"
-                           "driver: 580.65.06\n"
-                           "cuda: 13.0\n"
-                           "null_model: true\n"
-                           "devices:\n"
-                           "  - name: Test Card\n"
-                           "    memory: 16GiB\n"
-                           "    sms: 16\n"
-                           "    context: 0\n";
+static const char card[] = KIT_CARDS KIT_CARD("16GiB", "0") "null_model: true\n";
 
 /* Shared by the racers: who was given and who was refused what. */
 struct course {

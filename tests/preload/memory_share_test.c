@@ -11,18 +11,7 @@
 
 #define MIB (UINT64_C(1) << 20)
 
-static const char cards[] = "name: cards\n"
-                            "driver: 580.65.06\n"
-                            "cuda: 13.0\n"
-                            "devices:\n"
-                            "  - name: First Card\n"
-                            "    memory: 4GiB\n"
-                            "    sms: 16\n"
-                            "    context: 0\n"
-                            "  - name: Second Card\n"
-                            "    memory: 4GiB\n"
-                            "    sms: 16\n"
-                            "    context: 0\n";
+static const char cards[] = KIT_CARDS KIT_CARD("4GiB", "0") KIT_CARD("4GiB", "0");
 
 static struct kit *kit_limited(const char *limit)
 {

@@ -18,14 +18,7 @@
 #define THREADS 4
 #define BLOCKS 12
 
-static const char card[] = "name: card\n"
-                           "driver: 580.65.06\n"
-                           "cuda: 13.0\n"
-                           "devices:\n"
-                           "  - name: Test Card\n"
-                           "    memory: 16GiB\n"
-                           "    sms: 16\n"
-                           "    context: 0\n";
+static const char card[] = KIT_CARDS KIT_CARD("16GiB", "0");
 
 static const struct real_cuda *cu;
 static CUcontext ctx;

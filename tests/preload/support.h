@@ -32,6 +32,11 @@ struct kit_process;
 /* `profile`: a shipped profile's name, or the YAML text of one (with a
  * newline). NULL = t4. */
 struct kit *kit_new(const char *profile);
+
+/* Text of a profile: a card each behind KIT_CARDS. `context`: what a context takes, "0" or "128MiB". */
+#define KIT_CARDS "name: cards\ndriver: 580.65.06\ncuda: 13.0\ndevices:\n"
+#define KIT_CARD(memory, context) "  - {name: Test Card, memory: " memory ", sms: 16, context: " context "}\n"
+
 void kit_free(struct kit *kit); /* kills what still runs, removes all files */
 
 /* Environment of processes started later; NULL value = unset. */

@@ -11,10 +11,11 @@ MUTEX, DSMLU = "hami.io/mutex.lock", "cambricon.com/dsmlu.lock"
 
 
 @contextlib.contextmanager
-def world(build, *objects, flags=(), fake=()):
+def world(build, *objects, flags=(), fake=(), env=None):
+    """An API server with the objects, and a service over it: w, s."""
     w = kit.World(build, objects, fake)
     try:
-        yield w, w.start(*flags)
+        yield w, w.start(*flags, env=env)
     finally:
         w.close()
 

@@ -1,23 +1,11 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """/filter, /bind and what becomes of them, over an API server in memory."""
-import contextlib
 import time
 
 import kit
+from contract import DEVICES, world
 from kit import node, pod, slice_of, test
-
-
-@contextlib.contextmanager
-def world(build, *objects, flags=(), fake=()):
-    w = kit.World(build, objects, fake)
-    try:
-        yield w, w.start(*flags)
-    finally:
-        w.close()
-
-
-DEVICES = "hami.io/vgpu-devices-allocated"
 
 
 @test("a filter answers with exactly one node and writes nothing")

@@ -10,6 +10,7 @@ import ssl
 import subprocess
 import time
 
+import contract
 import kit
 from kit import node, pod, slice_of, test
 
@@ -19,13 +20,8 @@ def lean():
     return {**os.environ, "ASAN_OPTIONS": os.environ.get("ASAN_OPTIONS", "") + ":quarantine_size_mb=1"}
 
 
-@contextlib.contextmanager
-def world(build, *objects, flags=(), fake=()):
-    w = kit.World(build, objects, fake)
-    try:
-        yield w, w.start(*flags, env=lean())
-    finally:
-        w.close()
+def world(build, *objects, **more):
+    return contract.world(build, *objects, env=lean(), **more)
 
 
 def path_of(name, namespace="default"):

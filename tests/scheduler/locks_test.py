@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Locks of nodes whose device plugins are others' (scheduler.md 6.6 and 6.7; each test names its section).
 docs/tests-cluster.md is the index."""
+import contextlib
 import datetime
 import http.client
 import json
@@ -14,6 +15,25 @@ from contract import DSMLU, MUTEX, ago, annotations_of, capacity_node, mark, mar
 from kit import gpu, node, pod, slice_of, test
 
 LOCKING = ["--compat-node-lock", "--node-lock-retry-timeout", "300ms"]
+
+
+@contextlib.contextmanager
+def bind_of_p(w, s, where, limits):
+    """The error of binding a pod p, which is gone afterwards."""
+    p = w.create(pod("p", limits))
+    assert s.filter(p, [where])["NodeNames"] == [where]
+    yield s.bind(p, where)
+    w.delete("p")
+    s.until("hami_scheduler_pods", 0)
+
+
+def check_bind(name, error, kept_out, lock, holder=""):
+    """kept_out: how long the lock of another lasts; None when it keeps nobody out, and `lock` is ours."""
+    if kept_out:
+        assert "node lock contention" in error and f"has been locked within {kept_out}" in error, (name, error)
+    else:
+        assert error == "", (name, error)
+        assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ" + holder, lock), (name, lock)
 
 
 @test("6.7 the node lock: who holds it, for how long, and what does not count")
@@ -35,17 +55,8 @@ def _(build):
         w.create(pod("holder", {"cpu": 1}))
         for name, value, kept_out in rows:
             mark_and_see(w, s, "a", **{MUTEX: value() if value else None})
-            p = w.create(pod("p", slice_of(mem=1)))
-            assert s.filter(p, ["a"])["NodeNames"] == ["a"]
-            error = s.bind(p, "a")
-            if kept_out:
-                assert "node lock contention" in error and "has been locked within 5m0s" in error, (name, error)
-            else:
-                assert error == "", (name, error)
-                lock = annotations_of(w, "a")[MUTEX]
-                assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ,default,p", lock), (name, lock)
-            w.delete("p")
-            s.until("hami_scheduler_pods", 0)
+            with bind_of_p(w, s, "a", slice_of(mem=1)) as error:
+                check_bind(name, error, "5m0s" if kept_out else None, annotations_of(w, "a")[MUTEX], ",default,p")
 
 
 @test("6.7 nodes of our own agent are bound without a lock")
@@ -149,17 +160,9 @@ def _(build):
     with world(build, mlu_node("m"), flags=LOCKING) as (w, s):
         for name, age, kept_out in rows:
             mark_and_see(w, s, "m", **{DSMLU: None if age is None else ago(age)})
-            p = w.create(pod("p", mlu()))
-            assert s.filter(p, ["m"])["NodeNames"] == ["m"]
-            error = s.bind(p, "m")
-            if kept_out:
-                assert "node lock contention" in error and "has been locked within 2m0s" in error, (name, error)
-            else:
-                assert error == "", (name, error)
-                assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", annotations_of(w, "m")[DSMLU]), annotations_of(w, "m")
+            with bind_of_p(w, s, "m", mlu()) as error:
+                check_bind(name, error, "2m0s" if kept_out else None, annotations_of(w, "m")[DSMLU])
                 assert MUTEX not in annotations_of(w, "m"), "no plugin would give that back"
-            w.delete("p")
-            s.until("hami_scheduler_pods", 0)
 
 
 @test("6.7 a failed bind gives the Cambricon lock back, and never another's")

@@ -14,16 +14,12 @@ import subprocess
 import time
 
 import kit
+from contract import world
 from kit import call, node, pod, slice_of, test
 
 
-@contextlib.contextmanager
-def world(build, *objects, flags=(), fake=(), start=True):
-    w = kit.World(build, objects, fake)
-    try:
-        yield (w, w.start(*flags)) if start else w
-    finally:
-        w.close()
+def unstarted(build, *objects):
+    return contextlib.closing(kit.World(build, objects))
 
 
 def patch_of(response):
@@ -67,7 +63,7 @@ def _(build):
 
 @test("admission's certificate is self-made, trusted by its published CA, and made anew on SIGHUP")
 def _(build):
-    with world(build, node("a"), start=False) as w:
+    with unstarted(build, node("a")) as w:
         w.api("POST", "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations",
               {"apiVersion": "admissionregistration.k8s.io/v1", "kind": "MutatingWebhookConfiguration", "metadata": {"name": "hami-webhook"},
                "webhooks": [{"name": "vgpu.hami.io", "clientConfig": {"url": "https://x"}}]})
@@ -89,7 +85,7 @@ def _(build):
 def _(build):
     path = "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations"
     ours, other = ({"name": name, "clientConfig": {"url": "https://x"}} for name in ("vgpu.hami.io", "other.example.org"))
-    with world(build, node("a"), start=False) as w:
+    with unstarted(build, node("a")) as w:
         w.api("POST", path, {"apiVersion": "admissionregistration.k8s.io/v1", "kind": "MutatingWebhookConfiguration",
                              "metadata": {"name": "shared"}, "webhooks": [other, ours]})
         s = w.start("--webhook-bind", "127.0.0.1:0", "--webhook-configuration", "shared")
@@ -196,7 +192,7 @@ LEASES = "/apis/coordination.k8s.io/v1/namespaces/kube-system/leases"
 
 @test("an instance follows kube-scheduler's lease and holds calls until it leads")
 def _(build):
-    with world(build, node("a", cards=1), start=False) as w:
+    with unstarted(build, node("a", cards=1)) as w:
         w.api("POST", LEASES, lease("node10_1", "2026-01-01T00:00:00.000000Z"))
         s = w.start(*LEASE, "--identity", "node1", wait="event=pods-synced")
         assert s.metric("hami_scheduler_leading") == 0, "node10 is not node1"
@@ -213,7 +209,7 @@ def _(build):
 
 @test("a held call whose caller has left reserves nothing")
 def _(build):
-    with world(build, node("a", cards=1), start=False) as w:
+    with unstarted(build, node("a", cards=1)) as w:
         w.api("POST", LEASES, lease("node10_1", "2026-01-01T00:00:00.000000Z"))
         s = w.start(*LEASE, "--identity", "node1", wait="event=pods-synced")
         body = json.dumps({"Pod": w.create(pod("left", slice_of(mem=1))), "Nodes": None, "NodeNames": ["a"]}).encode()
@@ -232,7 +228,7 @@ def _(build):
     import time
     short = lease("node1_1", "2026-01-01T00:00:00.000000Z")
     short["spec"]["leaseDurationSeconds"] = 1
-    with world(build, node("a", cards=1), start=False) as w:
+    with unstarted(build, node("a", cards=1)) as w:
         w.api("POST", LEASES, short)
         s = w.start(*LEASE, "--identity", "node1", wait="event=pods-synced")
         for word, renewed in (("no", None), ("yes", "2026-01-01T00:00:01.000000Z"), ("no", None)):
@@ -246,7 +242,7 @@ def _(build):
 
 @test("of two instances with a lease of their own one leads, and the other takes over when it stops")
 def _(build):
-    with world(build, node("a", cards=1), start=False) as w:
+    with unstarted(build, node("a", cards=1)) as w:
         own = [*LEASE, "--leader-elect-as", "own"]
         first = w.start(*own)
         second = w.start(*own, wait="event=pods-synced")
@@ -262,7 +258,7 @@ def _(build):
 def _(build):
     long = ["--leader-elect-lease-duration", "3600s", "--leader-elect-renew-deadline", "3000s", "--leader-elect-retry-period", "300s"]
     own = ["restarted" if word == "hami" else word for word in LEASE] + ["--leader-elect-as", "own", *long]  # a name of this test's
-    with world(build, node("a", cards=1), start=False) as w:
+    with unstarted(build, node("a", cards=1)) as w:
         holder = lambda: w.api("GET", LEASES + "/restarted").json["spec"]["holderIdentity"]
         first = w.start(*own)
         first.process.line("event=leading")
@@ -309,7 +305,7 @@ def role_is(w, role):
 
 @test("who takes over decides nothing until its own mark has come back through the watch")
 def _(build):
-    with world(build, node("a", cards=1), start=False) as w:
+    with unstarted(build, node("a", cards=1)) as w:
         w.create(pod("me", {}, namespace="kube-system"))
         w.api("POST", LEASES, lease("other_1", "2026-01-01T00:00:00.000000Z"))
         env = {**os.environ, "POD_NAME": "me", "POD_NAMESPACE": "kube-system"}
@@ -331,7 +327,7 @@ def _(build):
 @test("who decides alone has its pod selected by the Service of the reference's chart")
 def _(build):
     """scheduler.md 10: the Service's selector includes hami.io/scheduler-role: leader."""
-    with world(build, node("a"), start=False) as w:
+    with unstarted(build, node("a")) as w:
         w.create(pod("me", {}, namespace="kube-system"))
         w.start(env={**os.environ, "POD_NAME": "me", "POD_NAMESPACE": "kube-system"})
         role_is(w, "leader")
@@ -343,7 +339,7 @@ def _(build):
 @test("the reference's command line starts this service")
 def _(build):
     """scheduler.md 10.2: the arguments that the chart renders."""
-    with world(build, node("a"), start=False) as w:
+    with unstarted(build, node("a")) as w:
         s = w.start("--node-scheduler-policy=binpack", "--gpu-scheduler-policy=spread", "--force-overwrite-default-scheduler=true",
                     "--leader-elect=false", "--leader-elect-resource-name=x", "--leader-elect-resource-namespace=y", "--enable-ascend=true",
                     "--enable-iluvatar=true", "--legacy-metrics=false", "--debug", "-v=4", "--kube-qps=1000", "--kube-burst=2000",
@@ -372,7 +368,7 @@ def _(build):
 
 @test("an API server that is not there is an error to see, not to die of")
 def _(build):
-    with world(build, start=False) as w:
+    with unstarted(build) as w:
         with open(w.config) as f:
             text = f.read().replace(str(w.api_port), "9")
         with open(w.config, "w") as f:
@@ -384,7 +380,7 @@ def _(build):
 
 @test("a listener beyond this machine needs TLS")
 def _(build):
-    with world(build, start=False) as w:
+    with unstarted(build) as w:
         r = subprocess.run([os.path.join(build, "hami"), "scheduler", "--kubeconfig", w.config, "--http_bind", "0.0.0.0:0"],
                            capture_output=True, text=True, timeout=30)
         assert r.returncode != 0 and "TLS" in r.stderr, r.stderr
@@ -434,7 +430,7 @@ metadata: {name: web}
 
 @test("keys of device-config.yaml that nobody reads are named, and do not keep it from starting")
 def _(build):
-    with world(build, node("a"), start=False) as w:
+    with unstarted(build, node("a")) as w:
         path = os.path.join(w.dir, "device-config.yaml")
         with open(path, "w") as f:
             f.write("nvidia:\n  resourceCountName: nvidia.com/gpu\n  resourceCuontName: nvidia.com/x\n")
@@ -447,7 +443,7 @@ def _(build):
 def _(build):
     def sh(*a, cwd):
         subprocess.run(a, cwd=cwd, check=True, capture_output=True)
-    with world(build, node("a"), start=False) as w:
+    with unstarted(build, node("a")) as w:
         d = w.dir
         sh("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-keyout", "ca.key", "-out", "ca.crt", "-subj", "/CN=ca", "-days", "2", cwd=d)
         for name, use in (("server", "serverAuth"), ("client", "clientAuth")):

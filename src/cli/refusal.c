@@ -79,7 +79,8 @@ static void print_card(const struct card *d, const struct why_card *c)
     fprintf(stderr, ", cores %u %% free: %s\n", c->free_cores_pct, sched_reason_words(c->reason)->text);
 }
 
-void refusal_print(const struct verb *v, const struct request *r, const struct launch_refusal *refusal)
+void refusal_print(const struct verb *v, const struct request *r, const struct launch_refusal *refusal,
+                   bool waited)
 {
     const struct why *why = &refusal->why;
     const struct sched_reason_words *words = sched_reason_words(why->reason);
@@ -88,10 +89,13 @@ void refusal_print(const struct verb *v, const struct request *r, const struct l
     fprintf(stderr, "hami %s: %s: %s (%s)\n", v->name, asked, words->text, words->code);
     for (uint32_t i = 0; i < refusal->machine.n; i++)
         print_card(&refusal->machine.cards[i], &why->cards[i]);
+    if (refusal->never)
+        fprintf(stderr, "  an empty host would not take it either\n");
     if (fits)
         fprintf(stderr, "  would fit now: %s\n", fits);
     else
-        fprintf(stderr, "  nothing fits now: %s, or add --wait\n", words->remedy);
+        fprintf(stderr, "  nothing fits now: %s%s\n", words->remedy,
+                refusal->never || waited ? "" : ", or add --wait");
 }
 
 json_t *refusal_json(const struct request *r, const struct launch_refusal *refusal)
@@ -110,6 +114,7 @@ json_t *refusal_json(const struct request *r, const struct launch_refusal *refus
                       d->type, "mem_bytes", (json_int_t)d->mem_bytes, "free_bytes", (json_int_t)c->free_bytes,
                       "free_cores", (int)c->free_cores_pct, "reason", sched_reason_words(c->reason)->code));
     }
-    return json_pack("{s:s, s:s, s:s, s:s, s:s?, s:o}", "asked", asked, "reason", words->code, "text",
-                     words->text, "remedy", words->remedy, "would_fit", fits, "cards", cards);
+    return json_pack("{s:s, s:s, s:s, s:s, s:s?, s:b, s:o}", "asked", asked, "reason", words->code, "text",
+                     words->text, "remedy", words->remedy, "would_fit", fits, "fits_empty_host",
+                     !refusal->never, "cards", cards);
 }

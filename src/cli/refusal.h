@@ -8,8 +8,9 @@
 #include "cli/cli.h"
 #include "local/launch.h"
 
-/* On standard error. */
-void refusal_print(const struct verb *v, const struct request *r, const struct launch_refusal *refusal);
+/* On standard error. Who has waited is not told to. */
+void refusal_print(const struct verb *v, const struct request *r, const struct launch_refusal *refusal,
+                   bool waited);
 json_t *refusal_json(const struct request *r, const struct launch_refusal *refusal);
 
 #endif

@@ -102,8 +102,8 @@ static bool read_lists(struct request *r)
         const char *flag, *value, *example;
     } lists[] = {{"type", types, "A100"},
                  {"not-type", not_types, "T4"},
-                 {"uuid", uuids, "GPU-bbec0b01"},
-                 {"not-uuid", not_uuids, "GPU-bbec0b01"}};
+                 {"uuid", uuids, "GPU-bbec0b01-1e2a-54f5-a93c-b6959d27d151"},
+                 {"not-uuid", not_uuids, "GPU-bbec0b01-1e2a-54f5-a93c-b6959d27d151"}};
     for (size_t i = 0; i < G_N_ELEMENTS(lists); i++)
         if (lists[i].value && lists[i].value[strspn(lists[i].value, ", ")] == '\0')
             return wrong(lists[i].flag, lists[i].value, "names no card", lists[i].example);
@@ -121,7 +121,7 @@ static int report(const struct launch *l, const struct launch_refusal *refusal, 
         cli_print_json(refusal_json(&l->request.request, refusal));
         return status;
     }
-    refusal_print(cli_verb("run"), &l->request.request, refusal);
+    refusal_print(cli_verb("run"), &l->request.request, refusal, l->wait);
     if (status == STATUS_TIMED_OUT)
         fprintf(stderr, "  gave up after --wait=%s\n", waits);
     return status;
@@ -163,6 +163,8 @@ static int run(int argc, char **argv)
         cli_fail(v, error);
     else if (refusal->why.reason != SCHED_FITS && (status == STATUS_NO_FIT || status == STATUS_TIMED_OUT))
         return report(&l, refusal, status);
+    else if (status == STATUS_TIMED_OUT && refusal->machine.n > 0)
+        fprintf(stderr, "hami run: gave up after --wait=%s: it would fit, but others wait in front\n", waits);
     return status;
 }
 

@@ -31,6 +31,15 @@ static bool reserve_once(struct broker *b, const struct launch *l, struct ledger
            broker_reserve(b, &l->request, inventory, s, &refusal->machine, &refusal->why, error);
 }
 
+/* What reserve_once() would see, while others are ahead: reserves nothing. */
+static void look(struct broker *b, const struct launch *l, struct launch_refusal *refusal, GError **error)
+{
+    g_autofree struct driver_inventory *inventory = g_new0(struct driver_inventory, 1);
+    if (broker_discover(b, l->request.machine, l->request.sim_state, inventory, error) &&
+        broker_cards(b, inventory, &refusal->machine, error))
+        why_find(&refusal->machine, &l->request.request, &refusal->why);
+}
+
 /* True: reserved. False without error: the time is over. */
 static bool reserve_in_turn(struct broker *b, const struct launch *l, int64_t ticket, struct ledger_slice *s,
                             struct launch_refusal *refusal, GError **error)
@@ -75,9 +84,12 @@ static int reserve(struct broker *b, const struct launch *l, struct ledger_slice
         return status_of_error(error ? *error : NULL);
     /* Who does not wait may take what is free; who waits does not overtake. */
     bool queued = l->wait && waiters->len > 0;
-    if (!queued && reserve_once(b, l, s, refusal, &problem))
+    if (queued)
+        look(b, l, refusal, &problem);
+    else if (reserve_once(b, l, s, refusal, &problem))
         return STATUS_OK;
-    if (!problem && l->wait && (queued || could_ever_fit(refusal, &l->request.request))) {
+    refusal->never = !problem && !could_ever_fit(refusal, &l->request.request);
+    if (!problem && l->wait && !refusal->never) {
         if (queue_join(b, &ticket, &problem)) {
             bool reserved = reserve_in_turn(b, l, ticket, s, refusal, &problem);
             queue_leave(b, ticket);

@@ -19,7 +19,8 @@ struct launch {
 /* The grant does not fit: what the caller prints. */
 struct launch_refusal {
     struct machine machine;
-    struct why why;
+    struct why why; /* SCHED_FITS: there is room, but others wait in front */
+    bool never;     /* an empty host would not take it either: waiting is of no use */
 };
 
 /* Blocks until the command has ended (or, detached, has started) and returns

@@ -58,6 +58,21 @@ def _(w):
     assert w.run("--mem", "500G", "--wait", "--", "true").returncode == 66
 
 
+@test("behind others in the queue a request is judged at once, and says why it gave up")
+def _(w):
+    holder = w.hold("--mem", "1G", "--cores", "30")
+    first = w.start("--wait", "--gpus", "2", "--exclusive", "--", "true")
+    eventually(lambda: tickets(w) == 1, "joining the queue")
+    r = w.run("--mem", "500G", "--wait=10s", "--", "true")
+    assert r.returncode == 66 and "an empty host would not take it either" in r.stderr, r
+    r = w.run("--gpus", "2", "--mem", "40G", "--wait=50ms", "--", "true")
+    assert r.returncode == 67 and "not enough memory is free" in r.stderr and "gave up after --wait=50ms" in r.stderr, r
+    r = w.run("--mem", "1G", "--wait=50ms", "--", "true")
+    assert r.returncode == 67 and "gave up after --wait=50ms" in r.stderr and "others wait in front" in r.stderr, r
+    end(holder)
+    first.wait()
+
+
 def tickets(w):
     import sqlite3
     db = sqlite3.connect(w.path("state", "ledger.db"))

@@ -187,6 +187,21 @@ def _(w):
     assert j["reason"] == "NodeInsufficientDevice" and j["would_fit"] == "--gpus 2", j
 
 
+@test("to wait is recommended only where waiting helps")
+def _(w):
+    never = "an empty host would not take it either"
+    for more in ([], ["--wait"]):
+        says = w.run("--mem", "200G", *more, "--", "true").stderr
+        assert never in says and "add --wait" not in says, says
+    w.hold("--mem", "1G", "--gpus", "2")
+    says = w.run("--exclusive", "--gpus", "3", "--wait=1s", "--", "true").stderr
+    assert never in says and "add --wait" not in says, says
+    says = w.run("--exclusive", "--gpus", "2", "--", "true").stderr
+    assert "nothing fits now" in says and "or add --wait" in says and never not in says, says
+    says = w.run("--exclusive", "--gpus", "2", "--wait=1ms", "--", "true").stderr
+    assert "nothing fits now" in says and "add --wait" not in says and "gave up after --wait=1ms" in says, says
+
+
 @test("without a driver hami says so")
 def _(w):
     r = w.call("run", "--", "true")

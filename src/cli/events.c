@@ -4,6 +4,7 @@
  */
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "cli/cli.h"
 #include "local/queue.h"
@@ -66,7 +67,10 @@ static int run(int argc, char **argv)
             return cli_fail(v, error);
         if (fflush(stdout) != 0 || !follow)
             return STATUS_OK;
+        watch_reader(watch, STDOUT_FILENO);
         watch_wait(watch, 0);
+        if (watch_reader_gone(watch))
+            return STATUS_OK;
         if (!broker_settle(b, &error))
             return cli_fail(v, error);
     }

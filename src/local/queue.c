@@ -14,7 +14,8 @@
 #include "local/process.h"
 
 struct watch {
-    GArray *polls; /* struct pollfd; the first is inotify */
+    GArray *polls; /* struct pollfd; the first is inotify, a reader's the last */
+    bool reader;
 };
 
 static void add(struct watch *w, int fd)
@@ -65,10 +66,23 @@ void watch_close(struct watch *w)
 {
     if (!w)
         return;
-    for (guint i = 0; w->polls && i < w->polls->len; i++)
+    for (guint i = 0; w->polls && i < w->polls->len - w->reader; i++)
         close(g_array_index(w->polls, struct pollfd, i).fd);
     g_array_unref(w->polls);
     g_free(w);
+}
+
+/* No event is asked for: POLLERR and POLLHUP come by themselves, for a file or a terminal neither does. */
+void watch_reader(struct watch *w, int fd)
+{
+    struct pollfd p = {.fd = fd};
+    g_array_append_val(w->polls, p);
+    w->reader = true;
+}
+
+bool watch_reader_gone(const struct watch *w)
+{
+    return w->reader && g_array_index(w->polls, struct pollfd, w->polls->len - 1).revents != 0;
 }
 
 bool watch_wait(struct watch *w, gint64 deadline_us)

@@ -18,6 +18,11 @@ void watch_close(struct watch *w);
 typedef struct watch Watch;
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Watch, watch_close)
 
+/* Has watch_wait() end as well when nobody reads any more what is written to `fd`, a pipe or a socket; it
+ * stays the caller's. Once for a watch, before waiting. */
+void watch_reader(struct watch *w, int fd);
+bool watch_reader_gone(const struct watch *w);
+
 /* True when something happened; false at the deadline (monotonic microseconds,
  * 0 = none). */
 bool watch_wait(struct watch *w, gint64 deadline_us);

@@ -73,6 +73,17 @@ def _(w):
     first.wait()
 
 
+@test("events --follow ends when nobody reads any more, without waiting for an event")
+def _(w):
+    w.run("--mem", "1G", "--", "true")
+    p = subprocess.Popen([w.hami, "events", "--follow"], stdout=subprocess.PIPE, env=w.env)
+    w.children.append(p)
+    assert b"reserved" in p.stdout.readline()
+    p.stdout.close()
+    p.stdout = None
+    p.wait(timeout=20)
+
+
 def tickets(w):
     import sqlite3
     db = sqlite3.connect(w.path("state", "ledger.db"))

@@ -86,7 +86,7 @@ int cli_unknown_verb(const struct verb *v, const char *word)
     g_ptr_array_add(names, NULL);
     const char *near = words_nearest(word, (const char *const *)names->pdata);
     return cli_usage(v, "unknown verb \"%s\"%s%s%s; `hami help` lists them", word,
-                     near ? ", did you mean \"" : "", near ? near : "", near ? "\"?" : "");
+                     near ? ", did you mean \"" : "", near ? near : "", near ? "\"" : "");
 }
 
 /* ---- options ----------------------------------------------------------- */
@@ -155,6 +155,22 @@ static int take(const struct verb *v, const struct cli_option *o, const char *va
     return follows && !value ? 2 : 1;
 }
 
+/* Stores the flags without a value of "-xqm8G". Returns the last option, with *word at its letter; NULL when
+ * it said why not. */
+static const struct cli_option *take_letters(const struct verb *v, const char **word)
+{
+    for (;;) {
+        const struct cli_option *o = find_letter(v, *++*word);
+        if (!o) {
+            cli_usage(v, "unknown flag -%c; `hami %s --help` lists them", **word, v->name);
+            return NULL;
+        }
+        if (o->kind != CLI_FLAG || (*word)[1] == '\0' || (*word)[1] == '=')
+            return o;
+        *(bool *)o->target = true;
+    }
+}
+
 int cli_parse(const struct verb *v, int argc, char **argv, int *ret_rest)
 {
     int i = 1, used;
@@ -175,10 +191,10 @@ int cli_parse(const struct verb *v, int argc, char **argv, int *ret_rest)
                 return unknown_option(v, word + 2);
             value = value ? value + 1 : NULL;
         } else {
-            o = find_letter(v, word[1]);
+            o = take_letters(v, &word);
             if (!o)
-                return cli_usage(v, "unknown flag %s; `hami %s --help` lists them", word, v->name);
-            value = word[2] ? word + 2 : NULL;
+                return STATUS_USAGE;
+            value = word[1] ? word + 1 : NULL;
         }
         used = take(v, o, value, i + 1 < argc ? argv[i + 1] : NULL);
         if (!used)

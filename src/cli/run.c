@@ -88,9 +88,22 @@ static bool read_words(struct broker_request *r)
     return true;
 }
 
+/* `--wait 30s COMMAND`: the time looks like the command. Behind -- it is one. What stands before the
+ * command is always a word of ours. */
+static bool is_stray_time(char **argv)
+{
+    uint64_t ignored;
+    return waits && !*waits && strcmp(argv[-1], "--") != 0 && g_ascii_isdigit(argv[0][0]) &&
+           !quantity_parse_duration(argv[0], &ignored);
+}
+
 static bool read_wait(struct launch *l)
 {
     const char *why = waits && *waits ? quantity_parse_duration(waits, &l->wait_ms) : NULL;
+    if (is_stray_time(l->argv)) {
+        cli_usage(cli_verb("run"), "--wait takes its time behind an equals sign: --wait=%s", l->argv[0]);
+        return false;
+    }
     l->wait = waits != NULL;
     return !why || wrong("wait", waits, why, "=30s");
 }

@@ -136,7 +136,7 @@ static bool no_slice(GArray *slices, const char *word, GError **error)
     const char *near = words_nearest(word, (const char *const *)names->pdata);
     g_set_error(error, STATUS_ERROR, STATUS_NO_SLICE,
                 "no slice is called \"%s\"%s%s%s; `hami ps --all` lists them", word,
-                near ? ", did you mean \"" : "", near ? near : "", near ? "\"?" : "");
+                near ? ", did you mean \"" : "", near ? near : "", near ? "\"" : "");
     return false;
 }
 

@@ -202,6 +202,29 @@ def _(w):
     assert "nothing fits now" in says and "add --wait" not in says and "gave up after --wait=1ms" in says, says
 
 
+@test("a time behind --wait and a blank is no command")
+def _(w):
+    r = w.run("--wait", "30s", "--mem", "1G", "--", "true")
+    assert r.returncode == 64 and "--wait=30s" in r.stderr, r
+    r = w.run("--wait", "--", "30s")
+    assert r.returncode == 127, r
+    r = w.run("--wait", "true", "30s")
+    assert r.returncode == 0, r
+
+
+@test("letters of flags without a value may stand together, the last one may have one")
+def _(w):
+    r = w.run("-xq", "--", "true")
+    assert r.returncode == 0, r
+    r = w.run("-xqm1G", "--json", "-g9", "--", "true")
+    assert r.returncode == 66 and json.loads(r.stdout)["asked"] == "--gpus 9 --mem 1G --exclusive", r
+    r = w.run("-xqm", "8X", "--", "true")
+    assert r.returncode == 64 and "--mem 8X" in r.stderr, r
+    for args, says in ((["-xZ"], "unknown flag -Z"), (["-x=1"], "--exclusive takes no value")):
+        r = w.run(*args, "--", "true")
+        assert r.returncode == 64 and says in r.stderr, r
+
+
 @test("without a driver hami says so")
 def _(w):
     r = w.call("run", "--", "true")

@@ -4,11 +4,8 @@
  */
 #include "cli/sim.h"
 
-#include <poll.h>
-#include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <termios.h>
 #include <unistd.h>
 
 #include "base/words.h"
@@ -102,54 +99,6 @@ bool sim_devices(const struct verb *v, const char *text, uint32_t *ret_mask)
         *ret_mask |= 1u << i;
     }
     return true;
-}
-
-/* ---- live ---- */
-
-static volatile sig_atomic_t ended;
-static struct termios terminal_before;
-static bool terminal_changed, screen_taken;
-
-static void on_end(int signal)
-{
-    (void)signal;
-    ended = 1;
-}
-
-void sim_live_start(bool screen)
-{
-    struct sigaction action = {.sa_handler = on_end};
-    sigaction(SIGINT, &action, NULL);
-    sigaction(SIGTERM, &action, NULL);
-    screen_taken = screen;
-    if (!screen)
-        return;
-    terminal_changed = tcgetattr(STDIN_FILENO, &terminal_before) == 0;
-    if (terminal_changed) {
-        struct termios raw = terminal_before;
-        raw.c_lflag &= ~(tcflag_t)(ICANON | ECHO);
-        tcsetattr(STDIN_FILENO, TCSANOW, &raw);
-    }
-    fputs("\033[?1049h\033[?25l\033[?7l\033[2J", stdout); /* long lines are cut, not wrapped */
-}
-
-bool sim_live_wait(uint64_t interval_ms)
-{
-    struct pollfd p = {.fd = terminal_changed ? STDIN_FILENO : -1, .events = POLLIN};
-    char key = 0;
-    if (poll(&p, 1, (int)MIN(interval_ms, (uint64_t)G_MAXINT)) > 0 && read(STDIN_FILENO, &key, 1) == 1 &&
-        (key == 'q' || key == 'Q'))
-        return false;
-    return !ended;
-}
-
-void sim_live_end(void)
-{
-    if (screen_taken)
-        fputs("\033[?7h\033[?25h\033[?1049l", stdout);
-    fflush(stdout);
-    if (terminal_changed)
-        tcsetattr(STDIN_FILENO, TCSANOW, &terminal_before);
 }
 
 /* ---- the words ---- */

@@ -35,9 +35,4 @@ int sim_open(const struct verb *v);
 /* "0", "1,3", "all" or NULL (all) to a set of devices; false with all said. */
 bool sim_devices(const struct verb *v, const char *text, uint32_t *ret_mask);
 
-/* Waits for interval_ms or the end: false when SIGINT, SIGTERM or the key q came. */
-void sim_live_start(bool screen);
-bool sim_live_wait(uint64_t interval_ms);
-void sim_live_end(void);
-
 #endif

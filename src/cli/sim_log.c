@@ -2,6 +2,7 @@
  *
  * hami sim log: completed intervals of work, oldest first on each card.
  */
+#include "cli/live.h"
 #include "cli/sim.h"
 
 #include <stdio.h>
@@ -106,14 +107,14 @@ static int run(int argc, char **argv)
         readers[i].device = i;
         readers[i].next = follow ? sim_state->devices[i].log.next : 0;
     }
-    sim_live_start(false);
+    live_start(false);
     do {
         for (unsigned i = 0; i < sim_state->profile.n_devices; i++)
             if (mask >> i & 1)
                 print_new(&readers[i], &filter);
         if (fflush(stdout) != 0)
             return STATUS_FAILED;
-    } while (follow && sim_live_wait(LOOK_EVERY_MS));
+    } while (follow && live_wait(LOOK_EVERY_MS));
     return STATUS_OK;
 }
 

@@ -2,6 +2,7 @@
  *
  * hami sim top: cards of a simulated machine and who works on them, live.
  */
+#include "cli/live.h"
 #include "cli/sim.h"
 
 #include <stdio.h>
@@ -147,11 +148,11 @@ static int run(int argc, char **argv)
         return status;
     bool live = !once && !as_json && isatty(STDOUT_FILENO), shown;
     once |= !live && !as_json;
-    sim_live_start(live);
+    live_start(live);
     do
         shown = show(live);
-    while (shown && !once && sim_live_wait(interval_ms));
-    sim_live_end();
+    while (shown && !once && live_wait(interval_ms));
+    live_end();
     return shown ? STATUS_OK : STATUS_FAILED;
 }
 

@@ -2,14 +2,11 @@
  *
  * hami top: cards and slices, live.
  */
-#include <errno.h>
-#include <poll.h>
-#include <signal.h>
 #include <stdio.h>
-#include <termios.h>
 #include <unistd.h>
 
 #include "cli/cli.h"
+#include "cli/live.h"
 #include "cli/sim.h"
 #include "cli/top_draw.h"
 
@@ -24,14 +21,6 @@ static const struct cli_option options[] = {
     {"sim", 0, CLI_TEXT, "PROFILE", "look at this simulated machine's cards as well", &simulated},
     {0},
 };
-
-static volatile sig_atomic_t ended;
-
-static void on_end(int signal)
-{
-    (void)signal;
-    ended = 1;
-}
 
 /* Asks the driver once, so that cards without a slice are shown. A host
  * without a driver still shows what the ledger knows. */
@@ -83,23 +72,12 @@ static bool show(struct broker *b, GPtrArray *before, GPtrArray *now, bool live,
     return fflush(stdout) == 0;
 }
 
-/* True when it is time for the next look; false when the user wants to end. */
-static bool pause_until_next(uint64_t interval_ms, bool live)
-{
-    struct pollfd p = {.fd = live ? STDIN_FILENO : -1, .events = POLLIN};
-    char key = 0;
-    if (poll(&p, 1, (int)MIN(interval_ms, (uint64_t)G_MAXINT)) > 0 && read(STDIN_FILENO, &key, 1) == 1 &&
-        (key == 'q' || key == 'Q'))
-        return false;
-    return !ended;
-}
-
 static bool loop(struct broker *b, uint64_t interval_ms, bool live, GError **error)
 {
     g_autoptr(GPtrArray) before = view_slices(b, true, error);
     bool more = before != NULL;
     while (more) {
-        if (!pause_until_next(once ? MIN(interval_ms, 300) : interval_ms, live))
+        if (!live_wait(once ? MIN(interval_ms, 300) : interval_ms))
             return true;
         g_autoptr(GPtrArray) now = NULL;
         if (!broker_settle(b, error) || !(now = view_slices(b, true, error)) ||
@@ -114,22 +92,9 @@ static bool loop(struct broker *b, uint64_t interval_ms, bool live, GError **err
 
 static bool run_live(struct broker *b, uint64_t interval_ms, GError **error)
 {
-    struct sigaction action = {.sa_handler = on_end};
-    struct termios before, raw;
-    bool terminal = tcgetattr(STDIN_FILENO, &before) == 0;
-    sigaction(SIGINT, &action, NULL);
-    sigaction(SIGTERM, &action, NULL);
-    if (terminal) {
-        raw = before;
-        raw.c_lflag &= ~(tcflag_t)(ICANON | ECHO);
-        tcsetattr(STDIN_FILENO, TCSANOW, &raw);
-    }
-    fputs("\033[?1049h\033[?25l\033[?7l\033[2J", stdout); /* long lines are cut, not wrapped */
+    live_start(true);
     bool done = loop(b, interval_ms, true, error);
-    fputs("\033[?7h\033[?25h\033[?1049l", stdout);
-    fflush(stdout);
-    if (terminal)
-        tcsetattr(STDIN_FILENO, TCSANOW, &before);
+    live_end();
     return done;
 }
 

@@ -11,6 +11,7 @@ import signal
 import struct
 import subprocess
 import termios
+import time
 
 from kit import CLIENT, LIMIT_S, MIB, Skip, ask, eventually, line, main, need_root, rest, test
 
@@ -354,6 +355,34 @@ def read_until(fd, text):
         assert ready, f"the terminal stays silent; so far {seen!r}"
         seen += os.read(fd, 4096)
     return seen
+
+
+LIVE_FRAME, LIVE_START, LIVE_END = b"\x1b[H", b"\x1b[?1049h", b"\x1b[?1049l"
+
+
+@test("live pictures on a terminal end with q and give it back; without a keyboard they are as slow as asked for")
+def _(w):
+    for command in (["top"], ["sim", "top", "--sim", w.profile]):
+        master, slave = pty.openpty()
+        before = termios.tcgetattr(slave)
+        p = subprocess.Popen([w.hami, *command, "--interval", "50ms"], stdin=slave, stdout=slave, env=w.env)
+        w.children.append(p)
+        seen = read_until(master, LIVE_FRAME)
+        assert LIVE_START in seen and not termios.tcgetattr(slave)[3] & termios.ICANON, command
+        os.write(master, b"xq")
+        read_until(master, LIVE_END)
+        assert p.wait(LIMIT_S) == 0 and termios.tcgetattr(slave) == before, command
+        begun = time.monotonic()
+        p = subprocess.Popen([w.hami, *command, "--interval", "300ms"], stdin=subprocess.DEVNULL, stdout=slave, env=w.env)
+        w.children.append(p)
+        seen = b""
+        while seen.count(LIVE_FRAME) < 4:
+            seen += read_until(master, LIVE_FRAME)
+        took = time.monotonic() - begun
+        p.send_signal(signal.SIGTERM)
+        read_until(master, LIVE_END)
+        assert p.wait(LIMIT_S) == 0 and took > 0.8, (command, took)
+        os.close(master), os.close(slave)
 
 
 @test("on a terminal ^C ends it, ^Z stops it and fg goes on")

@@ -152,19 +152,36 @@ char *broker_cgroup_base(const struct paths *p)
     return p->own_state ? g_strdup_printf("hami-%08x", g_str_hash(p->state)) : g_strdup("hami");
 }
 
+char *broker_cgroup_folder(const struct paths *p)
+{
+    g_autofree char *mount = cgroup_mount();
+    g_autofree char *base = broker_cgroup_base(p);
+    return mount ? g_build_filename(mount, base, NULL) : NULL;
+}
+
+GPtrArray *broker_unowned_groups(const char *folder, GArray *slices)
+{
+    GPtrArray *paths = g_ptr_array_new_with_free_func(g_free);
+    g_autoptr(GDir) dir = folder ? g_dir_open(folder, 0, NULL) : NULL;
+    for (const char *name; dir && (name = g_dir_read_name(dir));) {
+        char *path = g_build_filename(folder, name, NULL);
+        if (g_file_test(path, G_FILE_TEST_IS_DIR) && !is_live(slices, name))
+            g_ptr_array_add(paths, path);
+        else
+            g_free(path);
+    }
+    return paths;
+}
+
 /* Empty control groups below ours that no live slice owns. */
 static bool sweep_groups(struct broker *b, GError **error)
 {
     g_autoptr(GArray) slices = ledger_slices(b->ledger, true, error);
-    g_autofree char *mount = slices && b->paths->root ? cgroup_mount() : NULL;
-    g_autofree char *base = broker_cgroup_base(b->paths);
-    g_autofree char *folder = mount ? g_build_filename(mount, base, NULL) : NULL;
-    g_autoptr(GDir) dir = folder ? g_dir_open(folder, 0, NULL) : NULL;
-    for (const char *name; dir && (name = g_dir_read_name(dir));) {
-        g_autofree char *path = g_build_filename(folder, name, NULL);
-        if (g_file_test(path, G_FILE_TEST_IS_DIR) && !is_live(slices, name) && !cgroup_populated(path))
-            cgroup_remove(path);
-    }
+    g_autofree char *folder = slices && b->paths->root ? broker_cgroup_folder(b->paths) : NULL;
+    g_autoptr(GPtrArray) unowned = broker_unowned_groups(folder, slices);
+    for (guint i = 0; i < unowned->len; i++)
+        if (!cgroup_populated(unowned->pdata[i]))
+            cgroup_remove(unowned->pdata[i]);
     if (folder)
         rmdir(folder); /* does nothing while it has children */
     return slices != NULL;

@@ -41,6 +41,10 @@ struct broker_request {
 /* Name of the control group that ours lie in. Brokers with other state folders
  * have their own beside it. Caller frees. */
 char *broker_cgroup_base(const struct paths *p);
+/* Its path; NULL where no control groups are. Caller frees. */
+char *broker_cgroup_folder(const struct paths *p);
+/* Paths of the groups in that folder (may be NULL) whose slice is not among these (struct ledger_slice). */
+GPtrArray *broker_unowned_groups(const char *folder, GArray *slices);
 
 /* The driver of a machine; sim_state as in the request. */
 struct driver_source broker_source(const struct broker *b, const char *machine, const char *sim_state);

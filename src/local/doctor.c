@@ -145,18 +145,11 @@ static void examine_others(GArray *rows)
 /* Slices that outlived their row: somebody removed the ledger. */
 static void examine_strays(struct broker *b, GArray *slices, GArray *rows)
 {
-    g_autofree char *mount = cgroup_mount();
-    g_autofree char *base = broker_cgroup_base(b->paths);
-    g_autofree char *folder = mount ? g_build_filename(mount, base, NULL) : NULL;
-    g_autoptr(GDir) dir = folder ? g_dir_open(folder, 0, NULL) : NULL;
-    for (const char *name; dir && (name = g_dir_read_name(dir));) {
-        g_autofree char *path = g_build_filename(folder, name, NULL);
-        bool known = !g_file_test(path, G_FILE_TEST_IS_DIR);
-        for (guint i = 0; i < slices->len; i++)
-            known |= strcmp(g_array_index(slices, struct ledger_slice, i).id, name) == 0;
-        if (!known && cgroup_populated(path))
-            doctor_add(rows, DOCTOR_STRAY_GROUP, "", 0, "%s", path);
-    }
+    g_autofree char *folder = broker_cgroup_folder(b->paths);
+    g_autoptr(GPtrArray) unowned = broker_unowned_groups(folder, slices);
+    for (guint i = 0; i < unowned->len; i++)
+        if (cgroup_populated(unowned->pdata[i]))
+            doctor_add(rows, DOCTOR_STRAY_GROUP, "", 0, "%s", (const char *)unowned->pdata[i]);
 }
 
 GArray *doctor_examine(struct broker *b, const char *word, const char *machine, GError **error)

@@ -8,6 +8,8 @@
 #include <termios.h>
 #include <unistd.h>
 
+#include "model/quantity.h"
+
 static volatile sig_atomic_t ended;
 static struct termios terminal_before;
 static bool terminal_changed, screen_taken;
@@ -16,6 +18,19 @@ static void on_end(int signal)
 {
     (void)signal;
     ended = 1;
+}
+
+bool live_interval(const struct verb *v, const char *text, uint64_t *ret_ms)
+{
+    uint64_t ms = 1000;
+    const char *why = text ? quantity_parse_duration(text, &ms) : NULL;
+    if (!why && ms < 50)
+        why = "is shorter than 50ms";
+    if (why)
+        cli_usage(v, "--interval %s: %s; for example --interval 500ms", text, why);
+    else
+        *ret_ms = ms;
+    return !why;
 }
 
 void live_start(bool screen)

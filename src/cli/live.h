@@ -5,8 +5,10 @@
 #ifndef HAMI_CLI_LIVE_H
 #define HAMI_CLI_LIVE_H
 
-#include <stdbool.h>
-#include <stdint.h>
+#include "cli/cli.h"
+
+/* --interval, which may be NULL: 1s. False with all said. */
+bool live_interval(const struct verb *v, const char *text, uint64_t *ret_ms);
 
 /* From here on SIGINT and SIGTERM end the waiting instead of the process. screen: takes the whole terminal
  * for the picture, and keys as they come. */

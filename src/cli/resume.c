@@ -2,25 +2,17 @@
  *
  * hami resume: let suspended slices go on.
  */
-#include "cli/cli.h"
+#include "cli/slices.h"
 #include "local/stop.h"
+
+static bool resume(struct broker *b, const char *word, GError **error)
+{
+    return stop_suspend(b, word, false, error);
+}
 
 static int run(int argc, char **argv)
 {
-    const struct verb *v = cli_verb("resume");
-    g_autoptr(GError) error = NULL;
-    int worst = STATUS_OK;
-    if (argc == 0)
-        return cli_usage(v, "needs a slice; for example: hami resume 6f1e9c02");
-    g_autoptr(Broker) b = broker_open(&error);
-    if (!b)
-        return cli_fail(v, error);
-    for (int i = 0; i < argc; i++) {
-        g_autoptr(GError) problem = NULL;
-        if (!stop_suspend(b, argv[i], false, &problem))
-            worst = cli_fail(v, problem);
-    }
-    return worst;
+    return slices_each(cli_verb("resume"), argc, argv, resume);
 }
 
 const struct verb verb_resume = {

@@ -9,7 +9,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "model/quantity.h"
 #include "sim/inspect.h"
 
 #define WINDOW_NS 1000000000ULL
@@ -135,14 +134,12 @@ static bool show(bool live)
 static int run(int argc, char **argv)
 {
     const struct verb *v = &sim_verb_top;
-    uint64_t interval_ms = 1000;
+    uint64_t interval_ms;
     (void)argv;
     if (argc > 0)
         return cli_usage(v, "takes no argument");
-    const char *why = interval ? quantity_parse_duration(interval, &interval_ms) : NULL;
-    if (why || interval_ms < 50)
-        return cli_usage(v, "--interval %s: %s; for example --interval 500ms", interval,
-                         why ? why : "is shorter than 50ms");
+    if (!live_interval(v, interval, &interval_ms))
+        return STATUS_USAGE;
     int status = sim_open(v);
     if (status != STATUS_OK)
         return status;

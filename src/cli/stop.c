@@ -3,7 +3,7 @@
  * hami stop: ends slices.
  */
 #include "local/stop.h"
-#include "cli/cli.h"
+#include "cli/slices.h"
 
 static const char *grace;
 
@@ -12,26 +12,20 @@ static const struct cli_option options[] = {
     {0},
 };
 
+static uint64_t grace_ms;
+
+static bool stop(struct broker *b, const char *word, GError **error)
+{
+    return stop_slice(b, word, grace ? grace_ms : b->settings->grace_ms, error);
+}
+
 static int run(int argc, char **argv)
 {
     const struct verb *v = cli_verb("stop");
-    g_autoptr(GError) error = NULL;
-    int worst = STATUS_OK;
-    if (argc == 0)
-        return cli_usage(v, "needs a slice; for example: hami stop 6f1e9c02");
-    g_autoptr(Broker) b = broker_open(&error);
-    if (!b)
-        return cli_fail(v, error);
-    uint64_t grace_ms = b->settings->grace_ms;
-    const char *why = grace ? quantity_parse_duration(grace, &grace_ms) : NULL;
+    const char *why = grace && argc > 0 ? quantity_parse_duration(grace, &grace_ms) : NULL;
     if (why)
         return cli_usage(v, "--grace %s: %s; for example --grace 5s", grace, why);
-    for (int i = 0; i < argc; i++) {
-        g_autoptr(GError) problem = NULL;
-        if (!stop_slice(b, argv[i], grace_ms, &problem))
-            worst = cli_fail(v, problem);
-    }
-    return worst;
+    return slices_each(v, argc, argv, stop);
 }
 
 const struct verb verb_stop = {

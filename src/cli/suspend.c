@@ -2,25 +2,17 @@
  *
  * hami suspend: have launches and allocations of slices wait.
  */
-#include "cli/cli.h"
+#include "cli/slices.h"
 #include "local/stop.h"
+
+static bool suspend(struct broker *b, const char *word, GError **error)
+{
+    return stop_suspend(b, word, true, error);
+}
 
 static int run(int argc, char **argv)
 {
-    const struct verb *v = cli_verb("suspend");
-    g_autoptr(GError) error = NULL;
-    int worst = STATUS_OK;
-    if (argc == 0)
-        return cli_usage(v, "needs a slice; for example: hami suspend 6f1e9c02");
-    g_autoptr(Broker) b = broker_open(&error);
-    if (!b)
-        return cli_fail(v, error);
-    for (int i = 0; i < argc; i++) {
-        g_autoptr(GError) problem = NULL;
-        if (!stop_suspend(b, argv[i], true, &problem))
-            worst = cli_fail(v, problem);
-    }
-    return worst;
+    return slices_each(cli_verb("suspend"), argc, argv, suspend);
 }
 
 const struct verb verb_suspend = {

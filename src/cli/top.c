@@ -102,16 +102,14 @@ static int run(int argc, char **argv)
 {
     const struct verb *v = cli_verb("top");
     g_autoptr(GError) error = NULL;
-    uint64_t interval_ms = 1000;
+    uint64_t interval_ms;
     (void)argv;
     if (argc > 0)
         return cli_usage(v, "takes no argument");
     if (simulated && !sim_profile_known(v, simulated))
         return STATUS_USAGE;
-    const char *why = interval ? quantity_parse_duration(interval, &interval_ms) : NULL;
-    if (why || interval_ms < 50)
-        return cli_usage(v, "--interval %s: %s; for example --interval 500ms", interval,
-                         why ? why : "is shorter than 50ms");
+    if (!live_interval(v, interval, &interval_ms))
+        return STATUS_USAGE;
     g_autoptr(Broker) b = broker_open(&error);
     if (!b || !look_for_cards(b, &error))
         return cli_fail(v, error);

@@ -31,7 +31,9 @@ static void put(const char *key, const char *value, void *data)
 void assigned_put(struct scheduler *s, const char *uid, const struct pod_request *r,
                   const struct cluster_answer *answer)
 {
+    static uint64_t decisions;
     struct assignment *a = g_new0(struct assignment, 1);
+    a->number = ++decisions;
     a->ours = r != NULL;
     a->deadline_ms = scheduler_now_ms() + s->o.reserve_ms;
     a->annotations = g_array_new(FALSE, FALSE, sizeof(struct kube_annotation));

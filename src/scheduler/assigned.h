@@ -11,8 +11,9 @@
 #include "scheduler/service.h"
 
 struct assignment {
-    bool ours;    /* holds cards */
-    bool unknown; /* a bind was sent and its fate is not known yet: the cards stay with it */
+    uint64_t number; /* of the decision */
+    bool ours;       /* holds cards */
+    bool unknown;    /* a bind was sent and its fate is not known yet: the cards stay with it */
     int64_t deadline_ms;
     GArray *annotations; /* of struct kube_annotation; strings are owned */
 };

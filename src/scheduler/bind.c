@@ -24,6 +24,7 @@ struct bind {
     struct scheduler *s;
     struct http_responder *responder;
     char *name, *namespace_, *uid, *node;
+    uint64_t decision;      /* number of the assignment that was asked for */
     bool ours;              /* holds cards */
     unsigned wants, locked; /* bits of enum node_lock */
     int64_t start_us;
@@ -65,13 +66,22 @@ static void answer(struct bind *b, const char *error)
     bind_free(b);
 }
 
+/* While it waited for a lock, the pod may have been decided anew: what it holds then is not ours to give. */
+static bool is_superseded(const struct bind *b)
+{
+    const struct assignment *a = assigned_get(b->s, b->uid);
+    return a && a->number != b->decision;
+}
+
 static void give_back(struct bind *b, const char *error)
 {
-    assigned_drop(b->s, b->uid);
+    bool superseded = is_superseded(b);
+    if (!superseded)
+        assigned_drop(b->s, b->uid);
     for (int kind = NODE_LOCKS; kind-- > 0;)
         if (b->locked & 1u << kind)
             nodelock_release(b->s, b->node, (enum node_lock)kind, b->namespace_, b->name);
-    if (b->ours && cluster_release(b->s->cluster, b->uid))
+    if (!superseded && b->ours && cluster_release(b->s->cluster, b->uid))
         waiting_capacity_changed(b->s);
     answer(b, error);
 }
@@ -156,13 +166,23 @@ static void set_bind_time(GArray *annotations)
     }
 }
 
+static const char *why_too_late(const struct bind *b)
+{
+    if (!assigned_get(b->s, b->uid))
+        return "the reservation has passed its deadline";
+    if (is_superseded(b))
+        return "the pod was decided anew meanwhile";
+    return scheduler_may_write(b->s) ? NULL : "this instance does not lead any more";
+}
+
 static void post(struct bind *b)
 {
     g_autoptr(GError) error = NULL;
     struct assignment *a = assigned_get(b->s, b->uid);
     struct kube_target pod = {b->namespace_, b->name, b->uid, NULL};
-    if (!a || !scheduler_may_write(b->s)) {
-        give_back(b, a ? "this instance does not lead any more" : "the reservation has passed its deadline");
+    const char *late = why_too_late(b);
+    if (late) {
+        give_back(b, late);
         return;
     }
     set_bind_time(a->annotations);
@@ -248,6 +268,7 @@ static char *refusal(struct bind *b)
     if (a->ours && (!pod.node_name || strcmp(pod.node_name, b->node) != 0))
         return g_strdup_printf("cards are reserved on node %s, not on %s",
                                pod.node_name ? pod.node_name : "(gone)", b->node);
+    b->decision = a->number;
     b->ours = a->ours;
     return NULL;
 }

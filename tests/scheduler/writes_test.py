@@ -180,6 +180,24 @@ def _(build):
                 time.sleep(0.02)
 
 
+@test("who was decided anew while his bind waited for a lock is not bound as decided before")
+def _(build):
+    """kube-scheduler asks anew when a bind takes it too long."""
+    for nodes in ("b", "a"):
+        locked = {MUTEX: ago(1) + ",default,holder"}
+        with world(build, node("a", annotations=locked), node("b"), flags=["--compat-node-lock", "--node-lock-retry-timeout", "30s"]) as (w, b, s):
+            w.create(pod("holder", {"cpu": 1}))
+            p = w.create(pod("p", slice_of(mem=1)))
+            s.filter(p, ["a"])
+            bound = in_background(s.bind, p, "a")
+            b.until(1, "GET", "/pods/holder")
+            assert s.filter(p, [nodes])["NodeNames"] == [nodes]
+            w.annotate("/api/v1/nodes/a", **{MUTEX: None})
+            error = bound()
+            assert error != "" and not b.seen("POST", BINDING), (nodes, error)
+            assert s.bind(p, nodes) == "" and w.pod("p")["spec"]["nodeName"] == nodes
+
+
 # ---- waking
 
 

@@ -13,6 +13,7 @@
 struct assignment {
     uint64_t number; /* of the decision */
     bool ours;       /* holds cards */
+    bool asked;      /* a bind for it is under way */
     bool unknown;    /* a bind was sent and its fate is not known yet: the cards stay with it */
     int64_t deadline_ms;
     GArray *annotations; /* of struct kube_annotation; strings are owned */

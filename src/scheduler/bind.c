@@ -73,15 +73,24 @@ static bool is_superseded(const struct bind *b)
     return a && a->number != b->decision;
 }
 
-static void give_back(struct bind *b, const char *error)
+static void give_locks_back(struct bind *b)
 {
-    bool superseded = is_superseded(b);
-    if (!superseded)
-        assigned_drop(b->s, b->uid);
     for (int kind = NODE_LOCKS; kind-- > 0;)
         if (b->locked & 1u << kind)
             nodelock_release(b->s, b->node, (enum node_lock)kind, b->namespace_, b->name);
-    if (!superseded && b->ours && cluster_release(b->s->cluster, b->uid))
+}
+
+static void give_back(struct bind *b, const char *error)
+{
+    bool superseded = is_superseded(b);
+    struct cluster_pod pod;
+    /* Bound all the same, says the watch: of a binding that a proxy sent twice the second is refused. */
+    bool bound = cluster_pod_get(b->s->cluster, b->uid, &pod) && pod.state == POD_BOUND;
+    if (!superseded)
+        assigned_drop(b->s, b->uid);
+    if (!bound || g_strcmp0(pod.node_name, b->node) != 0)
+        give_locks_back(b);
+    if (!superseded && !bound && b->ours && cluster_release(b->s->cluster, b->uid))
         waiting_capacity_changed(b->s);
     answer(b, error);
 }
@@ -261,13 +270,14 @@ static char *refusal(struct bind *b)
     bool held = cluster_pod_get(s->cluster, b->uid, &pod);
     if (!*b->name || !*b->namespace_ || !*b->uid || !*b->node)
         return g_strdup("PodName, PodNamespace, PodUID and Node are needed");
-    if ((held && pod.state != POD_RESERVED) || (a && a->unknown))
+    if ((held && pod.state != POD_RESERVED) || (a && (a->asked || a->unknown)))
         return g_strdup("the pod is being bound or is bound already");
     if (!a || (a->ours && !held))
         return g_strdup("nothing was decided for this pod lately; the next attempt chooses again");
     if (a->ours && (!pod.node_name || strcmp(pod.node_name, b->node) != 0))
         return g_strdup_printf("cards are reserved on node %s, not on %s",
                                pod.node_name ? pod.node_name : "(gone)", b->node);
+    a->asked = true;
     b->decision = a->number;
     b->ours = a->ours;
     return NULL;

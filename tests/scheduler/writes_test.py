@@ -180,6 +180,45 @@ def _(build):
                 time.sleep(0.02)
 
 
+@test("a binding that is refused after all because the pod is bound leaves the pod its cards")
+def _(build):
+    """A proxy that sends it twice answers with what the second came to."""
+    with world(build, node("a", cards=1)) as (w, b, s):
+        p = w.create(pod("p", slice_of(mem=40960)))
+        s.filter(p, ["a"])
+        hold = b.on("POST", BINDING, Hold(then=Answer(409, "Conflict")), times=1)
+        bound = in_background(s.bind, p, "a")
+        hold.wait_seen()
+        before = s.metric("hami_scheduler_watch_events_total")
+        w.api("POST", "/api/v1/namespaces/default" + BINDING, b.seen("POST", BINDING)[0].json)
+        s.until("hami_scheduler_watch_events_total", before + 1)
+        hold.release()
+        assert bound() != ""
+        q = w.create(pod("q", slice_of(mem=1000)))
+        assert s.filter(q, ["a"])["NodeNames"] is None
+
+
+@test("a second call to bind while the first waits is refused, and takes nothing from it")
+def _(build):
+    locked = {MUTEX: ago(1) + ",default,holder"}
+    with world(build, node("a", cards=1, annotations=locked), flags=["--compat-node-lock", "--node-lock-retry-timeout", "30s"]) as (w, b, s):
+        w.create(pod("holder", {"cpu": 1}))
+        p = w.create(pod("p", slice_of(mem=40960)))
+        s.filter(p, ["a"])
+        hold = b.on("POST", BINDING, Hold(), times=1)
+        first = in_background(s.bind, p, "a")
+        b.until(1, "GET", "/pods/holder")
+        second = in_background(s.bind, p, "a")
+        time.sleep(0.2)  # it has come, or is refused
+        w.annotate("/api/v1/nodes/a", **{MUTEX: None})
+        hold.wait_seen()
+        assert second() != ""
+        q = w.create(pod("q", slice_of(mem=1000)))
+        assert s.filter(q, ["a"])["NodeNames"] is None
+        hold.release()
+        assert first() == "" and annotations_of(w, "a")[MUTEX].endswith(",default,p")
+
+
 @test("who was decided anew while his bind waited for a lock is not bound as decided before")
 def _(build):
     """kube-scheduler asks anew when a bind takes it too long."""

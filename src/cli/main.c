@@ -76,8 +76,26 @@ static void fill_standard_descriptors(void)
         close(fd);
 }
 
+/* HAMi's chart starts its image as `scheduler --http_bind=...`: under that name we are `hami scheduler`. The
+ * caller frees the words' array. */
+static char **with_verb(int *argc, char **argv)
+{
+    static char verb[] = "scheduler";
+    g_autofree char *name = *argc > 0 ? g_path_get_basename(argv[0]) : NULL;
+    if (g_strcmp0(name, verb) != 0)
+        return NULL;
+    char **words = g_new0(char *, (gsize)*argc + 2);
+    words[0] = argv[0];
+    words[1] = verb;
+    memcpy(words + 2, argv + 1, ((gsize)*argc - 1) * sizeof *argv);
+    ++*argc;
+    return words;
+}
+
 int main(int argc, char **argv)
 {
+    g_autofree char **words = with_verb(&argc, argv);
+    argv = words ? words : argv;
     const char *word = argc > 1 ? argv[1] : "help";
     g_autoptr(GPtrArray) arguments = g_ptr_array_new();
     const struct verb *v;

@@ -121,6 +121,9 @@ static const struct cli_option options[] = {
     IGNORED("enflame-vgcu-resource-name"),
     IGNORED("enflame-vgcu-legacy-resource-name"),
     IGNORED("enflame-vgcu-percentage-resource-name"),
+    /* Of releases after 2.10: who may call /refit, which is not here. */
+    IGNORED("device-plugin-namespace"),
+    IGNORED("device-plugin-service-account"),
 #undef IGNORED
     {"sgpu-topology-aware", 0, CLI_MAYBE, "BOOL", NULL, &ignored},
 #define KLOG(name)                                                                                           \

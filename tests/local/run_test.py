@@ -48,6 +48,24 @@ def _(w):
         assert r.returncode == 64 and says in r.stderr and not r.stdout, (args, r)
 
 
+@test("called `scheduler`, as HAMi's chart does it, hami is `hami scheduler`")
+def _(w):
+    os.symlink(w.hami, w.path("scheduler"))
+    w.hami, hami = w.path("scheduler"), w.hami
+    chart = ["--http_bind=0.0.0.0:9443", "--cert_file=/tls/tls.crt", "--key_file=/tls/tls.key", "--scheduler-name=hami-scheduler",
+             "--metrics-bind-address=:9395", "--node-scheduler-policy=binpack", "--gpu-scheduler-policy=spread",
+             "--force-overwrite-default-scheduler=true", "--leader-elect=true", "--leader-elect-resource-name=hami-scheduler",
+             "--leader-elect-resource-namespace=kube-system", "--device-plugin-namespace=kube-system",
+             "--device-plugin-service-account=hami-device-plugin", "--enable-ascend=true", "--enable-iluvatar=true",
+             "--node-label-selector=gpu=on", "--legacy-metrics=true", "--node-lock-retry-timeout=28s", "--debug", "-v=4"]
+    r = w.call(*chart, "--print", "managed-resources")
+    assert r.returncode == 0 and "nvidia.com/gpu," in r.stdout and "huawei.com/" in r.stdout, r
+    assert w.call("version").stdout.startswith("hami ") and "--http_bind" in w.call("--help").stdout
+    r = w.call("--no-such")
+    assert r.returncode == 64 and r.stderr.startswith("hami scheduler: unknown flag --no-such"), r
+    w.hami = hami
+
+
 @test("flags stand before the slice's id or behind it, and behind -- nothing is a flag")
 def _(w):
     w.hold("--mem", "1G", "--name", "one")

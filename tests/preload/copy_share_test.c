@@ -5,16 +5,12 @@
  * process that floods lives in a time of its own, in which computing takes next
  * to none and waiting none of ours, so that a busy host changes nothing.
  */
-#include <errno.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/syscall.h>
-#include <time.h>
-#include <unistd.h>
 
 #include "copy_entries.h"
-#include "sim/inspect.h"
+#include "own_time.h"
 
 #define MS UINT64_C(1000000)
 #define KIB ((size_t)1024)
@@ -26,67 +22,23 @@
 /* Bytes that are only counted: nothing is moved while the card "copies". */
 static const char profile[] = "base: t4\nname: copies\nreal_bytes_max: 64KiB\n";
 
-/* ---- time ---- */
-
-static uint64_t clock_ns; /* 0: the machine's own */
-
-int clock_gettime(clockid_t id, struct timespec *ret)
-{
-    if (clock_ns == 0)
-        return (int)syscall(SYS_clock_gettime, id, ret);
-    uint64_t now = __atomic_add_fetch(&clock_ns, 100, __ATOMIC_RELAXED);
-    *ret = (struct timespec){.tv_sec = (time_t)(now / 1000000000), .tv_nsec = (long)(now % 1000000000)};
-    return 0;
-}
-
-int clock_nanosleep(clockid_t id, int flags, const struct timespec *due, struct timespec *left)
-{
-    if (clock_ns == 0)
-        return syscall(SYS_clock_nanosleep, id, flags, due, left) == 0 ? 0 : EINTR;
-    uint64_t due_ns = (uint64_t)due->tv_sec * 1000000000 + (uint64_t)due->tv_nsec;
-    uint64_t now = __atomic_load_n(&clock_ns, __ATOMIC_RELAXED);
-    while (now < due_ns &&
-           !__atomic_compare_exchange_n(&clock_ns, &now, due_ns, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED))
-        ;
-    return 0;
-}
-
-static uint64_t now_ns(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
-}
-
 /* ---- the process that floods ---- */
-
-/* Of the card's time from one moment to another, in percent. */
-static double share(uint64_t from, uint64_t to)
-{
-    uint64_t busy = sim_inspect_busy_ns(0, UINT32_MAX, getpid(), from, to);
-    return 100.0 * (double)busy / (double)(to - from);
-}
 
 /* Tells its share, or a line with the error. */
 static int flood(int argc, char **argv)
 {
     (void)argc;
-    char error[256];
     copy_call *call = copy_call_of(argv[0]);
     size_t bytes = strtoull(argv[1], NULL, 10);
     struct copy_place p = copy_place_new(bytes, 16 * KIB, 2 * MIB, (CUmemorytype)strtoul(argv[2], NULL, 10));
-    if (sim_state_open_path(getenv("HAMI_SIM_STATE"), error, sizeof error) != 0) {
-        kit_tell("%s", error);
-        return 1;
-    }
     if (strcmp(argv[3], "managed") == 0) {
         if (kit_cuda()->cuMemAllocManaged(&p.to, bytes, CU_MEM_ATTACH_GLOBAL) ||
             kit_cuda()->cuMemAllocManaged(&p.from, bytes, CU_MEM_ATTACH_GLOBAL))
             return 1;
         copy_describe(&p, p.rect.srcMemoryType);
     }
-    kit_cuda()->cuCtxSynchronize();
-    clock_ns = now_ns();
+    if (!own_time_begin())
+        return 1;
     uint64_t from = now_ns() + SETTLES, to = from + LASTS;
     while (now_ns() < to) {
         CUresult result = call(&p);

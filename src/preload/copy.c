@@ -23,7 +23,7 @@
 #define CALM_NS UINT64_C(100000000) /* ... and where they are gated, and so fewer, within this */
 #define UNLIMITED 16                /* so few that a new limit is seen soon */
 
-__thread int32_t copy_left = COPY_SMALL_EVERY;
+__thread int32_t copy_left; /* a thread asks with its first one: threads may be many, and short-lived */
 __thread int32_t copy_unlimited;
 const char copy_keys[COPY_KINDS];
 

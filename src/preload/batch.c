@@ -31,31 +31,81 @@ static bool is_quiet(const struct meter *meter)
     return true;
 }
 
-struct meter *meter_of(struct card *card, CUcontext context)
+/* The events of a context that ends, or makes room; destroyed outside the lock. */
+struct leftovers {
+    uint32_t n;
+    CUevent events[2 * METER_BATCHES + 1];
+};
+
+static void leave(struct leftovers *left, CUevent *event)
 {
+    if (*event)
+        left->events[left->n++] = *event;
+    *event = NULL;
+}
+
+static void leave_all(struct leftovers *left, struct meter *meter)
+{
+    for (int i = 0; i < METER_BATCHES; i++) {
+        leave(left, &meter->batches[i].start);
+        leave(left, &meter->batches[i].end);
+    }
+    leave(left, &meter->base);
+    meter->context = NULL;
+}
+
+static void destroy(const struct leftovers *left)
+{
+    for (uint32_t i = 0; i < left->n; i++)
+        port.event_destroy(left->events[i]);
+}
+
+/* One that nobody uses: of no context, else of one that has nothing in flight.
+ * A batch of a context that went away may still be somebody's. */
+static struct meter *meter_free(struct card *card, struct leftovers *left)
+{
+    for (int i = 0; i < METERS; i++)
+        if (!card->meters[i].context && is_quiet(&card->meters[i]))
+            return &card->meters[i];
+    for (int k = 0; k < METERS; k++) {
+        struct meter *meter = &card->meters[card->next_meter++ % METERS];
+        if (is_quiet(meter) && !meter->claimed) {
+            leave_all(left, meter);
+            return meter;
+        }
+    }
+    return NULL;
+}
+
+static void meter_begin(struct card *card, struct meter *meter, CUcontext context)
+{
+    memset(meter, 0, sizeof *meter);
+    meter->context = context;
+    for (int i = 0; i < METER_BATCHES; i++)
+        meter->batches[i].meter = meter;
+    int used = (int)(meter - card->meters) + 1;
+    card->n_meters = used > card->n_meters ? used : card->n_meters;
+}
+
+static struct meter *meter_of(struct card *card, CUcontext context)
+{
+    struct leftovers left = {0};
     if (!context)
         return NULL;
     port_lock(&card->lock);
     struct meter *meter = meter_find(card, context);
-    if (!meter && (meter = meter_find(card, NULL)) && !is_quiet(meter)) {
-        meter = NULL; /* somebody still holds a batch of the context that went away */
-    } else if (meter && meter->context == NULL) {
-        memset(meter, 0, sizeof *meter);
-        meter->context = context;
-        for (int i = 0; i < METER_BATCHES; i++)
-            meter->batches[i].meter = meter;
-        int used = (int)(meter - card->meters) + 1;
-        card->n_meters = used > card->n_meters ? used : card->n_meters;
-    }
+    if (!meter && (meter = meter_free(card, &left)) != NULL)
+        meter_begin(card, meter, context);
     port_unlock(&card->lock);
+    destroy(&left);
     return meter;
 }
 
-static struct batch *take_free(struct card *card, struct meter *meter)
+static struct batch *take_free(struct card *card, struct meter *meter, CUcontext context)
 {
     struct batch *found = NULL;
     port_lock(&card->lock);
-    for (int i = 0; i < METER_BATCHES && !found; i++)
+    for (int i = 0; i < METER_BATCHES && !found && meter->context == context; i++)
         if (meter->batches[i].state == BATCH_FREE)
             found = &meter->batches[i];
     if (found) {
@@ -113,9 +163,10 @@ static bool has_base(struct card *card, struct meter *meter, CUstream stream, ui
     return true;
 }
 
-struct batch *batch_open(struct card *card, struct meter *meter, CUstream stream)
+struct batch *batch_open(struct card *card, CUcontext context, CUstream stream)
 {
-    struct batch *batch = take_free(card, meter);
+    struct meter *meter = meter_of(card, context);
+    struct batch *batch = meter ? take_free(card, meter, context) : NULL;
     if (!batch)
         return NULL;
     batch->stream = stream;
@@ -244,35 +295,19 @@ void batch_forget(struct card *card, struct batch *batch)
     atomic_fetch_sub(&card->closed, 1);
 }
 
-/* The events of a context that ends; destroyed outside the lock. */
-struct leftovers {
-    uint32_t n;
-    CUevent events[2 * METER_BATCHES + 1];
-};
-
-static void leave(struct leftovers *left, CUevent *event)
-{
-    if (*event)
-        left->events[left->n++] = *event;
-    *event = NULL;
-}
-
 /* What is closed can no longer be asked; what is open has no stream to end on. */
 static void meter_drop(struct card *card, struct meter *meter, struct leftovers *left)
 {
     for (int i = 0; i < METER_BATCHES; i++) {
         struct batch *b = &meter->batches[i];
         b->orphan = true;
-        leave(left, &b->start);
-        leave(left, &b->end);
         if (b->state == BATCH_CLOSED) {
             bucket_charge(card->account, (uint64_t)b->estimate_ns);
             measure_count(card, b->launches);
             batch_forget(card, b);
         }
     }
-    leave(left, &meter->base);
-    meter->context = NULL;
+    leave_all(left, meter);
 }
 
 static bool is_measured_now(const struct meter *meter)
@@ -293,8 +328,7 @@ static bool drop_context(struct card *card, CUcontext context, bool whatever)
     if (meter && possible)
         meter_drop(card, meter, &left);
     port_unlock(&card->lock);
-    for (uint32_t i = 0; i < left.n; i++)
-        port.event_destroy(left.events[i]);
+    destroy(&left);
     return possible;
 }
 

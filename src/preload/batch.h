@@ -59,6 +59,7 @@ struct batch {
     int64_t beside_ns; /* estimate of all batches of its lane that were open with it, its own too */
     bool slow;         /* several launches of a lane that starves the device */
     bool sample;       /* one of them, whose price is wanted */
+    bool watched;      /* one launch, to see whether it is as long as expected */
     uint32_t launches;
     uint32_t n_parts;
     struct batch_part parts[BATCH_PARTS];
@@ -80,12 +81,9 @@ struct measure {
     uint64_t from_ns, to_ns;
 };
 
-/* The meter of the context, new if need be; NULL when none is free or events
- * cannot be made. Call without locks: makes driver calls. */
-struct meter *meter_of(struct card *card, CUcontext context);
-
-/* Opens a batch on the stream: records the start event. NULL: not possible. */
-struct batch *batch_open(struct card *card, struct meter *meter, CUstream stream);
+/* Opens a batch on a stream of the context: records the start event. NULL: not
+ * possible. Call without locks: makes driver calls. */
+struct batch *batch_open(struct card *card, CUcontext context, CUstream stream);
 
 /* Its first launch was made: sharpens first_ns, of a sample as far as can be. */
 void batch_begun(struct batch *batch, bool sample);

@@ -32,8 +32,10 @@ struct card {
     struct board_seat seat;            /* the process has one, however many of its threads launch */
     int n_meters;                      /* none behind these was ever used; changed under the lock */
     struct meter meters[METERS];
+    uint32_t next_meter; /* asked first to make room; changed under the lock */
     struct busy busy;
     _Atomic int32_t drift_ppm;    /* by how much samples are longer than their prices, averaged */
+    _Atomic uint64_t watched_ns;  /* until then each launch is measured by itself */
     int64_t spare_ns;             /* of stretches with pauses; see measure.c; changed under the lock */
     _Atomic int64_t inflight_ns;  /* granted and not measured yet; changed under the lock */
     _Atomic uint32_t closed;      /* batches that wait to be measured */

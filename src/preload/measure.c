@@ -20,6 +20,7 @@
 #include <stdatomic.h>
 
 #include "preload/board.h"
+#include "preload/hook.h"
 #include "preload/turn.h"
 
 #define SLACK_NS UINT64_C(30000)   /* launches this close together leave no pause */
@@ -28,8 +29,12 @@
 #define POLL_MAX_NS UINT64_C(1000000)
 #define WRITE_OFF_NS UINT64_C(100000000)
 #define SPARE_NS INT64_C(2000000)
-#define DRIFT_MAX 4             /* times the price that a sample is taken to be longer, at most */
-#define DRIFT_WEIGHT 16         /* a sample counts for so much of all */
+#define DRIFT_MAX 4      /* times the price that a sample is taken to be longer, at most */
+#define DRIFT_WEIGHT 16  /* a sample counts for so much of all */
+#define SURPRISE_TIMES 8 /* a launch of so many times its price ... */
+#define SURPRISE_MIN_NS UINT64_C(50000)
+#define SURPRISE_LASTS 10000 /* ... and for so many times as long each is measured */
+#define SURPRISE_MAX_NS UINT64_C(30000000000)
 #define SURE_NS INT64_C(400000) /* an end predicted better than this may be published ahead */
 
 int64_t measure_unsure_ns(const struct batch *batch)
@@ -43,6 +48,35 @@ int64_t measure_unsure_ns(const struct batch *batch)
     }
     port_unlock(&prices_lock);
     return unsure;
+}
+
+void measure_watch(struct card *card, uint64_t until_ns)
+{
+    if (atomic_load_explicit(&card->watched_ns, memory_order_relaxed) < until_ns)
+        atomic_store_explicit(&card->watched_ns, until_ns, memory_order_relaxed);
+}
+
+bool measure_watches(struct card *card)
+{
+    uint64_t until = atomic_load_explicit(&card->watched_ns, memory_order_relaxed);
+    if (likely(until == 0))
+        return false;
+    if (port.now() < until)
+        return true;
+    atomic_compare_exchange_strong(&card->watched_ns, &until, 0); /* the clock is asked no more */
+    return false;
+}
+
+/* A launch that was picked took so much longer than its price that what is picked
+ * does not tell what others of its kind take. */
+static void note_surprise(struct card *card, const struct batch *batch, uint64_t own_ns)
+{
+    uint64_t estimate_ns = (uint64_t)batch->estimate_ns;
+    bool surprises = batch->watched && batch->launches == 1 && estimate_ns > 0 && own_ns >= SURPRISE_MIN_NS &&
+                     own_ns / SURPRISE_TIMES >= estimate_ns;
+    uint64_t lasts = own_ns < SURPRISE_MAX_NS / SURPRISE_LASTS ? own_ns * SURPRISE_LASTS : SURPRISE_MAX_NS;
+    if (surprises)
+        measure_watch(card, batch->closed_ns + lasts);
 }
 
 bool measure_starves(uint64_t issue_ns, int64_t estimate_ns)
@@ -241,6 +275,7 @@ static void settle(struct card *card, struct batch *batch, const struct measure 
         learn(batch, (uint64_t)batch->estimate_ns);
     } else if (!doubtful && !pauses) {
         owed = owed_for_doubts(batch, own_ns);
+        note_surprise(card, batch, own_ns);
         learn(batch, told_ns);
     }
     port_lock(&card->lock);

@@ -32,4 +32,8 @@ bool measure_is_sure(struct card *card, uint64_t now);
  * waited in between. */
 bool measure_starves(uint64_t issue_ns, int64_t estimate_ns);
 
+/* Each launch is to be measured by itself, until then. */
+void measure_watch(struct card *card, uint64_t until_ns);
+bool measure_watches(struct card *card);
+
 #endif

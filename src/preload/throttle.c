@@ -45,11 +45,15 @@
 #define PACE_NS 2e6                    /* ... lasts about so long (lane.h) */
 #define RARE_NS 200000                 /* so far apart, each of its launches is measured */
 #define PEEK 16                        /* ... and of so many two together */
-#define SAMPLE_NS INT64_C(4000000) /* of its work lies between two measured launches at most, on average */
-#define LONG_NS INT64_C(250000)    /* ... of one launch: worth measuring each */
-#define DRIFT_PPM 200000           /* samples so far from their prices: eight times as many */
-#define GRANT_NS INT64_C(250000)   /* tokens that must be there before a grant */
-#define PIPE_NS INT64_C(2000000)   /* estimated work in flight */
+#define SAMPLE_NS INT64_C(4000000)  /* of its work lies between two measured launches at most, on average */
+#define LONG_NS INT64_C(250000)     /* ... of one launch: worth measuring each */
+#define DRIFT_PPM 200000            /* samples so far from their prices: eight times as many */
+#define LINGER_NS UINT64_C(2500000) /* a batch lay open for longer than PACE_NS explains ... */
+#define LINGER_SEEN_NS UINT64_C(100000000) /* ... and is looked into once in so much of it */
+#define LINGER_TIMES 8                     /* ... for so many times as long */
+#define LINGER_MAX_NS UINT64_C(10000000000)
+#define GRANT_NS INT64_C(250000)       /* tokens that must be there before a grant */
+#define PIPE_NS INT64_C(2000000)       /* estimated work in flight */
 #define PIPE_SHORT_NS INT64_C(1000000) /* ... beside somebody in a hurry */
 #define PIPE_ALONE_NS                                                                                        \
     INT64_C(6000000)   /* ... when nobody waits: a host that is slow to wake us must not let the device idle \
@@ -127,15 +131,25 @@ static void grow_chunk(struct lane *lane, int64_t most)
     lane->chunk_ns = more < most ? more : most;
 }
 
-/* One launch tells nothing; nor does the rest of a chunk before a
- * synchronisation, which may end with the long ones. */
+/* One launch that was closed at once tells nothing; nor does the rest of a chunk
+ * before a synchronisation, which may end with the long ones. */
 static bool starves_now(const struct lane *lane, int64_t estimate_ns, uint32_t launches, uint64_t issue_ns)
 {
-    if (launches == 1 || (lane->starves && estimate_ns < lane->chunk_ns / 2))
-        return lane->starves;
+    bool pauses = measure_starves(issue_ns, estimate_ns);
     if (lane->starves)
-        return issue_ns > (uint64_t)estimate_ns * 6 / 10;
-    return measure_starves(issue_ns, estimate_ns);
+        return launches == 1 || estimate_ns < lane->chunk_ns / 2 || issue_ns > (uint64_t)estimate_ns * 6 / 10;
+    return pauses;
+}
+
+/* A batch that lay open for long: whether the device was idle meanwhile, or at
+ * work for longer than expected, cannot be told. So now and then the next ones
+ * are looked at launch by launch; the more often, the longer it was. */
+static void look_closer(struct lane *lane, struct card *card, int64_t estimate_ns, uint64_t issue_ns,
+                        uint64_t now)
+{
+    if (issue_ns > LINGER_NS && measure_starves(issue_ns, estimate_ns) &&
+        issue_ns >= (uint64_t)dice(lane) * (LINGER_SEEN_NS >> 16))
+        measure_watch(card, now + earlier(LINGER_TIMES * issue_ns, LINGER_MAX_NS));
 }
 
 /* A lane whose launches leave the device waiting asks for as much as it can
@@ -146,14 +160,15 @@ static bool starves_now(const struct lane *lane, int64_t estimate_ns, uint32_t l
 static void adapt_slow_chunk(struct lane *lane, int64_t estimate_ns, uint32_t launches, uint64_t issue_ns,
                              bool lasts)
 {
-    if (launches == 1) {
+    bool lay_open = measure_starves(issue_ns, estimate_ns);
+    if (launches == 1 && !lay_open) {
         if (lane->chunk_ns < 2 * estimate_ns && dice(lane) % PEEK == 0)
             lane->chunk_ns = 2 * estimate_ns;
         return;
     }
     lane->pace_ns = (int64_t)((double)estimate_ns * PACE_NS / (double)(issue_ns | 1));
     int64_t fits = lane->pace_ns < CHUNK_SLOW_NS ? lane->pace_ns : CHUNK_SLOW_NS;
-    if (lasts && issue_ns / (launches - 1) >= RARE_NS)
+    if (launches == 1 || (lasts && issue_ns / (launches - 1) >= RARE_NS))
         lane->chunk_ns = estimate_ns / launches;
     else if (fits < lane->chunk_ns)
         lane->chunk_ns = fits;
@@ -223,6 +238,7 @@ static void close_all(struct lane *lane, struct card *card)
         closed_ns = close_one(lane, card, lane->open[i], measure_busy_until(card));
     }
     adapt_chunk(lane, estimate_ns, launches, closed_ns - first_ns);
+    look_closer(lane, card, estimate_ns, closed_ns - first_ns, closed_ns);
     lane->sample_ns -= lane->starves ? estimate_ns : 0;
 }
 
@@ -388,8 +404,7 @@ static struct batch *open_on(struct lane *lane, CUstream stream)
     if (lane->n_open == LANE_STREAMS)
         return NULL;
     struct card *card = lane->card;
-    struct meter *meter = meter_of(card, lane->context);
-    struct batch *batch = meter ? batch_open(card, meter, stream) : NULL;
+    struct batch *batch = batch_open(card, lane->context, stream);
     if (batch) {
         lane->open[lane->n_open++] = batch;
         turn_mark(card, batch);
@@ -412,7 +427,7 @@ static int64_t price_now(const void *function, uint32_t size, bool *ret_guess)
  * must, by itself; the rest is charged by price. */
 static bool stands_apart(const struct lane *lane, int64_t price, bool guess)
 {
-    return lane->starves && (guess || price >= LONG_NS);
+    return (lane->starves && (guess || price >= LONG_NS)) || measure_watches(lane->card);
 }
 
 /* Spends credit on the launch and lets the next ones of its kind pass. */
@@ -485,6 +500,7 @@ static struct throttle_ticket gated(struct request *r, const void *function, uin
     bool alone = r->price_ns == 0 || lane->credit_ns < 2 * r->price_ns || compute_capturing();
     if (r->price_ns == 0)
         batch->probe = true;
+    batch->watched = r->apart;
     spend(lane, function, size, stream, r->price_ns);
     return (struct throttle_ticket){.fresh = known ? NULL : batch, .close = alone, .sample = r->sample};
 }

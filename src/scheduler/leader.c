@@ -39,6 +39,7 @@ struct follow {
     int64_t seen_ms; /* of the last change */
     int64_t duration_ms;
     char renewed[64]; /* renewTime as text: a change counts, not its value */
+    char holder[512];
 };
 
 static void begin_relist(struct scheduler *s)
@@ -172,25 +173,39 @@ static bool is_ours(const struct follow *f, const char *holder)
     return strncmp(holder, f->host, n) == 0 && (holder[n] == '_' || holder[n] == '\0');
 }
 
-static void follow_object(void *data, enum kube_event event, const char *json, size_t len)
+static void take_lease(struct follow *f, const char *json, size_t len, bool deleted)
 {
     static const struct json_member members[] = {JSON_MEMBER("spec", read_spec, 0)};
-    struct follow *f = data;
     struct json_scan scan;
     struct seen_lease lease = {
         .holder = {"", 0, false}, .renewed = {"", 0, false}, .duration_s = KUBE_SCHEDULER_LEASE_MS / 1000};
-    char identity[512] = "", time[64] = "";
+    char time[64] = "";
     json_scan_init(&scan, json, len);
     json_members_read(&scan, members, G_N_ELEMENTS(members), &lease);
-    json_text_copy(lease.holder, identity, sizeof identity);
+    if (deleted || json_text_copy(lease.holder, f->holder, sizeof f->holder) < 0)
+        f->holder[0] = '\0';
     json_text_copy(lease.renewed, time, sizeof time);
     if (strcmp(time, f->renewed) != 0) {
         g_strlcpy(f->renewed, time, sizeof f->renewed);
         f->seen_ms = scheduler_now_ms();
     }
     f->duration_ms = CLAMP(lease.duration_s, 1, 3600) * 1000;
-    f->holds = event != KUBE_DELETED && is_ours(f, identity);
-    set_leading(f->s, f->holds, event == KUBE_DELETED ? "" : identity);
+    f->holds = is_ours(f, f->holder);
+}
+
+static void follow_object(void *data, enum kube_event event, const char *json, size_t len)
+{
+    struct follow *f = data;
+    struct scheduler *s = f->s;
+    g_autofree char *before = g_strdup(leader_is_valid(s) ? f->holder : "");
+    take_lease(f, json, len, event == KUBE_DELETED);
+    if (s->leading && leader_is_valid(s) && strcmp(before, f->holder) != 0) {
+        /* In between, which we did not see (a list came, not all events), another may have led. */
+        log_line(LOG_INFO, "leading-again", "holder", f->holder, NULL);
+        catch_up(s);
+        scheduler_became_ready(s);
+    }
+    set_leading(s, f->holds, f->holder);
 }
 
 static void follow_failed(void *data, const GError *error)

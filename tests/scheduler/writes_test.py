@@ -455,6 +455,27 @@ def _(build):
             b.close()
 
 
+@test("who leads again after a time that was not seen catches up again")
+def _(build):
+    """The watch of the lease was away, and its list shows ours once more: under another name of the same host, or after its end."""
+    for holder, seconds in (("node1_1", 1), ("node1_2", 60)):
+        with contextlib.closing(kit.World(build, [node("a", cards=1)])) as w:
+            w.api("POST", LEASES, lease("node1_1", "2026-01-01T00:00:00.000000Z", seconds))
+            s = w.start(*LEASE, wait="event=leading")
+            s.process.line("event=pods-synced")
+            w.api("POST", "/control/set?drop=1")
+            leads(w, "other_1", 1)
+            w.create(bound_before("late", "a", 40960))
+            w.api("POST", "/control/set?drop=0")
+            until = time.monotonic() + kit.LIMIT_S
+            while seconds == 1 and "leading: no" not in s.get("/readyz").text:
+                assert time.monotonic() < until
+                time.sleep(0.02)
+            leads(w, holder, 2)
+            s.until("hami_scheduler_leading", 1)
+            assert s.filter(w.create(pod("p", slice_of(mem=1))), ["a"])["FailedNodes"] == {"a": "1/1 CardInsufficientMemory"}, holder
+
+
 @test("who takes over without a pod of its own decides when all pods were listed anew")
 def _(build):
     with contextlib.closing(kit.World(build, [node("a", cards=1)])) as w:

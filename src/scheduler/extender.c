@@ -18,6 +18,7 @@
 
 #define SUCCESS_LIST_MAX 500 /* bytes: names around it are up to 253 long, a message 1024 */
 
+#define HELD_MAX 64
 #define REASONS_US 100000 /* for saying node by node why; the rest gets the commonest reason */
 
 struct args {
@@ -335,6 +336,26 @@ static void filter(struct scheduler *s, const char *body, size_t len, struct htt
     histogram_add(&s->filter_ns, (g_get_monotonic_time() - start) * 1000);
 }
 
+static void held_free(struct held *h)
+{
+    g_bytes_unref(h->body);
+    g_free(h);
+}
+
+/* Whose caller has left costs nothing any more. */
+static void forget_gone(struct scheduler *s)
+{
+    for (GList *l = s->held.head, *after; l; l = after) {
+        struct held *h = l->data;
+        after = l->next;
+        if (!http_is_gone(h->responder))
+            continue;
+        http_drop(h->responder);
+        held_free(h);
+        g_queue_delete_link(&s->held, l);
+    }
+}
+
 void extender_filter(const struct http_request *request, struct http_responder *responder, void *data)
 {
     struct scheduler *s = data;
@@ -343,15 +364,15 @@ void extender_filter(const struct http_request *request, struct http_responder *
         return;
     }
     /* The caller leads, so we are about to: its lease reaches us in a moment. */
+    forget_gone(s);
     struct held *h = g_new(struct held, 1);
     h->responder = responder;
     h->body = g_bytes_new(request->body, request->body_len);
     g_queue_push_tail(&s->held, h);
-    if (s->held.length > 64) {
+    if (s->held.length > HELD_MAX) {
         h = g_queue_pop_head(&s->held);
         respond_error(s, h->responder, "too many calls wait for the caches to fill");
-        g_bytes_unref(h->body);
-        g_free(h);
+        held_free(h);
     }
 }
 
@@ -365,7 +386,6 @@ void extender_answer_held(struct scheduler *s)
             http_drop(h->responder); /* and reserves nothing */
         else
             filter(s, body, len, h->responder);
-        g_bytes_unref(h->body);
-        g_free(h);
+        held_free(h);
     }
 }

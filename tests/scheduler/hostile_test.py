@@ -278,11 +278,30 @@ def _(build):
         s.process.line("lines_lost=")
 
 
+@test("calls that wait for us to lead hold no memory once their callers have left")
+def _(build):
+    """64 of them may wait, of 64 MiB each."""
+    with contextlib.closing(kit.World(build, [node("a")])) as w:
+        w.api("POST", LEASES, {"metadata": {"name": "hami", "namespace": "kube-system"},
+                               "spec": {"holderIdentity": "other_1", "leaseDurationSeconds": 60, "renewTime": "2026-01-01T00:00:00.000000Z"}})
+        s = w.start("--leader-elect", "--leader-elect-resource-name", "hami", "--leader-elect-resource-namespace", "kube-system",
+                    wait="event=pods-synced", env=lean())
+        body = b"x" * (30 << 20)
+        for _ in range(20):
+            with socket.create_connection(("127.0.0.1", s.port), timeout=kit.LIMIT_S) as c:
+                c.sendall(head("/filter", len(body)) + body)
+                assert s.get("/readyz").status == 200
+        assert resident_kib(s) < 300 << 10, resident_kib(s)
+
+
 # ---- the network
 
 
 def raw(port, host="127.0.0.1"):
     return ssl._create_unverified_context().wrap_socket(socket.create_connection((host, port), timeout=kit.LIMIT_S))
+
+
+LEASES = "/apis/coordination.k8s.io/v1/namespaces/kube-system/leases"
 
 
 def head(path, length):

@@ -71,6 +71,8 @@ struct view_rate view_rate(const struct view_slice *before, const struct view_sl
         return r;
     gint64 interval_us = now->taken_us - before->taken_us;
     r.busy_permille = permille(before->region->busy_ns[d], now->region->busy_ns[d], interval_us);
+    if (!now->slice.shares[share].cores_pct && !r.busy_permille) /* nothing is charged without a limit */
+        r.busy_permille = now->region->util_pct[d] * 10;
     r.throttled_permille =
         permille(before->region->throttled_ns[d], now->region->throttled_ns[d], interval_us);
     if (now->region->launches[d] > before->region->launches[d] && interval_us > 0)

@@ -82,6 +82,11 @@ static uint64_t add_capped(uint64_t a, uint64_t b)
     return a > UINT64_MAX - b ? UINT64_MAX : a + b;
 }
 
+static uint32_t add_percent(uint32_t a, uint64_t b)
+{
+    return b >= 100 - a ? 100 : a + (uint32_t)b;
+}
+
 static bool read_slot(int fd, unsigned i, struct region_view *v)
 {
     struct region_slot slot;
@@ -95,6 +100,7 @@ static bool read_slot(int fd, unsigned i, struct region_view *v)
     for (unsigned d = 0; d < REGION_DEVICES; d++) {
         p->used[d] = slot.used[d].total;
         v->held[d] = add_capped(v->held[d], slot.used[d].total);
+        v->util_pct[d] = add_percent(v->util_pct[d], slot.device_util[d].sm);
     }
     v->n_processes++;
     return true;

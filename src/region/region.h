@@ -119,6 +119,7 @@ struct region_view {
     uint64_t busy_ns[REGION_DEVICES];      /* device time charged since creation */
     uint64_t throttled_ns[REGION_DEVICES]; /* time launches waited */
     uint64_t launches[REGION_DEVICES];
+    uint32_t util_pct[REGION_DEVICES]; /* 0 to 100, as monitors see it: sampled where nothing is charged */
     int32_t recent_kernel;
     int32_t utilization_switch;
     int32_t priority;

@@ -7,7 +7,7 @@
     client.py alloc MIB...   allocates each, prints the driver's answers
     client.py hold MIB       allocates, prints "ready", then obeys lines on
                              standard input: "alloc MIB", "free", "info",
-                             "launch"; ends at end of input
+                             "launch [TIME]" (1us); ends at end of input
 """
 import ctypes
 import json
@@ -63,11 +63,13 @@ def alloc(mib):
     return r, p.value
 
 
-def launch():
-    """One kernel of a microsecond, to its end."""
+def launch(time="1us"):
+    """One kernel of that length, to its end."""
     module, function = ctypes.c_void_p(), ctypes.c_void_p()
-    ptx = b".version 7.0\n.target sm_70\n.address_size 64\n.visible .entry sim_1us()\n{\nret;\n}\n"
-    return (call("cuModuleLoadData", ctypes.byref(module), ptx) or call("cuModuleGetFunction", ctypes.byref(function), module, b"sim_1us")
+    ptx = b".version 7.0\n.target sm_70\n.address_size 64\n.visible .entry %s()\n{\nret;\n}\n"
+    name = b"sim_" + time.encode()
+    ptx = ptx.replace(b"%s", name)
+    return (call("cuModuleLoadData", ctypes.byref(module), ptx) or call("cuModuleGetFunction", ctypes.byref(function), module, name)
             or call("cuLaunchKernel", function, 1, 1, 1, 1, 1, 1, 0, None, None, None) or call("cuCtxSynchronize"))
 
 
@@ -85,7 +87,7 @@ def hold(mib):
                 call("cuMemFree_v2", ctypes.c_uint64(held.pop()))
             print(0, flush=True)
         elif words[0] == "launch":
-            print(launch(), flush=True)
+            print(launch(*words[1:]), flush=True)
         else:
             print(json.dumps(info()), flush=True)
 

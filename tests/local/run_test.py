@@ -270,6 +270,18 @@ def _(w):
     assert "--mem 1G --type H200:" in says and "would fit now: the same without --type\n" in says, says
 
 
+@test("without a compute limit the share in use is shown as well")
+def _(w):
+    p = w.hold("--mem", "1G")
+
+    def busy(what):
+        frame = w.json("top", "--once", "--json")
+        return what(frame["slices"][0]["shares"][0]["busy_pct"]) and what(frame["cards"][0]["busy_pct"])
+
+    eventually(lambda: ask(p, "launch 300ms") == 0 and busy(lambda pct: 10 <= pct <= 100), "work is seen")
+    eventually(lambda: busy(lambda pct: pct == 0), "idleness is seen")
+
+
 @test("a slice sees its own card as number 0, by CUDA and by NVML, whatever the environment says")
 def _(w):
     first, second = w.run("--gpus", "2", "--mem", "1G", "--", "sh", "-c", "echo $CUDA_VISIBLE_DEVICES").stdout.strip().split(",")

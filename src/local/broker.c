@@ -351,8 +351,8 @@ static void add_use(struct machine *m, const struct ledger_slice *s)
     }
 }
 
-bool broker_cards(struct broker *b, const struct driver_inventory *inventory, struct machine *ret,
-                  GError **error)
+bool broker_cards(struct broker *b, const char *machine, const struct driver_inventory *inventory,
+                  struct machine *ret, GError **error)
 {
     g_autoptr(GArray) slices = ledger_slices(b->ledger, true, error);
     if (!slices)
@@ -366,8 +366,11 @@ bool broker_cards(struct broker *b, const struct driver_inventory *inventory, st
                 i == j ? 0 : machine_pair_score(inventory->level[i][j], inventory->links[i][j]);
     }
     machine_bind(ret);
-    for (guint i = 0; i < slices->len; i++)
-        add_use(ret, &g_array_index(slices, struct ledger_slice, i));
+    for (guint i = 0; i < slices->len; i++) {
+        const struct ledger_slice *s = &g_array_index(slices, struct ledger_slice, i);
+        if (strcmp(s->machine, machine ? machine : "") == 0)
+            add_use(ret, s);
+    }
     return true;
 }
 
@@ -441,8 +444,8 @@ bool broker_reserve(struct broker *b, const struct broker_request *r,
     struct request_grant g;
     if (!ledger_begin(b->ledger, error))
         return false;
-    bool fine =
-        (!r->name || name_is_free(b, r->name, error)) && broker_cards(b, inventory, ret_machine, error);
+    bool fine = (!r->name || name_is_free(b, r->name, error)) &&
+                broker_cards(b, r->machine, inventory, ret_machine, error);
     if (fine && (why_find(ret_machine, &r->request, ret_why), ret_why->reason == SCHED_FITS) &&
         place_choose(ret_machine, &r->request, &g) == SCHED_FITS && place_add(ret_machine, &g)) {
         fill_slice(b, r, ret_machine, &g, ret);

@@ -57,9 +57,10 @@ char *broker_sim_state(const char *machine);
 bool broker_discover(struct broker *b, const char *machine, const char *sim_state,
                      struct driver_inventory *ret, GError **error);
 
-/* The cards of an inventory with what the live slices hold of them. */
-bool broker_cards(struct broker *b, const struct driver_inventory *inventory, struct machine *ret,
-                  GError **error);
+/* The cards of an inventory with what the live slices of that machine (NULL or empty: the system's driver)
+ * hold of them: cards of two simulated machines may have the same UUIDs. */
+bool broker_cards(struct broker *b, const char *machine, const struct driver_inventory *inventory,
+                  struct machine *ret, GError **error);
 
 /* Reserves. On a refusal: false without error, and *ret_why and *ret_machine tell. */
 bool broker_reserve(struct broker *b, const struct broker_request *r,

@@ -36,7 +36,7 @@ static void look(struct broker *b, const struct launch *l, struct launch_refusal
 {
     g_autofree struct driver_inventory *inventory = g_new0(struct driver_inventory, 1);
     if (broker_discover(b, l->request.machine, l->request.sim_state, inventory, error) &&
-        broker_cards(b, inventory, &refusal->machine, error))
+        broker_cards(b, l->request.machine, inventory, &refusal->machine, error))
         why_find(&refusal->machine, &l->request.request, &refusal->why);
 }
 

@@ -82,7 +82,7 @@ static bool check_room(struct broker *b, const struct ledger_slice *s, const str
     g_autofree struct driver_inventory *cards = g_new0(struct driver_inventory, 1);
     g_autofree struct machine *m = g_new0(struct machine, 1);
     struct request_grant g;
-    if (!machine_cards(b, s->machine, cards, error) || !broker_cards(b, cards, m, error))
+    if (!machine_cards(b, s->machine, cards, error) || !broker_cards(b, s->machine, cards, m, error))
         return false;
     grant_of(m, s, &g);
     for (uint32_t i = 0; i < g.n; i++)

@@ -184,7 +184,7 @@ GArray *view_cards(struct broker *b, GPtrArray *before, GPtrArray *now, GError *
         c.grantable_cores = (uint32_t)quantity_scale(100, b->settings->core_scale_milli);
         for (guint k = 0; k < now->len; k++) {
             const struct view_slice *v = g_ptr_array_index(now, k);
-            if (v->slice.state != LEDGER_ENDED)
+            if (v->slice.state != LEDGER_ENDED && strcmp(v->slice.machine, c.card.machine) == 0)
                 add_slice(&c, view_find(before, v->slice.id), v);
         }
         g_array_append_val(cards, c);

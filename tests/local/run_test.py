@@ -270,6 +270,19 @@ def _(w):
     assert "--mem 1G --type H200:" in says and "would fit now: the same without --type\n" in says, says
 
 
+@test("machines of other profiles have cards of their own, though their UUIDs are the same")
+def _(w):
+    other = {"HAMI_SIM_STATE": w.path("other")}
+    sim = ["--sim", w.profile + ",kernel=9us"]
+    w.hold("--mem", "30G", "--gpus", "2")
+    show = ["--mem", "30G", "--", "sh", "-c", "echo $CUDA_VISIBLE_DEVICES"]
+    r = w.call("run", *sim, *show, env=other)
+    assert r.returncode == 0 and r.stdout.strip() in w.only()["shares"][0]["uuid"] + w.only()["shares"][1]["uuid"], r
+    cards = json.loads(w.call("top", "--once", "--json", *sim, env=other).stdout)["cards"]
+    found = [(c["machine"], c["slices"], c["granted_bytes"] // MIB) for c in cards]
+    assert sorted(found) == [(w.profile, 1, 30720)] * 2 + [(sim[1], 0, 0)] * 2, found
+
+
 @test("without a compute limit the share in use is shown as well")
 def _(w):
     p = w.hold("--mem", "1G")

@@ -128,11 +128,12 @@ static GError *error_new(unsigned status, uint32_t retry_after_s, const char *re
     return error;
 }
 
+/* A date, which API servers do not write, counts as nothing said. */
 static uint32_t seconds(const char *header, int64_t from_details)
 {
-    guint64 s = 0;
-    if (header && g_ascii_string_to_unsigned(header, 10, 0, RETRY_MAX_S, &s, NULL))
-        return (uint32_t)s;
+    bool is_number = header && g_ascii_isdigit(header[0]) && header[strspn(header, "0123456789")] == '\0';
+    if (is_number)
+        return (uint32_t)MIN(g_ascii_strtoull(header, NULL, 10), RETRY_MAX_S);
     return from_details > 0 ? (uint32_t)MIN(from_details, RETRY_MAX_S) : 0;
 }
 

@@ -81,6 +81,7 @@ char *kube_lease_write(json_t *object, enum kube_lease_write what, const char *n
     if (what != KUBE_LEASE_RENEW)
         json_object_set_new(spec, "acquireTime", time_value(now_us));
     if (what == KUBE_LEASE_TAKE && !fresh)
-        json_object_set_new(spec, "leaseTransitions", json_integer(transitions + 1));
+        json_object_set_new(spec, "leaseTransitions",
+                            json_integer(CLAMP(transitions, -1, INT32_MAX - 1) + 1));
     return kube_body_text(copy);
 }

@@ -562,6 +562,25 @@ static void test_record_is_written_as_the_api_defines(void)
     g_free(text);
 }
 
+/* int32 in the API: a number beyond is refused, whoever else wrote the last one that is not. */
+static void test_transitions_stay_within_their_type(void)
+{
+    static const json_int_t rows[][2] = {
+        {0, 1},        {INT32_MAX - 1, INT32_MAX}, {INT32_MAX, INT32_MAX}, {INT64_MAX, INT32_MAX}, {-1, 0},
+        {INT64_MIN, 0}};
+    for (size_t i = 0; i < G_N_ELEMENTS(rows); i++) {
+        json_t *object = json_pack("{s:{s:I}}", "spec", "leaseTransitions", rows[i][0]);
+        char *text = kube_lease_write(object, KUBE_LEASE_TAKE, "ns", "l", "me", 15, 0);
+        json_t *written = json_loads(text, 0, NULL);
+        json_int_t transitions =
+            json_integer_value(json_object_get(json_object_get(written, "spec"), "leaseTransitions"));
+        g_assert_cmpint(transitions, ==, rows[i][1]);
+        json_decref(written);
+        json_decref(object);
+        g_free(text);
+    }
+}
+
 static void test_record_that_is_none_is_refused(void)
 {
     static const char *const rows[] = {"", "[]", "{\"spec\":{}}",
@@ -597,6 +616,7 @@ int main(int argc, char **argv)
     ADD(term_counts_from_when_the_renewal_was_sent);
     ADD(record_that_does_not_change_is_no_sign_of_life);
     ADD(foreign_term_is_bounded);
+    ADD(transitions_stay_within_their_type);
     ADD(options_that_contradict_are_refused);
     ADD(record_is_written_as_the_api_defines);
     ADD(record_that_is_none_is_refused);

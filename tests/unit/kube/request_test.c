@@ -257,6 +257,25 @@ static void test_retry_after(gconstpointer data)
     fake_api_close(&api);
 }
 
+/* RFC 9110, 10.2.3: seconds, or a date; a server that says "tomorrow" is not asked again at once. */
+static void test_retry_after_is_bounded(void)
+{
+    static const struct {
+        const char *header;
+        uint32_t wait_ms;
+    } rows[] = {
+        {"0", 0},          {"1", 1000},        {"3600", 3600000},
+        {"3601", 3600000}, {"86400", 3600000}, {"18446744073709551616", 3600000},
+        {"-1", 0},         {"soon", 0},        {"Fri, 31 Dec 1999 23:59:59 GMT", 0},
+        {"", 0},
+    };
+    for (size_t i = 0; i < G_N_ELEMENTS(rows); i++) {
+        g_autoptr(GError) error = kube_error_from_answer(429, rows[i].header, "", 0);
+        g_test_message("%s", rows[i].header);
+        g_assert_cmpuint(kube_error_retry_after_ms(error), ==, rows[i].wait_ms);
+    }
+}
+
 /* The token would go along. */
 static void elsewhere(struct fake_api *api, const struct fake_request *r)
 {
@@ -613,6 +632,7 @@ int main(int argc, char **argv)
     ADD(failure_of_a_proxy_is_told_too);
     ADD(429_is_waited_out_as_the_server_says);
     ADD(429_beyond_the_deadline_is_handed_on);
+    ADD(retry_after_is_bounded);
     for (size_t i = 0; i < G_N_ELEMENTS(losses); i++) {
         g_autofree char *path = g_strdup_printf("/kube/request/lost_connection/%s", losses[i].name);
         g_test_add_data_func(path, GSIZE_TO_POINTER(i), test_lost_connection);

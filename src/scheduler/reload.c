@@ -8,6 +8,7 @@
  * two of them lies a second. A pod that ended meanwhile is not believed from a list that is older than its
  * end.
  */
+#include "kube/watch_parse.h"
 #include "scheduler/service.h"
 
 #define AGAIN_MS 1000
@@ -29,24 +30,10 @@ static void reload_free(gpointer data)
     g_free(r);
 }
 
-static void give_items(struct scheduler *s, GBytes *answer)
+static bool give_item(const char *json, size_t len, void *data)
 {
-    struct json_scan scan;
-    struct json_text key;
-    const char *at;
-    size_t len;
-    const char *text = g_bytes_get_data(answer, &len);
-    json_scan_init(&scan, text, len);
-    if (json_scan_object(&scan))
-        while (json_scan_key(&scan, &key)) {
-            if (!json_text_is(key, "items")) {
-                json_scan_skip(&scan);
-                continue;
-            }
-            if (json_scan_array(&scan))
-                while (json_scan_element(&scan) && json_scan_raw(&scan, &at, &len))
-                    pods_listed_again(s, at, len);
-        }
+    pods_listed_again(data, json, len);
+    return true;
 }
 
 static void list(struct reload *r);
@@ -72,14 +59,17 @@ static void listed(GObject *source, GAsyncResult *result, gpointer data)
     struct reload *r = data;
     g_autoptr(GError) error = NULL;
     g_autoptr(GBytes) answer = kube_request_finish(result, NULL, &error);
+    const char *why = error ? error->message : NULL;
+    struct kube_page page;
+    size_t len = 0;
     (void)source;
-    if (answer)
-        give_items(r->s, answer);
-    else
-        log_line(LOG_WARN, "reload-node", "node", r->node, "why", error->message, NULL);
-    if (!answer)
+    const char *json = answer ? g_bytes_get_data(answer, &len) : NULL;
+    /* A list that is cut is none: the cards of the pods that it lacks would be given twice. */
+    if (!json || !kube_page_parse(json, len, give_item, r->s, &page, &why)) {
+        log_line(LOG_WARN, "reload-node", "node", r->node, "why", why, NULL);
         reload_owe(r->s, r->node);
-    r->again |= !answer;
+        r->again = true;
+    }
     r->timer = g_timeout_add(AGAIN_MS, rested, r);
     if (!r->again)
         nodes_counted(r->s, r->node);

@@ -33,6 +33,11 @@ bool live_interval(const struct verb *v, const char *text, uint64_t *ret_ms)
     return !why;
 }
 
+bool live_possible(void)
+{
+    return isatty(STDOUT_FILENO) && g_strcmp0(g_getenv("TERM"), "dumb") != 0;
+}
+
 void live_start(bool screen)
 {
     struct sigaction action = {.sa_handler = on_end};

@@ -10,6 +10,9 @@
 /* --interval, which may be NULL: 1s. False with all said. */
 bool live_interval(const struct verb *v, const char *text, uint64_t *ret_ms);
 
+/* Whether standard output is a terminal that can be drawn on again. */
+bool live_possible(void);
+
 /* From here on SIGINT and SIGTERM end the waiting instead of the process. screen: takes the whole terminal
  * for the picture, and keys as they come. */
 void live_start(bool screen);

@@ -54,7 +54,7 @@ static bool read_sizes(struct request *r)
         return wrong("mem", mem, why, "8G");
     why = cores ? quantity_parse_percent(cores, &r->cores_pct) : NULL;
     if (why)
-        return wrong("cores", cores, why, "30");
+        return wrong("cores", cores, why, "30; without it there is no limit");
     if (!gpus)
         return true;
     if (!g_ascii_string_to_unsigned(gpus, 10, 1, REQUEST_DEVICES_MAX, &n, NULL))

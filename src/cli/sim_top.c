@@ -143,7 +143,7 @@ static int run(int argc, char **argv)
     int status = sim_open(v);
     if (status != STATUS_OK)
         return status;
-    bool live = !once && !as_json && isatty(STDOUT_FILENO), shown;
+    bool live = !once && !as_json && live_possible(), shown;
     once |= !live && !as_json;
     live_start(live);
     do

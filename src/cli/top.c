@@ -113,7 +113,7 @@ static int run(int argc, char **argv)
     g_autoptr(Broker) b = broker_open(&error);
     if (!b || !look_for_cards(b, &error))
         return cli_fail(v, error);
-    bool live = !once && !as_json && isatty(STDOUT_FILENO);
+    bool live = !once && !as_json && live_possible();
     once |= !live && !as_json;
     bool done = live ? run_live(b, interval_ms, &error) : loop(b, interval_ms, false, &error);
     return done ? STATUS_OK : cli_fail(v, error);

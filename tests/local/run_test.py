@@ -38,7 +38,7 @@ def _(w):
                        (["help", "run", "x"], '"x" is one word too many'), (["help", "sim", "x"], '"x" is one word too many'), (["resize", "x"], "--mem"),
                        (["run", "--mem", "8X", "true"], "--mem 8X"), (["run", "--mem", "8", "true"], "1 MiB"),
                        (["-v"], "unknown flag -v"), (["run", "--wait=soon", "true"], "for example --wait=30s"), (["run", "--mem"], "needs a value"),
-                       (["run", "--cores", "0", "true"], "--cores 0"), (["run", "--cores", "101", "true"], "--cores"),
+                       (["run", "--cores", "0", "true"], "without it there is no limit"), (["run", "--cores", "101", "true"], "--cores"),
                        (["run", "--gpus", "0", "true"], "--gpus"), (["run", "--policy", "best", "true"], "spread"),
                        (["run", "--priority", "2", "true"], "--priority"), (["run", "--wait=soon", "true"], "--wait"),
                        (["run", "--core-policy", "x", "true"], "force"), (["run", "--name", "a b", "true"], "--name"),
@@ -460,6 +460,19 @@ def _(w):
     os.write(fd, b"q")
     read_until(fd, b"status=0")
     assert b"[#" in seen or b"[" in seen
+
+
+@test("on a terminal that cannot move its cursor top and sim top print once")
+def _(w):
+    w.run("--mem", "1G", "--", "true")
+    pid, fd = on_terminal(w)
+    for verb in ("top", f"sim top --sim {w.profile}"):
+        os.write(fd, f"TERM=dumb {w.hami} {verb}; echo st''atus=$?\n".encode())
+        seen = read_until(fd, b"status=0")
+        assert b"\x1b[H" not in seen and b"\x1b[2J" not in seen, seen
+    os.write(fd, b"exit\n")
+    os.close(fd)
+    os.waitpid(pid, 0)
 
 
 @test("top on a small terminal draws no more lines than that has")

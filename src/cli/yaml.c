@@ -52,12 +52,26 @@ static void add_lint(enum lint_level level, const char *message, void *data)
     add_finding(c, names[level], c->where, message);
 }
 
+#define OWN_SCHEDULER "hami-scheduler"
+
+/* Why admission leaves the pod alone. */
+static char *left_alone(json_t *pod)
+{
+    const char *its = json_string_value(json_object_get(json_object_get(pod, "spec"), "schedulerName"));
+    if (!its || !*its || strcmp(its, "default-scheduler") == 0 || strcmp(its, OWN_SCHEDULER) == 0)
+        return g_strdup("asks for no accelerator of the families in force");
+    return g_strdup_printf(
+        "spec.schedulerName is \"%.253s\": admission leaves it alone, whatever it asks for; "
+        "remove it, and it is set to " OWN_SCHEDULER,
+        its);
+}
+
 static void check_pod(json_t *pod, const char *where, const char *in_namespace, void *data)
 {
     struct checking *c = data;
     struct admit_result result = {0};
     struct admit_policy policy = {
-        .scheduler_name = "hami-scheduler", .force_overwrite = true, .defaults = {"binpack", "spread"}};
+        .scheduler_name = OWN_SCHEDULER, .force_overwrite = true, .defaults = {"binpack", "spread"}};
     char *text = json_dumps(pod, JSON_COMPACT);
     vendor_admit_text(c->families, NULL, &policy, text ? text : "", text ? strlen(text) : 0, in_namespace,
                       &result);
@@ -67,7 +81,8 @@ static void check_pod(json_t *pod, const char *where, const char *in_namespace, 
     if (!result.allowed && !result.refusals) {
         add_finding(c, "error", where, result.message);
     } else if (!result.ours) {
-        add_finding(c, "note", where, "asks for no accelerator of the families in force");
+        g_autofree char *why = left_alone(pod);
+        add_finding(c, "note", where, why);
     }
     for (guint i = 0; result.warnings && i < result.warnings->len; i++)
         add_finding(c, "warning", where, result.warnings->pdata[i]);
@@ -184,13 +199,18 @@ static const char *bad_name(const char *text)
     return n > 63 ? "is longer than 63 characters" : NULL;
 }
 
+static bool is_kind(const char *word)
+{
+    return strcmp(word, "pod") == 0 || strcmp(word, "deployment") == 0 || strcmp(word, "job") == 0;
+}
+
 static int run_write(const struct verb *v, const struct family_set *families, const char *kind,
                      char **command)
 {
     g_autoptr(GError) error = NULL;
     guint64 n;
     const char *why;
-    if (strcmp(kind, "pod") != 0 && strcmp(kind, "deployment") != 0 && strcmp(kind, "job") != 0)
+    if (!is_kind(kind))
         return cli_usage(v, "\"%s\" is none of pod, deployment and job", kind);
     if (!name)
         return cli_usage(v, "--name is needed; for example: hami yaml %s --name demo --gpus 1 --mem 8G",
@@ -230,6 +250,8 @@ static int run(int argc, char **argv)
     g_autoptr(FamilySet) families = manifest_flags_families(v, &flags, &status);
     if (!families)
         return status;
+    if (kind && check && !is_kind(kind))
+        return cli_usage(v, "--check takes one file, \"%s\" is one too many", kind);
     if (kind && check)
         return cli_usage(v, "\"%s\" and --check exclude each other: write a manifest or check one", kind);
     if (rest < argc && strcmp(argv[rest - 1], "--") != 0)

@@ -155,6 +155,23 @@ def _(build):
 TOP = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..")
 
 
+@test("yaml --check says that a pod of another scheduler is left alone, whatever it asks for")
+def _(build):
+    def of(scheduler, limits):
+        spec = {"containers": [{"name": "a", "image": "x", "resources": {"limits": limits}}]}
+        return {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "p"}, "spec": {**spec, "schedulerName": scheduler}}
+    for limits in ({"nvidia.com/gpu": 1, "nvidia.com/gpumem": 8000}, {}):
+        rc, found = check(build, of("volcano", limits))
+        assert rc == 0 and len(found) == 1 and found[0][0] == "note" and 'spec.schedulerName is "volcano"' in found[0][2], found
+    for own in ("default-scheduler", "hami-scheduler"):
+        assert check(build, of(own, {"nvidia.com/gpu": 1})) == (0, []), own
+        assert "asks for no accelerator" in check(build, of(own, {}))[1][0][2], own
+    r = hami(build, "yaml", "--check", "a.yaml", "b.yaml")
+    assert r.returncode == 64 and '--check takes one file, "b.yaml" is one too many' in r.stderr, r
+    r = hami(build, "yaml", "pod", "--check", "a.yaml")
+    assert r.returncode == 64 and "exclude each other" in r.stderr, r
+
+
 @test("print: the admission policies are those of deploy/, and follow the levels of the checks")
 def _(build):
     command = ["scheduler", "--print=admission-policy", "--scheduler-name=hami-scheduler", "--enable-ascend", "--enable-iluvatar"]

@@ -14,6 +14,7 @@
  */
 #include "kube/watch_parse.h"
 #include "scheduler/assigned.h"
+#include "scheduler/nodelock.h"
 
 #define GRACE_MS 10000
 
@@ -45,18 +46,28 @@ static bool is_known(struct fate *f)
     return !a || !a->unknown || !cluster_pod_get(f->s->cluster, f->uid, &pod) || pod.state == POD_BOUND;
 }
 
+/* The cards, and on nodes that have them the locks: each lock knows whose it is. */
+static void give_back(struct fate *f)
+{
+    struct scheduler *s = f->s;
+    struct cluster_pod pod;
+    if (!cluster_pod_get(s->cluster, f->uid, &pod) || pod.state != POD_RESERVED)
+        return;
+    for (int kind = NODE_LOCKS; pod.node_name && kind-- > 0;)
+        nodelock_release(s, pod.node_name, (enum node_lock)kind, f->namespace_, f->name);
+    if (cluster_release(s->cluster, f->uid))
+        waiting_capacity_changed(s);
+}
+
 /* Frees it. */
 static void settle(struct fate *f, const char *what)
 {
     struct scheduler *s = f->s;
     const struct assignment *a = assigned_get(s, f->uid);
-    struct cluster_pod pod;
     log_line(LOG_INFO, "bind-settled", "namespace", f->namespace_, "pod", f->name, "as", what, NULL);
     if (a && a->unknown) {
         assigned_drop(s, f->uid);
-        if (cluster_pod_get(s->cluster, f->uid, &pod) && pod.state == POD_RESERVED &&
-            cluster_release(s->cluster, f->uid))
-            waiting_capacity_changed(s);
+        give_back(f);
     }
     g_hash_table_remove(s->fates, f->uid);
 }

@@ -219,6 +219,21 @@ def _(build):
         assert first() == "" and annotations_of(w, "a")[MUTEX].endswith(",default,p")
 
 
+@test("a lock is given back with the cards once a binding whose answer was lost is known not to have been made")
+def _(build):
+    with world(build, node("a"), flags=["--compat-node-lock"]) as (w, b, s):
+        p = w.create(pod("p", slice_of(mem=1)))
+        s.filter(p, ["a"])
+        b.on("POST", BINDING, LOSE_REQUEST, times=1)
+        assert s.bind(p, "a") != "" and MUTEX in annotations_of(w, "a")
+        s.process.line("event=bind-settled .*not bound", limit=30)
+        b.until(2, "PATCH", "/api/v1/nodes/a")
+        until = time.monotonic() + kit.LIMIT_S
+        while MUTEX in annotations_of(w, "a"):
+            assert time.monotonic() < until, "the lock stays"
+            time.sleep(0.02)
+
+
 @test("who was decided anew while his bind waited for a lock is not bound as decided before")
 def _(build):
     """kube-scheduler asks anew when a bind takes it too long."""

@@ -65,13 +65,31 @@ static void examine_driver(struct broker *b, const char *machine, GArray *rows)
         doctor_add(rows, DOCTOR_NO_WALL, "", 0, "driver %s", inventory->driver_version);
 }
 
-/* A slice's card that its driver no longer lists. */
-static void examine_lost_cards(struct broker *b, GArray *rows)
+/* Cards of two simulated machines may have the same UUID. */
+static bool has_card(const struct ledger_slice *s, const struct ledger_card *c)
+{
+    for (uint32_t k = 0; k < s->n_shares; k++)
+        if (strcmp(s->shares[k].uuid, c->card.uuid) == 0 && strcmp(s->machine, c->machine) == 0)
+            return true;
+    return false;
+}
+
+/* Of the machine in question, or a slice's card that its driver no longer lists. What the ledger remembers of
+ * another machine that nothing runs on is old. */
+static bool matters(const struct ledger_card *c, const char *machine, const GArray *slices)
+{
+    bool held = strcmp(c->machine, machine ? machine : "") == 0;
+    for (guint i = 0; !held && i < slices->len; i++)
+        held = has_card(&g_array_index(slices, struct ledger_slice, i), c);
+    return held;
+}
+
+static void examine_lost_cards(struct broker *b, const char *machine, const GArray *slices, GArray *rows)
 {
     g_autoptr(GArray) cards = ledger_cards(b->ledger, NULL);
     for (guint i = 0; cards && i < cards->len; i++) {
         struct ledger_card *c = &g_array_index(cards, struct ledger_card, i);
-        if (!c->card.healthy)
+        if (!c->card.healthy && matters(c, machine, slices))
             doctor_add(rows, DOCTOR_CARD_UNHEALTHY, "", 0, "%s %s", c->card.name, c->card.uuid);
     }
 }
@@ -90,9 +108,8 @@ static void examine_slice_cards(struct broker *b, const struct ledger_slice *s, 
     g_autoptr(GArray) cards = ledger_cards(b->ledger, NULL);
     for (guint i = 0; cards && i < cards->len; i++) {
         struct ledger_card *c = &g_array_index(cards, struct ledger_card, i);
-        for (uint32_t k = 0; !c->card.healthy && k < s->n_shares; k++)
-            if (strcmp(s->shares[k].uuid, c->card.uuid) == 0)
-                doctor_add(rows, DOCTOR_CARD_UNHEALTHY, s->id, 0, "%s %s", c->card.name, c->card.uuid);
+        if (!c->card.healthy && has_card(s, c))
+            doctor_add(rows, DOCTOR_CARD_UNHEALTHY, s->id, 0, "%s %s", c->card.name, c->card.uuid);
     }
 }
 
@@ -173,7 +190,7 @@ GArray *doctor_examine(struct broker *b, const char *word, const char *machine, 
         return NULL;
     examine_protection(b, rows);
     examine_driver(b, machine, rows);
-    examine_lost_cards(b, rows);
+    examine_lost_cards(b, machine, slices, rows);
     examine_preload(rows);
     examine_others(rows);
     examine_strays(b, slices, rows);

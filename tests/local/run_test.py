@@ -521,6 +521,26 @@ def _(w):
     assert w.run("--mem", "1G", "--", "true").returncode == 0
 
 
+@test("a lost card of a machine that nothing runs on is no finding about another one")
+def _(w):
+    other = ["--sim", w.profile + ",kernel=9us"]
+    here = {"HAMI_SIM_STATE": w.path("other")}
+
+    def unhealthy(*args, **more):
+        return [f["slice"] for f in json.loads(w.call("doctor", "--json", *args, **more).stdout) if f["finding"] == "card_unhealthy"]
+
+    p = w.hold("--mem", "1G", "--gpus", "2")
+    held = w.only()["id"]
+    assert w.call("sim", "fault", "lost", "--device", "1", env={"HAMI_SIM": w.profile}).returncode == 0
+    assert "" in unhealthy("--sim", w.profile) and unhealthy(held) == [held]
+    assert unhealthy(*other, env=here) == [""], "a slice still holds it"
+    q = w.call("run", *other, "--detach", "--mem", "1G", "--gpus", "2", "--", "sleep", "60", env=here).stdout.strip()
+    assert unhealthy(q, env=here) == []
+    p.stdin.close()
+    p.wait()
+    assert unhealthy(*other, env=here) == [] and unhealthy() == []
+
+
 @test("memory spilled while kernels run is a finding of doctor, and a figure of top")
 def _(w):
     w.config("[cards]\nmemory_scale = 2\n")

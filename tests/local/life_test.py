@@ -73,6 +73,39 @@ def _(w):
     first.wait()
 
 
+@test("a lost card of a machine that nothing runs on is no finding about another one")
+def _(w):
+    other = ["--sim", w.profile + ",kernel=9us"]
+    here = {"HAMI_SIM_STATE": w.path("other")}
+
+    def unhealthy(*args, **more):
+        return [f["slice"] for f in json.loads(w.call("doctor", "--json", *args, **more).stdout) if f["finding"] == "card_unhealthy"]
+
+    p = w.hold("--mem", "1G", "--gpus", "2")
+    held = w.only()["id"]
+    assert w.call("sim", "fault", "lost", "--device", "1", env={"HAMI_SIM": w.profile}).returncode == 0
+    assert "" in unhealthy("--sim", w.profile) and unhealthy(held) == [held]
+    assert unhealthy(*other, env=here) == [""], "a slice still holds it"
+    q = w.call("run", *other, "--detach", "--mem", "1G", "--gpus", "2", "--", "sleep", "60", env=here).stdout.strip()
+    assert unhealthy(q, env=here) == []
+    p.stdin.close()
+    p.wait()
+    assert unhealthy(*other, env=here) == [] and unhealthy() == []
+
+
+@test("machines of other profiles have cards of their own, though their UUIDs are the same")
+def _(w):
+    other = {"HAMI_SIM_STATE": w.path("other")}
+    sim = ["--sim", w.profile + ",kernel=9us"]
+    w.hold("--mem", "30G", "--gpus", "2")
+    show = ["--mem", "30G", "--", "sh", "-c", "echo $CUDA_VISIBLE_DEVICES"]
+    r = w.call("run", *sim, *show, env=other)
+    assert r.returncode == 0 and r.stdout.strip() in w.only()["shares"][0]["uuid"] + w.only()["shares"][1]["uuid"], r
+    cards = json.loads(w.call("top", "--once", "--json", *sim, env=other).stdout)["cards"]
+    found = [(c["machine"], c["slices"], c["granted_bytes"] // MIB) for c in cards]
+    assert sorted(found) == [(w.profile, 1, 30720)] * 2 + [(sim[1], 0, 0)] * 2, found
+
+
 @test("events --follow ends when nobody reads any more, without waiting for an event")
 def _(w):
     w.run("--mem", "1G", "--", "true")

@@ -25,7 +25,7 @@ static struct meter *meter_find(struct card *card, CUcontext context)
 
 static bool is_quiet(const struct meter *meter)
 {
-    for (int i = 0; i < METER_BATCHES; i++)
+    for (int i = 0; i < meter->n_batches; i++)
         if (meter->batches[i].state != BATCH_FREE)
             return false;
     return true;
@@ -46,7 +46,7 @@ static void leave(struct leftovers *left, CUevent *event)
 
 static void leave_all(struct leftovers *left, struct meter *meter)
 {
-    for (int i = 0; i < METER_BATCHES; i++) {
+    for (int i = 0; i < meter->n_batches; i++) {
         leave(left, &meter->batches[i].start);
         leave(left, &meter->batches[i].end);
     }
@@ -77,19 +77,19 @@ static struct meter *meter_free(struct card *card, struct leftovers *left)
     return NULL;
 }
 
+/* Of its batches all that were used are free by now, and without events. */
 static void meter_begin(struct card *card, struct meter *meter, CUcontext context)
 {
-    memset(meter, 0, sizeof *meter);
-    meter->context = context;
-    for (int i = 0; i < METER_BATCHES; i++)
-        meter->batches[i].meter = meter;
     int used = (int)(meter - card->meters) + 1;
+    memset(meter, 0, offsetof(struct meter, batches));
+    meter->context = context;
     card->n_meters = used > card->n_meters ? used : card->n_meters;
 }
 
 static struct meter *meter_of(struct card *card, CUcontext context)
 {
-    struct leftovers left = {0};
+    struct leftovers left;
+    left.n = 0; /* and no more: this is done for each batch */
     if (!context)
         return NULL;
     port_lock(&card->lock);

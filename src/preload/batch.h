@@ -25,7 +25,9 @@
 #include "preload/lane.h"
 #include "preload/price.h"
 
-enum { METERS = 6, METER_BATCHES = 24, BATCH_PARTS = 12 };
+/* Threads that launched and then did something else each keep a batch for every
+ * stream they used: there are more than are ever in flight. */
+enum { METERS = 6, METER_BATCHES = 128, BATCH_PARTS = 12 };
 #define BATCH_MARK_NS UINT64_C(1000) /* an event takes about so much of a device */
 enum batch_state { BATCH_FREE = 0, BATCH_OPEN, BATCH_CLOSED, BATCH_CLAIMED };
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * Where lanes come from. They are never freed: a lane whose thread has ended is
- * given to the next thread that needs one.
+ * given to the next thread that needs one, if it is among the first LANES_MAX.
  */
 #include "preload/lane.h"
 
@@ -12,7 +12,7 @@
 
 #include "preload/port.h"
 
-enum { LANES_MAX = 4096 };
+enum { LANES_MAX = 1024 };
 
 struct lane lane_none; /* its stamp is 0, which lane_stamp never is */
 __thread struct lane_tls lane_tls = {.lane = &lane_none};
@@ -46,7 +46,8 @@ static struct lane *lane_new(void)
         lane->entries[i].price_ns = LANE_CLOSED_NS;
     lane->chunk_ns = LANE_CHUNK_NS;
     lane->budget = 1;
-    lanes[n_lanes++] = lane;
+    if (n_lanes < LANES_MAX)
+        lanes[n_lanes++] = lane;
     return lane;
 }
 
@@ -57,7 +58,7 @@ struct lane *lane_get(void)
     int tid = (int)syscall(SYS_gettid);
     port_lock(&lock);
     struct lane *lane = lane_of_dead_thread();
-    if (!lane && n_lanes < LANES_MAX)
+    if (!lane)
         lane = lane_new();
     if (lane) {
         lane->tid = tid;

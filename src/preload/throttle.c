@@ -59,7 +59,7 @@
     INT64_C(6000000)   /* ... when nobody waits: a host that is slow to wake us must not let the device idle \
                         */
 #define PIPE_BATCHES 2 /* ... however long they are */
-#define CROWD_BATCHES 20 /* of METER_BATCHES unmeasured: something long lies before them */
+#define CROWD_BATCHES 20 /* unmeasured: something long lies before them */
 #define CROWD_STEP_NS (2 * MS)
 #define OPEN_NS INT64_C(1000000)       /* tokens that all devices of a group must have to open */
 #define STEP_NS (500 * UINT64_C(1000)) /* how often a closed one looks at the others */
@@ -333,13 +333,15 @@ static enum verdict consider(struct request *r, const struct turn_limit *limit, 
 }
 
 /* A lane that starves the device earns while its work lies there uncharged: that
- * is not an idle time. */
+ * is not an idle time. Nor is it one when threads that do something else hold more
+ * credit than this: it has to be there before anything is launched. */
 static int64_t kept_tokens(const struct request *r)
 {
     int64_t inflight = atomic_load_explicit(&r->card->inflight_ns, memory_order_relaxed);
     if (r->waited)
         return WAIT_CAP_NS;
-    return r->lane->starves && inflight > 0 ? BURST_NS + inflight : BURST_NS;
+    bool counts = inflight > PIPE_ALONE_NS || (r->lane->starves && inflight > 0);
+    return counts ? BURST_NS + inflight : BURST_NS;
 }
 
 /* How much at once. A lane that starves the device stops where a sample is due. */

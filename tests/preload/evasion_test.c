@@ -293,6 +293,30 @@ static void short_threads_copy(void)
     works(200 * US);
 }
 
+static void *holds(void *arg)
+{
+    cu()->cuCtxSetCurrent(context);
+    launch_ns(kernel, 5 * US, stream);
+    pthread_barrier_wait(arg);
+    for (;;)
+        pause();
+    return NULL;
+}
+
+/* Threads that launched once and have not ended what they began. */
+static void beside_idle_threads(void)
+{
+    static pthread_barrier_t begun;
+    static pthread_t threads[30];
+    for (size_t i = 0; !threads[G_N_ELEMENTS(threads) - 1]; i++) {
+        pthread_barrier_init(&begun, NULL, 2);
+        pthread_create(&threads[i], NULL, holds, &begun);
+        pthread_barrier_wait(&begun);
+    }
+    launch_ns(kernel, 2 * MS, stream);
+    waits();
+}
+
 /* More contexts than are measured at a time. */
 static void one_context_of_many(void)
 {
@@ -345,6 +369,7 @@ static const struct attack attacks[] = {
     ATTACK(much_behind_another_thread),
     ATTACK(little_behind_another_thread),
     ATTACK(short_threads_copy),
+    ATTACK(beside_idle_threads),
     ATTACK(one_context_of_many),
 };
 

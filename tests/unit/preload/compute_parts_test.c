@@ -5,6 +5,8 @@
  * HAMI_TEST_SEED repeats a run.
  */
 #include <glib.h>
+#include <pthread.h>
+#include <semaphore.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -12,6 +14,7 @@
 #include "preload/bucket.h"
 #include "preload/busy.h"
 #include "preload/card.h"
+#include "preload/lane.h"
 #include "preload/measure.h"
 #include "preload/port.h"
 #include "preload/price.h"
@@ -326,6 +329,41 @@ static void one_thread_at_a_time_asks_about_a_meter(void)
     memset(card, 0, sizeof *card);
 }
 
+enum { THREADS = 1200 }; /* more than are kept for others after their end */
+
+static sem_t have_lane, may_end;
+static _Atomic int lanes;
+
+static void *takes_a_lane(void *unused)
+{
+    lanes += lane_get() != NULL;
+    sem_post(&have_lane);
+    sem_wait(&may_end);
+    return unused;
+}
+
+static void every_thread_has_a_lane_however_many_there_are(void)
+{
+    static pthread_t threads[THREADS];
+    pthread_attr_t attr;
+    pthread_attr_init(&attr);
+    pthread_attr_setstacksize(&attr, 64 << 10);
+    sem_init(&have_lane, 0, 0);
+    sem_init(&may_end, 0, 0);
+    int n = 0;
+    while (n < THREADS && pthread_create(&threads[n], &attr, takes_a_lane, NULL) == 0) {
+        sem_wait(&have_lane); /* one at a time: this machine's locks are not for threads */
+        n++;
+    }
+    g_assert_cmpint(lanes, ==, n);
+    for (int i = 0; i < n; i++)
+        sem_post(&may_end);
+    for (int i = 0; i < n; i++)
+        pthread_join(threads[i], NULL);
+    if (n < THREADS)
+        g_test_skip("threads are limited here");
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -346,5 +384,6 @@ int main(int argc, char **argv)
     TEST(turn_goes_on_only_while_its_holder_would_be_next);
     TEST(full_board_refuses_and_silent_seats_are_taken);
     TEST(noise_never_keeps_the_turn_away_for_a_second);
+    TEST(every_thread_has_a_lane_however_many_there_are);
     return g_test_run();
 }

@@ -260,11 +260,62 @@ static char *success(struct scheduler *s, const struct pod_request *r, const str
                            count_names(names) - fits->len, fits->len, list->str);
 }
 
-static void decide(struct scheduler *s, struct args *a, struct http_responder *responder)
+static void placed(struct scheduler *s, const struct pod_object *p, const struct pod_request *r,
+                   const struct cluster_answer *answer, const char *said, struct http_responder *responder)
+{
+    const char *node = cluster_node_spec(s->cluster, answer->node)->name;
+    g_autofree char *score = g_strdup_printf("%.2f", answer->score);
+    g_autoptr(GString) names = g_string_new("[");
+    json_write_string(names, node);
+    g_string_append_c(names, ']');
+    s->count.filter_fits++;
+    assigned_put(s, p->uid, r, answer);
+    waiting_remove(s, p->uid);
+    log_line(LOG_INFO, "placed", "namespace", p->namespace_, "pod", p->name, "node", node, "score", score,
+             NULL);
+    if (said)
+        emit(s, p, "Normal", "FilteringSucceed", said);
+    respond_names(responder, names->str, names->len, NULL);
+}
+
+static void unplaced(struct scheduler *s, const struct args *a, const struct pod_request *r,
+                     enum sched_reason reason, struct http_responder *responder)
+{
+    const struct pod_object *p = &a->pod;
+    g_autofree char *failed = failures(s, p, r, a, reason);
+    log_line(LOG_INFO, "unplaced", "namespace", p->namespace_, "pod", p->name, "reason",
+             sched_reason_words(reason)->code, NULL);
+    waiting_add(s, r, a->pod_at, a->pod_len);
+    respond_names(responder, NULL, 0, failed);
+}
+
+/* held: it has a reservation, which it gives up first. */
+static void place(struct scheduler *s, const struct args *a, const struct pod_request *r, bool held,
+                  struct http_responder *responder)
+{
+    static struct cluster_answer answer;
+    const struct pod_object *p = &a->pod;
+    cluster_release(s->cluster, p->uid);
+    cluster_place(s->cluster, r, a->names.nodes, a->names.n, &answer);
+    g_autofree char *said = answer.reason == SCHED_FITS && s->o.events == SCHEDULER_EVENTS_ALL
+                                ? success(s, r, &a->names, cluster_node_spec(s->cluster, answer.node)->name)
+                                : NULL;
+    if (answer.reason == SCHED_FITS &&
+        cluster_reserve(s->cluster, r, &answer, scheduler_now_ms() + s->o.reserve_ms)) {
+        if (!held)
+            histogram_add(&s->queue_ns, waiting_ms(s, p->uid) * 1000000);
+        placed(s, p, r, &answer, said, responder);
+    } else {
+        unplaced(s, a, r, answer.reason, responder);
+    }
+    if (held)
+        waiting_capacity_changed(s);
+}
+
+static void decide(struct scheduler *s, const struct args *a, struct http_responder *responder)
 {
     static struct pod_request r;
-    static struct cluster_answer answer;
-    struct pod_object *p = &a->pod;
+    const struct pod_object *p = &a->pod;
     g_autofree char *why = NULL;
     struct cluster_pod known;
     if (!vendor_request_parse(s->families, p, &s->defaults, &r, NULL, &why)) {
@@ -272,47 +323,15 @@ static void decide(struct scheduler *s, struct args *a, struct http_responder *r
         respond_error(s, responder, why);
         return;
     }
-    if (pod_request_is_empty(&r)) {
-        pod_request_clear(&r);
-        assigned_put(s, p->uid, NULL, NULL);
-        respond_names(responder, a->names.at, a->names.len, NULL);
-        return;
-    }
     const struct assignment *before = assigned_get(s, p->uid);
     bool held = cluster_pod_get(s->cluster, p->uid, &known);
-    if (held && (known.state != POD_RESERVED || (before && before->unknown))) {
+    if (pod_request_is_empty(&r)) {
+        assigned_put(s, p->uid, NULL, NULL);
+        respond_names(responder, a->names.at, a->names.len, NULL);
+    } else if (held && (known.state != POD_RESERVED || (before && before->unknown))) {
         respond_error(s, responder, "the pod is being bound or is bound already");
-        pod_request_clear(&r);
-        return;
-    }
-    cluster_release(s->cluster, p->uid);
-    cluster_place(s->cluster, &r, a->names.nodes, a->names.n, &answer);
-    g_autofree char *said = answer.reason == SCHED_FITS && s->o.events == SCHEDULER_EVENTS_ALL
-                                ? success(s, &r, &a->names, cluster_node_spec(s->cluster, answer.node)->name)
-                                : NULL;
-    if (answer.reason == SCHED_FITS &&
-        cluster_reserve(s->cluster, &r, &answer, scheduler_now_ms() + s->o.reserve_ms)) {
-        const char *node = cluster_node_spec(s->cluster, answer.node)->name;
-        g_autoptr(GString) names = g_string_new("[");
-        json_write_string(names, node);
-        g_string_append_c(names, ']');
-        s->count.filter_fits++;
-        assigned_put(s, p->uid, &r, &answer);
-        if (!held)
-            histogram_add(&s->queue_ns, waiting_ms(s, p->uid) * 1000000);
-        waiting_remove(s, p->uid);
-        g_autofree char *score = g_strdup_printf("%.2f", answer.score);
-        log_line(LOG_INFO, "placed", "namespace", p->namespace_, "pod", p->name, "node", node, "score", score,
-                 NULL);
-        if (said)
-            emit(s, p, "Normal", "FilteringSucceed", said);
-        respond_names(responder, names->str, names->len, NULL);
     } else {
-        g_autofree char *failed = failures(s, p, &r, a, answer.reason);
-        log_line(LOG_INFO, "unplaced", "namespace", p->namespace_, "pod", p->name, "reason",
-                 sched_reason_words(answer.reason)->code, NULL);
-        waiting_add(s, &r, a->pod_at, a->pod_len);
-        respond_names(responder, NULL, 0, failed);
+        place(s, a, &r, held, responder);
     }
     pod_request_clear(&r);
 }

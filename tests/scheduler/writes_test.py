@@ -287,6 +287,24 @@ def _(build):
         assert s.bind(p, "a") != "" and s.bind(q, "a") == ""
 
 
+@test("a reservation that moves to another node, or is given up for none, wakes who waits for its cards")
+def _(build):
+    for full in (False, True):
+        with world(build, node("a", cards=1), node("b", cards=1)) as (w, b, s):
+            p = w.create(pod("p", slice_of(mem=40960)))
+            assert s.filter(p, ["a"])["NodeNames"] == ["a"]
+            q = pod("q", slice_of(mem=40960))
+            q["spec"]["priority"] = 1  # before p, which waits too where there is no place for it
+            q = w.create(q)
+            if full:
+                s.place(pod("other", slice_of(mem=10)), ["b"])
+            assert s.filter(q, ["a"])["NodeNames"] is None
+            start = time.monotonic()
+            assert s.filter(p, ["b"])["NodeNames"] == (None if full else ["b"])
+            s.process.line("event=woken pod=default/q", limit=20)  # the reservation's own deadline is 30 s
+            assert time.monotonic() - start < 20 and s.filter(q, ["a"])["NodeNames"] == ["a"], full
+
+
 # ---- nodes that come late
 
 

@@ -17,7 +17,7 @@
 #define SETTLES (500 * MS)
 #define LASTS (8000 * MS)
 #define PERCENT 20
-#define MORE_PP 3
+#define OFF_PP 5 /* what is found by chance takes its time */
 
 /* ---- what the programs have ---- */
 
@@ -405,8 +405,8 @@ static void gets_its_share(gconstpointer data)
     g_autofree char *told = kit_run(kit, "attack", a->name, NULL);
     g_test_message("%s: %s", a->name, told);
     kit_free(kit);
-    g_assert_cmpfloat(g_ascii_strtod(told, NULL), <=, PERCENT + MORE_PP);
-    g_assert_cmpfloat(g_ascii_strtod(told, NULL), >=, PERCENT - MORE_PP);
+    g_assert_cmpfloat(g_ascii_strtod(told, NULL), <=, PERCENT + OFF_PP);
+    g_assert_cmpfloat(g_ascii_strtod(told, NULL), >=, PERCENT - OFF_PP);
 }
 
 int main(int argc, char **argv)

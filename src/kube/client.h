@@ -2,7 +2,7 @@
  *
  * A Kubernetes API client: bytes out, bytes in, failures as KUBE_ERROR.
  *
- * 1. A request is sent again only if it cannot have been carried out (429, no
+ * 1. A request is sent again only if it cannot have been carried out (429, a 503 that says when, no
  *    connection) or repeating does no harm: GET, and what says `repeatable`.
  * 2. Nothing is unbounded: time, size of an answer, requests under way, number
  *    of attempts.

@@ -478,13 +478,20 @@ static void want_new(struct fake_api *api, const struct fake_request *r)
         fake_status(r, 401, "Unauthorized", NULL);
 }
 
+/* The path of a file that has it; the caller unlinks it. */
+static char *old_token(void)
+{
+    char *path = g_build_filename(g_get_tmp_dir(), "hami-token-XXXXXX", NULL);
+    g_close(g_mkstemp(path), NULL);
+    g_assert_true(g_file_set_contents(path, "old\n", -1, NULL));
+    return path;
+}
+
 static void test_token_is_read_again_after_401(void)
 {
     struct fake_api api;
     GError *error = NULL;
-    g_autofree char *path = g_build_filename(g_get_tmp_dir(), "hami-token-XXXXXX", NULL);
-    g_close(g_mkstemp(path), NULL);
-    g_assert_true(g_file_set_contents(path, "old\n", -1, NULL));
+    g_autofree char *path = old_token();
     fake_api_open(&api, want_new, NULL);
     KubeConfig *config = fake_api_config(&api);
     config->token_path = g_strdup(path);
@@ -523,9 +530,7 @@ static void test_new_token_is_for_all_that_were_refused(void)
 {
     struct fake_api api;
     struct answer a[3] = {0};
-    g_autofree char *path = g_build_filename(g_get_tmp_dir(), "hami-token-XXXXXX", NULL);
-    g_close(g_mkstemp(path), NULL);
-    g_assert_true(g_file_set_contents(path, "old\n", -1, NULL));
+    g_autofree char *path = old_token();
     fake_api_open(&api, want_new, NULL);
     KubeConfig *config = fake_api_config(&api);
     config->token_path = g_strdup(path);

@@ -18,6 +18,13 @@
 #define SHARE (256u << 10) /* bytes of one answer per turn of the loop */
 #define BODY_MAX (16u << 20)
 
+/* Before libsoup's own queue, which has the default. When a kept connection turns out to be closed at the
+ * first write, libsoup (3.2.3 to 3.6) lets the queue send a GET, PUT or DELETE once more, and tells its own
+ * callback of the failure in the loop's next turn. Where the queue is faster and has another kept connection,
+ * the callback takes that for the failure of the second exchange, ends it, and the second one's callback then
+ * reads from what is gone. */
+#define HEADERS_PRIORITY (G_PRIORITY_DEFAULT - 1)
+
 struct call {
     KubeClient *client;
     GTask *task;
@@ -326,9 +333,6 @@ static void tell_stale(KubeClient *client)
         client->options.stale(client->options.stale_data, why);
 }
 
-/* libsoup (3.2.3 at least) repeats GET, PUT and DELETE by itself when a kept connection turns out to be
- * closed, and can then ask a message for its stream whose exchange is over: a crash. These are rare, a
- * connection of their own each is cheaper. What is frequent, bindings and patches, keeps its connection. */
 static void attempt(struct call *c)
 {
     GError *error = NULL;
@@ -350,14 +354,12 @@ static void attempt(struct call *c)
         soup_message_set_request_body_from_bytes(c->message, c->content_type, c->body);
         client->counters.sent_bytes += g_bytes_get_size(c->body);
     }
-    if (strcmp(c->method, "POST") != 0 && strcmp(c->method, "PATCH") != 0)
-        soup_message_add_flags(c->message, SOUP_MESSAGE_NEW_CONNECTION);
     g_signal_connect(c->message, "wrote-headers", G_CALLBACK(on_wrote_headers), c);
     g_signal_connect(c->message, "restarted", G_CALLBACK(on_restarted), c);
     client->counters.requests++;
     c->lane = kube_client_lane(client, c->stream || c->unlimited);
     c->lane->requests++;
-    soup_session_send_async(c->lane->session, c->message, G_PRIORITY_DEFAULT, c->inner, on_headers, c);
+    soup_session_send_async(c->lane->session, c->message, HEADERS_PRIORITY, c->inner, on_headers, c);
 }
 
 static void on_deadline(void *data)

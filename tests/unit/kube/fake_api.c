@@ -160,17 +160,16 @@ void fake_status(const struct fake_request *r, unsigned status, const char *reas
     fake_answer(r, status, json);
 }
 
-static void reset_message(SoupServerMessage *message)
+void fake_reset_socket(GSocket *socket)
 {
     struct linger now = {.l_onoff = 1, .l_linger = 0};
-    GSocket *socket = soup_server_message_get_socket(message);
     setsockopt(g_socket_get_fd(socket), SOL_SOCKET, SO_LINGER, &now, sizeof now);
     g_socket_close(socket, NULL);
 }
 
 void fake_reset(const struct fake_request *r)
 {
-    reset_message(r->message);
+    fake_reset_socket(soup_server_message_get_socket(r->message));
 }
 
 void fake_stream(struct fake_api *api, const struct fake_request *r, const char *text)
@@ -223,6 +222,6 @@ void fake_end(struct fake_api *api)
 void fake_break(struct fake_api *api)
 {
     SoupServerMessage *message = newest(api);
-    reset_message(message);
+    fake_reset_socket(soup_server_message_get_socket(message));
     g_ptr_array_remove(api->streams, message);
 }

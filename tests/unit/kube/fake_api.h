@@ -42,6 +42,8 @@ void fake_answer(const struct fake_request *r, unsigned status, const char *json
 void fake_status(const struct fake_request *r, unsigned status, const char *reason, const char *retry_after);
 /* Ends the connection by RST without an answer. */
 void fake_reset(const struct fake_request *r);
+/* The server's end of a connection, by RST. */
+void fake_reset_socket(GSocket *socket);
 
 /* An answer of 200 that stays open; further text goes to the newest one. */
 void fake_stream(struct fake_api *api, const struct fake_request *r, const char *text);

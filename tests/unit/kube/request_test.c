@@ -58,23 +58,6 @@ static void test_path_cannot_be_climbed(void)
     fake_api_close(&api);
 }
 
-/* What libsoup would repeat by itself has a connection of its own (request.c). */
-static void test_connections_are_kept_for_bindings_and_patches(void)
-{
-    static const char *const methods[] = {"POST", "PATCH", "GET", "POST", "DELETE", "PATCH", "PUT", "POST"};
-    struct fake_api api;
-    fake_api_open(&api, echo, NULL);
-    g_autoptr(KubeClient) client = fake_api_client(&api, NULL);
-    for (size_t i = 0; i < G_N_ELEMENTS(methods); i++) {
-        struct answer a =
-            ask(client, (struct kube_request){.method = methods[i], .path = "/x", .body = "{}"});
-        g_assert_no_error(a.error);
-        answer_clear(&a);
-    }
-    g_assert_cmpuint(g_hash_table_size(api.sockets), ==, 1 + 3);
-    fake_api_close(&api);
-}
-
 /* Of a server that answers nothing, 32 at once know; what must not wait behind them does not. */
 static void hold_writes(struct fake_api *api, const struct fake_request *r)
 {
@@ -389,31 +372,6 @@ static void test_lost_connection(gconstpointer data)
     fake_api_close(&api);
 }
 
-/* The connection was kept and is closed under the next request: libsoup would
- * repeat a DELETE by itself. */
-static void lose_second(struct fake_api *api, const struct fake_request *r)
-{
-    (void)api;
-    if (r->number == 2)
-        fake_reset(r);
-    else
-        fake_answer(r, 200, "{}");
-}
-
-static void test_delete_on_a_kept_connection_is_not_repeated(void)
-{
-    struct fake_api api;
-    fake_api_open(&api, lose_second, NULL);
-    g_autoptr(KubeClient) client = fake_api_client(&api, NULL);
-    struct answer a = ask(client, (struct kube_request){.method = "GET", .path = "/x"});
-    answer_clear(&a);
-    a = ask(client, (struct kube_request){.method = "DELETE", .path = "/x"});
-    g_assert_error(a.error, KUBE_ERROR, KUBE_ERROR_UNAVAILABLE);
-    g_assert_cmpuint(api.requests, ==, 2);
-    answer_clear(&a);
-    fake_api_close(&api);
-}
-
 static void test_nobody_listens(void)
 {
     struct fake_api api;
@@ -623,7 +581,6 @@ int main(int argc, char **argv)
 #define ADD(name) g_test_add_func("/kube/request/" #name, test_##name)
     ADD(request_reaches_the_server_as_it_is);
     ADD(path_cannot_be_climbed);
-    ADD(connections_are_kept_for_bindings_and_patches);
     ADD(writes_that_hang_hold_up_no_lease);
     for (size_t i = 0; i < G_N_ELEMENTS(failures); i++) {
         g_autofree char *path = g_strdup_printf("/kube/request/failure/%s", failures[i].name);
@@ -643,7 +600,6 @@ int main(int argc, char **argv)
         g_autofree char *path = g_strdup_printf("/kube/request/lost_connection/%s", losses[i].name);
         g_test_add_data_func(path, GSIZE_TO_POINTER(i), test_lost_connection);
     }
-    ADD(delete_on_a_kept_connection_is_not_repeated);
     ADD(nobody_listens);
     ADD(silence_ends_at_the_deadline);
     ADD(cancelled_request_says_so);

@@ -38,6 +38,14 @@ def in_background(function, *args):
     return result
 
 
+def lock_goes(w, name):
+    """Waits for the node to be without a lock. The server tells no one of it here, so it is asked again and again."""
+    until = time.monotonic() + kit.LIMIT_S
+    while MUTEX in annotations_of(w, name):
+        assert time.monotonic() < until, "the lock stays"
+        time.sleep(0.02)
+
+
 BINDING = "/pods/p/binding"
 
 
@@ -174,10 +182,7 @@ def _(build):
             assert s.bind(p, "a") != ""
             patches = b.until(2, "PATCH", "/api/v1/nodes/a")
             assert [r.headers["content-type"] for r in patches] == ["application/merge-patch+json", "application/json-patch+json"], patches
-            until = time.monotonic() + kit.LIMIT_S
-            while MUTEX in annotations_of(w, "a"):
-                assert time.monotonic() < until, "the lock stays"
-                time.sleep(0.02)
+            lock_goes(w, "a")
 
 
 @test("a binding that is refused after all because the pod is bound leaves the pod its cards")
@@ -228,10 +233,7 @@ def _(build):
         assert s.bind(p, "a") != "" and MUTEX in annotations_of(w, "a")
         s.process.line("event=bind-settled .*not bound", limit=30)
         b.until(2, "PATCH", "/api/v1/nodes/a")
-        until = time.monotonic() + kit.LIMIT_S
-        while MUTEX in annotations_of(w, "a"):
-            assert time.monotonic() < until, "the lock stays"
-            time.sleep(0.02)
+        lock_goes(w, "a")
 
 
 @test("who was decided anew while his bind waited for a lock is not bound as decided before")

@@ -165,14 +165,22 @@ static void without_a_limit_each_short_work_begins_at_once(void)
     }
 }
 
+/* The unlimited one fills the driver's queue before it sees that it is not alone.
+ * What the other earns meanwhile comes back to it, little by little; no more than
+ * its share in all, and from then on exactly that. Time begins at S. */
 static void unlimited_tenant_leaves_the_limited_one_its_share(void)
 {
     struct machine *m =
-        RUN(.lasts = 5 * S, .tenants = {{.percent = 30, .us = 300}, {.percent = 0, .us = 300}});
-    say(m, 2, 2 * S, 5 * S);
-    g_assert_cmpfloat(ABS(machine_share(m, 0, 2 * S, 5 * S) - 30), <,
-                      3.5); /* tokens kept while the queue drained */
-    g_assert_cmpfloat(machine_share(m, 1, 2 * S, 5 * S), >, 66);
+        RUN(.lasts = 14 * S, .tenants = {{.percent = 30, .us = 300}, {.percent = 0, .us = 300}});
+    say(m, 2, S, 2 * S);
+    say(m, 2, 2 * S, 4 * S);
+    say(m, 2, 6 * S, 14 * S);
+    say(m, 2, S, 14 * S);
+    g_assert_cmpfloat(machine_share(m, 0, S, S + S / 2), <, 15);
+    g_assert_cmpfloat(machine_share(m, 0, 2 * S, 4 * S), <, 33);
+    g_assert_cmpfloat(ABS(machine_share(m, 0, 6 * S, 14 * S) - 30), <, 0.5);
+    g_assert_cmpfloat(ABS(machine_share(m, 0, S, 14 * S) - 30), <, 0.5);
+    g_assert_cmpfloat(machine_share(m, 1, 6 * S, 14 * S), >, 69);
     machine_free(m);
 }
 

@@ -26,13 +26,13 @@ bool compute_capturing(void)
     return atomic_load_explicit(&captures, memory_order_relaxed) != 0;
 }
 
-/* What this thread launched so far is measured before its stream turns into a
- * graph; everybody's credit is void. */
-static void begin(void)
+/* What was launched so far is measured before the stream turns into a graph;
+ * everybody's credit is void. */
+static void begin(CUstream stream)
 {
-    throttle_before_sync();
     atomic_fetch_add(&captures, 1);
     atomic_fetch_add(&lane_stamp, 1);
+    compute_stream_ending(stream);
 }
 
 static void drop_one(void)
@@ -50,7 +50,7 @@ static CUresult begun(CUresult result)
 }
 
 #define BEGIN(call)                                                                                          \
-    begin();                                                                                                 \
+    begin(stream);                                                                                           \
     return begun(call)
 
 HOOK CUresult cuStreamBeginCapture(CUstream stream)

@@ -30,10 +30,9 @@ struct card {
     struct region_member_compute *own; /* this process's line in the region */
     struct port_lock turn_lock;        /* the seat's; taken before `lock`, never the other way round */
     struct board_seat seat;            /* the process has one, however many of its threads launch */
-    int n_meters;                      /* none behind these was ever used; changed under the lock */
-    struct meter meters[METERS];
-    uint32_t next_meter; /* asked first to make room; changed under the lock */
+    struct batches batches;
     struct busy busy;
+    _Atomic uint64_t blind_ns;    /* since when a launch is waited for; 0 = none (blind.h) */
     _Atomic int32_t drift_ppm;    /* by how much samples are longer than their prices, averaged */
     _Atomic uint64_t watched_ns;  /* until then each launch is measured by itself */
     int64_t spare_ns;             /* of stretches with pauses; see measure.c; changed under the lock */

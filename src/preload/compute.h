@@ -18,11 +18,12 @@ bool compute_capturing(void);
  * returns held turns, publishes activity, settles measurements. */
 void compute_tick(uint64_t now_ns);
 
-/* The calling thread may now have another context: its credit is not used up
- * on another device. One load when it holds none. */
+/* The calling thread may now have another context: neither its credit, nor what
+ * it may launch without asking, is used up on another device. One load when it
+ * has none. */
 void compute_context_switched(void);
 
-/* A context, or a stream, is about to end: before the driver is told. */
+/* A context, or a stream, is about to end, the stream maybe only to be captured: before the driver is told. */
 void compute_context_ending(CUcontext ctx);
 void compute_stream_ending(CUstream stream);
 

@@ -93,6 +93,8 @@ static inline uint32_t lane_size(uint32_t blocks)
 
 // NOLINTNEXTLINE(performance-no-int-to-ptr): the driver's own constant
 #define LANE_PER_THREAD ((CUstream)2)
+// NOLINTNEXTLINE(performance-no-int-to-ptr): the same; what is not of a non-blocking stream comes before it
+#define LANE_LEGACY ((CUstream)1)
 
 /* A stream argument of a per-thread entry that means "default" is named by the
  * handle that means the thread's own stream everywhere. */

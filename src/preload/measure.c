@@ -3,8 +3,8 @@
  * See measure.h.
  *
  * Invariants:
- *   1. Each batch is charged once: measured where it can be, by its estimate
- *      where it cannot.
+ *   1. Each batch is charged once: measured where it can be, else for all the time
+ *      that it may have taken (batch_assume).
  *   2. A stretch of time is charged once, whatever ran side by side in it, and
  *      never from before the previous tenant's work had drained.
  *   3. A batch is read until it is forgotten and no more: another thread may open it at once.
@@ -89,7 +89,7 @@ bool measure_starves(uint64_t issue_ns, int64_t estimate_ns)
 static bool has_pauses(const struct batch *batch, uint64_t own_ns)
 {
     uint64_t issue_ns = batch->closed_ns - batch->first_ns;
-    if (batch->estimate_ns == 0 || issue_ns < own_ns / 8)
+    if (batch->assumed || batch->estimate_ns == 0 || issue_ns < own_ns / 8)
         return false;
     return batch->slow || measure_starves(issue_ns, batch->beside_ns);
 }
@@ -105,14 +105,13 @@ static struct batch *claim_next(struct card *card, struct claimed *last)
 {
     struct batch *found = NULL;
     port_lock(&card->lock);
-    for (int m = 0; m < card->n_meters; m++)
-        for (int i = 0; i < card->meters[m].n_batches && !card->meters[m].claimed; i++) {
-            struct batch *b = &card->meters[m].batches[i];
-            bool later = !last->batch || b->closed_ns > last->closed_ns ||
-                         (b->closed_ns == last->closed_ns && b > last->batch);
-            if (b->state == BATCH_CLOSED && later && (!found || b->closed_ns < found->closed_ns))
-                found = b;
-        }
+    for (struct batch *b = card->batches.first; b; b = b->next) {
+        bool later = !last->batch || b->closed_ns > last->closed_ns ||
+                     (b->closed_ns == last->closed_ns && b > last->batch);
+        if (b->state == BATCH_CLOSED && !b->meter->claimed && later &&
+            (!found || b->closed_ns < found->closed_ns))
+            found = b;
+    }
     if (found) {
         found->state = BATCH_CLAIMED;
         found->meter->claimed = true;
@@ -264,7 +263,7 @@ static void settle(struct card *card, struct batch *batch, const struct measure 
     uint64_t own_ns = m->to_ns - from, owed = 0, most;
     bool pauses = has_pauses(batch, own_ns);
     int64_t work_ns = expected_ns(card, batch), backlog = pauses ? backlog_ns(batch, from, m->to_ns) : 0;
-    bool doubtful = !pauses && is_doubtful(card, batch, own_ns, &most);
+    bool doubtful = !pauses && !batch->assumed && is_doubtful(card, batch, own_ns, &most);
     uint64_t told_ns = own_ns;
     if (batch->sample && !pauses && !doubtful)
         told_ns = note_sample(card, batch, own_ns);
@@ -273,7 +272,7 @@ static void settle(struct card *card, struct batch *batch, const struct measure 
         learn(batch, (uint64_t)backlog);
     } else if (pauses && batch->launches == 1) { /* nothing can be told, so often as was asked */
         learn(batch, (uint64_t)batch->estimate_ns);
-    } else if (!doubtful && !pauses) {
+    } else if (!doubtful && !pauses && (!batch->assumed || batch->estimate_ns == 0)) {
         owed = owed_for_doubts(batch, own_ns);
         note_surprise(card, batch, own_ns);
         learn(batch, told_ns);
@@ -296,6 +295,17 @@ static void settle(struct card *card, struct batch *batch, const struct measure 
     port_unlock(&card->lock);
     if (drained && card->seat.board)
         board_drained(card->seat.board, sequence, m->to_ns);
+}
+
+void measure_waited(struct card *card, uint64_t from, uint64_t to)
+{
+    const struct batch one = {.launches = 1};
+    port_lock(&card->lock);
+    uint64_t fresh = busy_add(&card->busy, from, to);
+    if (to > card->last_end_ns)
+        card->last_end_ns = to;
+    port_unlock(&card->lock);
+    charge(card, &one, fresh);
 }
 
 static void write_off_if_stuck(struct card *card, struct batch *batch, uint64_t now)
@@ -324,26 +334,24 @@ void measure_finished(struct card *card)
 {
     struct claimed last = {NULL, 0};
     struct batch *batch;
-    if (atomic_load_explicit(&card->closed, memory_order_relaxed) == 0)
+    uint32_t closed = atomic_load_explicit(&card->closed, memory_order_relaxed);
+    if (closed == 0)
         return;
     turn_check_board(card);
-    for (int i = 0; i < METERS * METER_BATCHES && (batch = claim_next(card, &last)) != NULL; i++) {
+    for (; closed > 0 && (batch = claim_next(card, &last)) != NULL; closed--) {
         struct measure m;
         CUresult result = measure_one(card, batch, &m);
-        if (result == CUDA_SUCCESS) {
-            settle(card, batch, &m);
+        uint64_t now = result == CUDA_SUCCESS ? 0 : port.now();
+        if (result != CUDA_ERROR_NOT_READY) {
+            if (result != CUDA_SUCCESS)
+                batch_assume(batch, now);
+            settle(card, batch, result == CUDA_SUCCESS ? &m : &batch->was);
             continue;
         }
         port_lock(&card->lock);
-        bool waits = result == CUDA_ERROR_NOT_READY && !batch->orphan;
-        if (waits) {
-            batch->state = BATCH_CLOSED;
-            batch->polled_ns = port.now();
-            write_off_if_stuck(card, batch, batch->polled_ns);
-        } else {
-            charge(card, batch, (uint64_t)batch->estimate_ns);
-            batch_forget(card, batch);
-        }
+        batch->state = BATCH_CLOSED;
+        batch->polled_ns = now;
+        write_off_if_stuck(card, batch, now);
         port_unlock(&card->lock);
     }
 }
@@ -363,12 +371,9 @@ uint64_t measure_next(struct card *card, uint64_t now)
     if (atomic_load_explicit(&card->closed, memory_order_relaxed) == 0)
         return next;
     port_lock(&card->lock);
-    for (int m = 0; m < card->n_meters; m++)
-        for (int i = 0; i < card->meters[m].n_batches; i++) {
-            const struct batch *b = &card->meters[m].batches[i];
-            if (b->state == BATCH_CLOSED && !b->written_off && poll_at(b, now) < next)
-                next = poll_at(b, now);
-        }
+    for (const struct batch *b = card->batches.first; b; b = b->next)
+        if (b->state == BATCH_CLOSED && !b->written_off && poll_at(b, now) < next)
+            next = poll_at(b, now);
     port_unlock(&card->lock);
     return next;
 }
@@ -379,12 +384,9 @@ uint64_t measure_busy_until(struct card *card)
     if (atomic_load_explicit(&card->closed, memory_order_relaxed) == 0)
         return 0;
     port_lock(&card->lock);
-    for (int m = 0; m < card->n_meters; m++)
-        for (int i = 0; i < card->meters[m].n_batches; i++) {
-            const struct batch *b = &card->meters[m].batches[i];
-            if (b->state == BATCH_CLOSED && !b->written_off && b->due_ns > until)
-                until = b->due_ns;
-        }
+    for (const struct batch *b = card->batches.first; b; b = b->next)
+        if (b->state == BATCH_CLOSED && !b->written_off && b->due_ns > until)
+            until = b->due_ns;
     port_unlock(&card->lock);
     return until;
 }
@@ -393,15 +395,13 @@ bool measure_is_sure(struct card *card, uint64_t now)
 {
     bool sure = true;
     port_lock(&card->lock);
-    for (int m = 0; m < card->n_meters; m++)
-        for (int i = 0; i < card->meters[m].n_batches; i++) {
-            const struct batch *b = &card->meters[m].batches[i];
-            if (b->state != BATCH_CLOSED || b->written_off)
-                continue;
-            bool predictable =
-                b->launches > 0 && b->estimate_ns > 0 && b->estimate_ns / (int64_t)b->launches < SURE_NS;
-            sure = sure && predictable && b->due_ns > now;
-        }
+    for (const struct batch *b = card->batches.first; b; b = b->next) {
+        if (b->state != BATCH_CLOSED || b->written_off)
+            continue;
+        bool predictable =
+            b->launches > 0 && b->estimate_ns > 0 && b->estimate_ns / (int64_t)b->launches < SURE_NS;
+        sure = sure && predictable && b->due_ns > now;
+    }
     port_unlock(&card->lock);
     return sure;
 }

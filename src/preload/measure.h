@@ -13,6 +13,9 @@
 /* Measures and charges the batches that are complete. */
 void measure_finished(struct card *card);
 
+/* A launch that has no batch, and was waited for. */
+void measure_waited(struct card *card, uint64_t from, uint64_t to);
+
 /* Launches for the account's figures, those of measured batches apart. */
 void measure_count(struct card *card, uint32_t launches);
 

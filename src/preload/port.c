@@ -93,9 +93,11 @@ static bool is_alive(uint32_t pid)
     return alive;
 }
 
-static int device(void)
+/* The stream tells where it runs when the thread does not. */
+static int device(CUstream stream)
 {
-    return ctx_here()->device;
+    int d = ctx_here()->device;
+    return likely(d >= 0) ? d : ctx_of_stream(stream, false).device;
 }
 
 static CUcontext context(void)
@@ -118,6 +120,11 @@ static CUresult event_query(CUevent event)
     return real.cuEventQuery(event);
 }
 
+static CUresult stream_query(CUstream stream)
+{
+    return real.cuStreamQuery(stream);
+}
+
 static bool event_between_ns(CUevent from, CUevent to, double *ret_ns)
 {
     float ms;
@@ -130,6 +137,17 @@ static bool event_between_ns(CUevent from, CUevent to, double *ret_ns)
 static void event_destroy(CUevent event)
 {
     real.cuEventDestroy_v2(event);
+}
+
+static bool context_push(CUcontext ctx)
+{
+    return real.cuCtxPushCurrent_v2(ctx) == CUDA_SUCCESS;
+}
+
+static void context_pop(void)
+{
+    CUcontext popped;
+    real.cuCtxPopCurrent_v2(&popped);
 }
 
 /* A legacy stream beside a capture answers with an error: leave it alone. */
@@ -157,8 +175,11 @@ struct port port = {
     .event_create = event_create,
     .event_record = event_record,
     .event_query = event_query,
+    .stream_query = stream_query,
     .event_between_ns = event_between_ns,
     .event_destroy = event_destroy,
+    .context_push = context_push,
+    .context_pop = context_pop,
     .is_capturing = is_capturing,
     .capture_mode = capture_mode,
 };

@@ -21,13 +21,16 @@ struct port {
     void (*wait)(_Atomic uint32_t *word, uint32_t seen, uint64_t due_ns, bool shared);
     void (*wake)(_Atomic uint32_t *word, bool shared);
     bool (*is_alive)(uint32_t pid);
-    int (*device)(void);        /* region index of the thread's current device; -1 = none */
-    CUcontext (*context)(void); /* the thread's current one, or NULL */
+    int (*device)(CUstream stream); /* region index of the thread's device, or the stream's; -1 = none */
+    CUcontext (*context)(void);     /* the thread's current one, or NULL */
     bool (*event_create)(CUevent *ret);
     bool (*event_record)(CUevent event, CUstream stream);
     CUresult (*event_query)(CUevent event);
+    CUresult (*stream_query)(CUstream stream);
     bool (*event_between_ns)(CUevent from, CUevent to, double *ret_ns);
     void (*event_destroy)(CUevent event);
+    bool (*context_push)(CUcontext context);
+    void (*context_pop)(void);
     bool (*is_capturing)(CUstream stream);
     CUstreamCaptureMode (*capture_mode)(CUstreamCaptureMode mode); /* returns the previous one */
 };

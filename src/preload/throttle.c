@@ -25,6 +25,7 @@
  *      capture is open: another thread may begin one while we wait. Launches
  *      into a capture are not gated: they do not run.
  *   5. The result and the arguments of the user's call are not looked at.
+ *   6. A launch that is gated has a batch, or is waited for (blind.h).
  */
 #include "preload/throttle.h"
 
@@ -32,6 +33,7 @@
 #include <stddef.h>
 #include <string.h>
 
+#include "preload/blind.h"
 #include "preload/card.h"
 #include "preload/compute.h"
 #include "preload/joint.h"
@@ -193,26 +195,20 @@ static uint64_t close_one(const struct lane *lane, struct card *card, struct bat
                           uint64_t busy_until)
 {
     batch->slow = lane->starves && batch->launches > 1;
-    bool recorded = batch_close(card, batch);
+    batch_close(card, batch);
     uint64_t now = batch->closed_ns; /* forgotten below, the batch may be another's */
     joint_count(card, batch->launches, batch->closed_ns);
     batch->unsure_ns = measure_unsure_ns(batch);
     port_lock(&card->lock);
-    if (!recorded || batch->launches == 0) {
-        if (batch->launches) {
-            bucket_charge(card->account, (uint64_t)batch->estimate_ns);
-            measure_count(card, batch->launches);
-        }
-        atomic_fetch_sub(&card->inflight_ns, batch->estimate_ns);
-        batch->state = BATCH_FREE;
+    if (batch->launches == 0) {
+        batch_drop(batch);
         port_unlock(&card->lock);
         return now;
     }
     uint64_t from = batch->first_ns > busy_until ? batch->first_ns : busy_until;
     batch->due_ns = from + (uint64_t)batch->estimate_ns;
     batch->polled_ns = batch->closed_ns;
-    batch->state = BATCH_CLOSED;
-    atomic_fetch_add(&card->closed, 1);
+    batch_wait(card, batch);
     if (batch->probe) {
         card->probes++;
         card->probe_due_ns = batch->closed_ns + STUCK_NS;
@@ -300,6 +296,10 @@ static enum verdict consider(struct request *r, const struct turn_limit *limit, 
     int64_t inflight = atomic_load_explicit(&card->inflight_ns, memory_order_relaxed);
     inflight = inflight > 0 ? inflight : 0;
     uint64_t next = measure_next(card, now);
+    if (unlikely(blind_is_under_way(card, now)) && now < r->since_ns + BLIND_MAX_NS) {
+        *ret_due = now + STEP_NS;
+        return WAIT_ROOM;
+    }
     if (card->probes > 0 && now < card->probe_due_ns) {
         *ret_due = earlier(next, card->probe_due_ns);
         return WAIT_ROOM;
@@ -449,13 +449,17 @@ static void spend(struct lane *lane, const void *function, uint32_t size, CUstre
     lane->credit_ns -= price;
 }
 
-/* Without a measurement the estimate is charged. */
-static void charge_unmeasured(struct lane *lane, int64_t price)
+/* One that will have no batch: with what it needs but for that, and alone of its kind. */
+__attribute__((cold, noinline)) static struct throttle_ticket unmeasured(struct request *r, CUstream stream)
 {
-    lane->credit_ns -= price;
-    atomic_fetch_sub(&lane->card->inflight_ns, price);
-    bucket_charge(lane->card->account, (uint64_t)price);
-    measure_count(lane->card, 1);
+    lane_close(r->lane);
+    do {
+        int64_t chunk = acquire(r);
+        if (chunk < 0)
+            return (struct throttle_ticket){0};
+        atomic_fetch_sub(&r->card->inflight_ns, chunk);
+    } while (!blind_begin(r->card, stream, r->since_ns));
+    return (struct throttle_ticket){.close = true, .blind = true};
 }
 
 static bool has_room(const struct lane *lane, int64_t price, CUstream stream)
@@ -495,10 +499,8 @@ static struct throttle_ticket gated(struct request *r, const void *function, uin
         lane->stamp = atomic_load(&lane_stamp);
     }
     struct batch *known = batch_on(lane, stream), *batch = known ? known : open_on(lane, stream);
-    if (!batch) {
-        charge_unmeasured(lane, r->price_ns ? r->price_ns : lane->credit_ns);
-        return (struct throttle_ticket){0};
-    }
+    if (!batch)
+        return unmeasured(r, stream);
     bool alone = r->price_ns == 0 || lane->credit_ns < 2 * r->price_ns || compute_capturing();
     if (r->price_ns == 0)
         batch->probe = true;
@@ -544,17 +546,37 @@ static void settle_in(struct lane *lane, struct card *card, CUcontext context)
     lane->context = context;
 }
 
+/* There was no memory for a lane. */
+__attribute__((cold, noinline)) static struct throttle_ticket without_lane(CUstream stream)
+{
+    struct throttle_ticket ticket = {0};
+    uint64_t now = port.now();
+    struct card *card = turn_card(stream);
+    struct turn_limit limit = card ? turn_limit_of(card, now) : (struct turn_limit){0};
+    if (!limit.tokens && !limit.turns)
+        return ticket;
+    turn_note_launches(card, 0, now);
+    struct request request = {.lane = &lane_none, .card = card, .since_ns = now};
+    CUstreamCaptureMode mode = port.capture_mode(CU_STREAM_CAPTURE_MODE_RELAXED);
+    if (!compute_capturing() || !port.is_capturing(stream)) {
+        atomic_store_explicit(&cards_gated, true, memory_order_relaxed);
+        ticket = unmeasured(&request, stream);
+    }
+    port.capture_mode(mode);
+    return ticket;
+}
+
 struct throttle_ticket throttle_begin(const void *function, uint32_t size, CUstream stream)
 {
     const struct throttle_ticket nothing = {0};
     struct throttle_ticket ticket;
     struct lane *lane = lane_get();
-    if (!lane)
-        return nothing;
+    if (unlikely(!lane))
+        return without_lane(stream);
     if (joins(lane, function, size, stream, &ticket))
         return ticket;
     uint64_t now = port.now();
-    struct card *card = turn_card();
+    struct card *card = turn_card(stream);
     if (!card) {
         let_go(lane, now);
         return nothing;
@@ -590,7 +612,9 @@ void throttle_end(const struct throttle_ticket *ticket)
 {
     if (ticket->fresh)
         batch_begun(ticket->fresh, ticket->sample);
-    if (ticket->close)
+    if (ticket->close && unlikely(ticket->blind))
+        blind_end();
+    else if (ticket->close)
         close_current();
 }
 

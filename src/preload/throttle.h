@@ -21,6 +21,7 @@ struct throttle_ticket {
     struct batch *fresh; /* its first launch */
     bool close;          /* measure up to here at once */
     bool sample;         /* ... to learn what it costs */
+    bool blind;          /* ... which is to wait for it: it has no batch */
 };
 
 struct throttle_ticket throttle_begin(const void *function, uint32_t size, CUstream stream);

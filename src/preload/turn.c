@@ -27,6 +27,7 @@
 #include "preload/log.h"
 #include "preload/measure.h"
 #include "preload/slice.h"
+#include "preload/throttle.h"
 #include "region/extension.h"
 #include "region/lock.h"
 
@@ -116,11 +117,11 @@ static void setup(struct card *card, unsigned d)
     errno = saved;
 }
 
-struct card *turn_card(void)
+struct card *turn_card(CUstream stream)
 {
     if (slice_attach() != SLICE_ON || !slice.region.ext)
         return NULL;
-    int d = port.device();
+    int d = port.device(stream);
     if (d < 0 || d >= REGION_DEVICES)
         return NULL;
     struct card *card = &cards[d];
@@ -466,19 +467,22 @@ void compute_tick(uint64_t now)
 
 void compute_context_switched(void)
 {
-    if (lane_here())
-        lane_tls.lane->stamp |= LANE_SWITCHED;
+    if (!lane_here())
+        return;
+    lane_tls.lane->stamp |= LANE_SWITCHED;
+    lane_tls.left = lane_tls.left > 0 ? 0 : lane_tls.left; /* there may be a limit where it is now */
 }
 
 void compute_context_ending(CUcontext ctx)
 {
+    throttle_before_sync();
     batch_context_gone(ctx);
 }
 
 void compute_stream_ending(CUstream stream)
 {
-    if (stream)
-        batch_stream_gone(stream);
+    throttle_before_sync();
+    batch_stream_ends(stream);
 }
 
 void compute_after_fork(void)

@@ -25,8 +25,8 @@ struct turn_limit {
  * before each use of the board after a pause. */
 void turn_check_board(struct card *card);
 
-/* The calling thread's device; NULL when nothing is enforced here. */
-struct card *turn_card(void);
+/* The calling thread's device, or the stream's; NULL when nothing is enforced here. */
+struct card *turn_card(CUstream stream);
 
 /* What applies now: reads the limit, the policy and the neighbours anew. */
 struct turn_limit turn_limit_of(struct card *card, uint64_t now);

@@ -308,16 +308,14 @@ static void one_thread_at_a_time_asks_about_a_meter(void)
     struct port before = port;
     struct region_compute account = {0};
     struct card *card = &cards[0];
+    struct meter meters[2] = {{.n_used = 3}, {.n_used = 3}};
+    struct batch batches[6];
 
     card->account = &account;
-    card->n_meters = 2;
-    for (int m = 0; m < 2; m++) {
-        struct meter *meter = &card->meters[m];
-        meter->n_batches = 3;
-        for (int i = 0; i < 3; i++)
-            meter->batches[i] = (struct batch){.state = BATCH_CLOSED, .meter = meter, .launches = 1};
+    for (int i = 0; i < 6; i++) {
+        batches[i] = (struct batch){.meter = &meters[i / 3], .launches = 1};
+        batch_wait(card, &batches[i]);
     }
-    card->closed = 6;
     port.now = a_second;
     port.event_query = another_thread_measures_meanwhile;
     port.event_between_ns = a_microsecond_between;
@@ -325,6 +323,8 @@ static void one_thread_at_a_time_asks_about_a_meter(void)
     port = before;
     g_assert_cmpuint(asking_most, ==, 2); /* one for each meter */
     g_assert_cmpuint(card->closed, ==, 0);
+    g_assert_null(card->batches.first);
+    g_assert_cmpuint(meters[0].n_used + meters[1].n_used, ==, 0);
     g_assert_cmpuint(account.launches, ==, 6);
     memset(card, 0, sizeof *card);
 }

@@ -77,6 +77,30 @@ static void tenant_that_steals_the_turn_again_and_again_stops_nobody(void)
     machine_free(m);
 }
 
+/* Each of its launches is waited for. */
+static void tenant_without_events_has_no_more_than_its_share(void)
+{
+    static const unsigned durations[] = {100, 2000, 300000};
+    for (gsize i = 0; i < G_N_ELEMENTS(durations); i++) {
+        struct machine *m =
+            RUN(.lasts = 12 * S, .tenants = {{.percent = 20, .us = durations[i], .no_events = true}});
+        say(m, 1, 2 * S, 12 * S);
+        g_assert_cmpfloat(machine_share(m, 0, 2 * S, 12 * S), <, 22);
+        g_assert_cmpfloat(machine_share(m, 0, 2 * S, 12 * S), >, 13);
+        machine_free(m);
+    }
+}
+
+static void tenant_without_events_leaves_others_theirs(void)
+{
+    struct machine *m = RUN(.lasts = 6 * S, .tenants = {{.percent = 30, .us = 300},
+                                                        {.percent = 30, .us = 2000, .no_events = true}});
+    say(m, 2, 2 * S, 6 * S);
+    g_assert_cmpfloat(ABS(machine_share(m, 0, 2 * S, 6 * S) - 30), <, 1);
+    g_assert_cmpfloat(machine_share(m, 1, 2 * S, 6 * S), <, 31);
+    machine_free(m);
+}
+
 /* ---- change ---- */
 
 static void live_change_is_in_force_within_100_ms(void)
@@ -358,6 +382,8 @@ int main(int argc, char **argv)
     TEST(tenant_that_keeps_the_turn_is_passed_over);
     TEST(noise_on_the_board_stops_nobody);
     TEST(tenant_that_steals_the_turn_again_and_again_stops_nobody);
+    TEST(tenant_without_events_has_no_more_than_its_share);
+    TEST(tenant_without_events_leaves_others_theirs);
     TEST(live_change_is_in_force_within_100_ms);
     TEST(debt_of_a_long_kernel_does_not_delay_a_raise);
     TEST(share_settles_in_the_first_300_ms);

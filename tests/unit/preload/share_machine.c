@@ -183,8 +183,9 @@ static bool port_is_alive(uint32_t pid)
     return true;
 }
 
-static int port_device(void)
+static int port_device(CUstream stream)
 {
+    (void)stream;
     return (int)what->device;
 }
 
@@ -203,6 +204,8 @@ static void call_driver(uint64_t cost)
 static bool port_event_create(CUevent *ret)
 {
     call_driver(costs->record);
+    if (what->no_events)
+        return false;
     g_assert_cmpuint(self()->n_events, <, EVENTS);
     *ret = (CUevent)(uintptr_t)(++self()->n_events);
     return true;
@@ -246,6 +249,22 @@ static bool port_event_between(CUevent from, CUevent to, double *ret_ns)
     return event_of(from)->done && event_of(to)->done;
 }
 
+/* The gate's tenants have events, and one context. */
+static CUresult port_stream_query(CUstream stream)
+{
+    (void)stream;
+    call_driver(costs->query);
+    return self()->queue.first < self()->queue.next ? CUDA_ERROR_NOT_READY : CUDA_SUCCESS;
+}
+
+static bool port_context_push(CUcontext context)
+{
+    (void)context;
+    return true;
+}
+
+static void port_context_pop(void) {}
+
 static void port_event_destroy(CUevent event)
 {
     (void)event;
@@ -273,8 +292,11 @@ struct port port = {
     .event_create = port_event_create,
     .event_record = port_event_record,
     .event_query = port_event_query,
+    .stream_query = port_stream_query,
     .event_between_ns = port_event_between,
     .event_destroy = port_event_destroy,
+    .context_push = port_context_push,
+    .context_pop = port_context_pop,
     .is_capturing = port_is_capturing,
     .capture_mode = port_capture_mode,
 };

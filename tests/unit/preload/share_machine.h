@@ -64,6 +64,7 @@ struct machine_tenant {
     bool lends;               /* policy default */
     uint64_t changes;         /* at this time the limit becomes ... */
     unsigned changes_to;
+    bool no_events; /* its driver has none to give */
     uint64_t slows; /* from this time on its kernels take twice as long */
 };
 

@@ -6,6 +6,7 @@
  * the driver reserves its memory when the graph is launched, and it is charged
  * then (mem_graph.c). Here only a size that could never fit is refused.
  */
+#include "preload/log.h"
 #include "preload/mem_current.h"
 #include "preload/mem_engine.h"
 #include "preload/mem_graph.h"
@@ -97,6 +98,16 @@ static inline __attribute__((always_inline)) CUresult alloc_from(struct mem_pool
     return CUDA_SUCCESS;
 }
 
+/* A pool that nobody follows would be memory without a limit. */
+static CUresult __attribute__((noinline)) too_many_pools(void)
+{
+    static _Atomic bool said;
+
+    if (!atomic_exchange(&said, true))
+        log_error("more memory pools than can be limited: destroy those that are not used");
+    return CUDA_ERROR_OUT_OF_MEMORY;
+}
+
 /* A copy for each entry, without the questions that its name answers. */
 static inline __attribute__((always_inline)) CUresult
 alloc_async(CUdeviceptr *ret, size_t n, CUmemoryPool handle, CUstream stream, bool per_thread)
@@ -112,6 +123,8 @@ alloc_async(CUdeviceptr *ret, size_t n, CUmemoryPool handle, CUstream stream, bo
     if (unlikely(mem_capturing()) && capturing(stream, per_thread))
         return alloc_captured(ret, n, handle, stream, per_thread);
     pool = handle ? mem_pool_of(handle) : mem_current_pool(stream, per_thread);
+    if (unlikely(!pool && handle))
+        return too_many_pools();
     if (unlikely(!pool || atomic_load_explicit(&pool->kind, memory_order_relaxed) == MEM_POOL_OTHER))
         return driver_alloc(ret, n, handle, stream, per_thread);
     return alloc_from(pool, ret, n, handle, stream, per_thread);
@@ -205,16 +218,23 @@ static int device_of(const CUmemLocation *l, CUdevice *ret_ordinal)
 HOOK CUresult cuMemPoolCreate(CUmemoryPool *ret, const CUmemPoolProps *props)
 {
     CUresult r = mem_enter();
+    CUmemoryPool pool = NULL;
     CUdevice ordinal;
     int device;
 
     if (r != CUDA_SUCCESS && r != MEM_PASS)
         return r;
-    r = real.cuMemPoolCreate(ret, props);
-    if (r != CUDA_SUCCESS || !mem_active())
+    if (!ret || !mem_active())
+        return real.cuMemPoolCreate(ret, props);
+    r = real.cuMemPoolCreate(&pool, props);
+    if (r != CUDA_SUCCESS)
         return r;
     device = device_of(&props->location, &ordinal);
-    mem_pool_add(*ret, MEM_POOL_DEVICE, device, ordinal);
+    if (!mem_pool_add(pool, MEM_POOL_DEVICE, device, ordinal)) {
+        real.cuMemPoolDestroy(pool);
+        return too_many_pools();
+    }
+    *ret = pool;
     return r;
 }
 

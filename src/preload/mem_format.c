@@ -132,7 +132,7 @@ uint64_t mem_array_bytes(const CUDA_ARRAY3D_DESCRIPTOR *d, unsigned int levels)
         return 0;
     if (f->channels && d->NumChannels != 1 && d->NumChannels != 2 && d->NumChannels != 4)
         return 0;
-    for (unsigned int level = 0; level < levels; level++) {
+    for (unsigned int level = 0; level == 0 || level < levels; level++) { /* the driver makes one of none */
         uint64_t n = times(times(blocks(width, f->block_width), blocks(height, f->block_height)), depth);
 
         n = times(n, f->bits / 8u * (f->channels ? d->NumChannels : 1u));

@@ -3,7 +3,9 @@
  * The register of pools. A process has a handful: the default pool of each
  * device, the pool of its graphs, and those it made. They are found by a walk
  * over at most 256 places; a place is never moved, so that a pointer to it
- * stays valid for as long as an allocation names it.
+ * stays valid for as long as an allocation names it. What a program makes or
+ * makes up never takes the last of them, which are kept for the pools that the
+ * driver has by itself: no memory is taken from a pool without a place.
  */
 #include "preload/mem_pool.h"
 
@@ -11,6 +13,7 @@
 #include "preload/mem_pool_private.h"
 
 #define POOLS_MAX 256
+#define POOLS_KEPT (2 * REGION_DEVICES) /* of each device, the default pool and that of graphs */
 
 static struct mem_pool pools[POOLS_MAX];
 static _Atomic uint32_t n_pools;
@@ -33,14 +36,15 @@ static struct mem_pool *find(CUmemoryPool handle, unsigned graph_device)
     return NULL;
 }
 
-static struct mem_pool *place_free(void)
+/* One of the first `places`. */
+static struct mem_pool *place_free(uint32_t places)
 {
     uint32_t n = atomic_load_explicit(&n_pools, memory_order_relaxed);
 
-    for (uint32_t i = 0; i < n; i++)
+    for (uint32_t i = 0; i < n && i < places; i++)
         if (atomic_load_explicit(&pools[i].kind, memory_order_acquire) == MEM_POOL_FREE)
             return &pools[i];
-    return n < POOLS_MAX ? &pools[n] : NULL;
+    return n < places ? &pools[n] : NULL;
 }
 
 static bool keeps_all(CUmemoryPool handle)
@@ -54,7 +58,8 @@ static bool keeps_all(CUmemoryPool handle)
     return bytes > MEM_BYTES_MAX;
 }
 
-struct mem_pool *mem_pool_add(CUmemoryPool handle, enum mem_pool_kind kind, int device, CUdevice ordinal)
+static struct mem_pool *add(CUmemoryPool handle, enum mem_pool_kind kind, int device, CUdevice ordinal,
+                            uint32_t places)
 {
     struct mem_pool *p = find(handle, (unsigned)device);
     bool keeps;
@@ -64,7 +69,7 @@ struct mem_pool *mem_pool_add(CUmemoryPool handle, enum mem_pool_kind kind, int 
     keeps = handle && device >= 0 && keeps_all(handle);
     mem_lock(&register_lock);
     p = find(handle, (unsigned)device);
-    if (!p && (p = place_free())) {
+    if (!p && (p = place_free(places))) {
         p->handle = handle;
         p->device = (uint16_t)(device < 0 ? 0 : device);
         p->ordinal = ordinal;
@@ -85,11 +90,16 @@ struct mem_pool *mem_pool_add(CUmemoryPool handle, enum mem_pool_kind kind, int 
     return p;
 }
 
+struct mem_pool *mem_pool_add(CUmemoryPool handle, enum mem_pool_kind kind, int device, CUdevice ordinal)
+{
+    return add(handle, kind, device, ordinal, POOLS_MAX - POOLS_KEPT);
+}
+
 struct mem_pool *mem_pool_graph(unsigned d, CUdevice ordinal)
 {
     struct mem_pool *p = find(NULL, d);
 
-    return p || ordinal < 0 ? p : mem_pool_add(NULL, MEM_POOL_GRAPH, (int)d, ordinal);
+    return p || ordinal < 0 ? p : add(NULL, MEM_POOL_GRAPH, (int)d, ordinal, POOLS_MAX);
 }
 
 /* A pool we did not see being made is somebody's default pool, or current. */
@@ -104,7 +114,7 @@ static struct mem_pool *discover(CUmemoryPool handle)
 
         if ((real.cuDeviceGetDefaultMemPool(&candidate, dev) == CUDA_SUCCESS && candidate == handle) ||
             (real.cuDeviceGetMemPool(&candidate, dev) == CUDA_SUCCESS && candidate == handle))
-            return mem_pool_add(handle, MEM_POOL_DEVICE, slice_device_of(dev), dev);
+            return add(handle, MEM_POOL_DEVICE, slice_device_of(dev), dev, POOLS_MAX);
     }
     return mem_pool_add(handle, MEM_POOL_DEVICE, ctx_here()->device, ctx_here()->ordinal);
 }

@@ -74,7 +74,7 @@ struct mem_pool {
 _Static_assert(offsetof(struct mem_pool, reserved) == 64, "the figures fill one line");
 
 /* The pool behind a handle, made known when it is new. NULL when there are too
- * many: the caller then treats each allocation as plain memory. */
+ * many: nothing may be allocated from it then. */
 struct mem_pool *mem_pool_of(CUmemoryPool handle);
 struct mem_pool *mem_pool_add(CUmemoryPool handle, enum mem_pool_kind kind, int device, CUdevice ordinal);
 

@@ -124,6 +124,15 @@ static CUresult mipmapped(void)
     return cu->cuMipmappedArrayCreate(&out.mipmap, &d, 12);
 }
 
+/* The driver clamps the number of levels: none is one. */
+static CUresult mipmapped_without_levels(void)
+{
+    CUDA_ARRAY3D_DESCRIPTOR d = {
+        .Width = 4096, .Height = 1536, .Format = CU_AD_FORMAT_FLOAT, .NumChannels = 1};
+
+    return cu->cuMipmappedArrayCreate(&out.mipmap, &d, 0);
+}
+
 static CUresult launch(CUgraph graph)
 {
     CUresult r = cu->cuGraphInstantiateWithFlags(&execs[n_taken], graph, 0);
@@ -144,6 +153,28 @@ static CUresult graph_node(void)
     if (r == CUDA_SUCCESS)
         r = cu->cuGraphAddMemAllocNode(&node, graph, NULL, 0, &params);
     return r == CUDA_SUCCESS ? launch(graph) : r;
+}
+
+/* More pools than anybody needs: the last one that can be made. */
+static void make_many_pools(void)
+{
+    CUmemPoolProps props = {.allocType = CU_MEM_ALLOCATION_TYPE_PINNED,
+                            .location = {.type = CU_MEM_LOCATION_TYPE_DEVICE, .id = 0}};
+
+    for (unsigned i = 0; i < 300 && n_taken == 0; i++)
+        cu->cuMemPoolCreate(&pool, &props);
+}
+
+static CUresult from_one_of_many_pools(void)
+{
+    make_many_pools();
+    return from_pool();
+}
+
+static CUresult graph_beside_many_pools(void)
+{
+    make_many_pools();
+    return graph_node();
 }
 
 static CUDA_MEM_ALLOC_NODE_PARAMS node_params = {
@@ -286,6 +317,9 @@ static const struct way {
     {"array_2d", array_2d, 10, 0},
     {"array_3d", array_3d, 10, 0},
     {"mipmapped", mipmapped, 12, 8},
+    {"mipmapped_without_levels", mipmapped_without_levels, 10, 0},
+    {"from_one_of_many_pools", from_one_of_many_pools, 8, 0},
+    {"graph_beside_many_pools", graph_beside_many_pools, 10, 0},
     {"graph_node", graph_node, 10, 0},
     {"captured", captured, 10, 0},
     {"graph_pairs_at_once", graph_pairs_at_once, 0, 0},

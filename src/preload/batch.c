@@ -126,7 +126,7 @@ static void destroy_events(struct meter *meter)
 }
 
 /* The caller holds the card's lock. */
-static struct batch *take_free(struct meter *meter)
+static struct batch *take_free(struct meter *meter, CUstream stream)
 {
     if (!meter->free)
         batches_more(meter);
@@ -136,6 +136,7 @@ static struct batch *take_free(struct meter *meter)
     struct batch fresh = {.state = BATCH_OPEN,
                           .recording = true,
                           .meter = meter,
+                          .stream = stream,
                           .kin = found->kin,
                           .start = found->start,
                           .end = found->end};
@@ -162,14 +163,14 @@ static struct meter *meter_new(struct card *card, CUcontext context)
     return other ? other : meter;
 }
 
-static struct batch *batch_take(struct card *card, CUcontext context)
+static struct batch *batch_take(struct card *card, CUcontext context, CUstream stream)
 {
     struct batch *batch = NULL;
     bool missing;
     do { /* again if its meter, made just now, is another's by now */
         port_lock(&card->lock);
         struct meter *meter = meter_find(card, context);
-        batch = meter ? take_free(meter) : NULL;
+        batch = meter ? take_free(meter, stream) : NULL;
         missing = meter == NULL;
         port_unlock(&card->lock);
     } while (missing && meter_new(card, context));
@@ -235,10 +236,9 @@ static bool has_base(struct card *card, struct meter *meter, CUstream stream, ui
 
 struct batch *batch_open(struct card *card, CUcontext context, CUstream stream)
 {
-    struct batch *batch = context ? batch_take(card, context) : NULL;
+    struct batch *batch = context ? batch_take(card, context, stream) : NULL;
     if (!batch)
         return NULL;
-    batch->stream = stream;
     batch->opened_ns = port.now();
     if (!has_events(batch) || !has_base(card, batch->meter, stream, batch->opened_ns) ||
         !port.event_record(batch->start, stream)) {
@@ -297,6 +297,7 @@ void batch_close(struct card *card, struct batch *batch)
     if (!recorded)
         batch_assume(batch, batch->closed_ns);
     batch->recording = false;
+    batch->ended = true;
     port_unlock(&card->lock);
 }
 

@@ -59,7 +59,7 @@ struct batch {
     struct batch *next, *before; /* free: of its meter's free ones; to be measured: of its card's */
     CUstream stream;
     CUevent start, end;
-    bool ended;         /* by another thread than its lane's: closed_ns is set */
+    bool ended;         /* its end is recorded, or is being so by another thread than its lane's */
     bool recording;     /* a thread is in a driver call with its stream */
     bool known;         /* its events are not asked ... */
     bool assumed;       /* ... and cannot tell; see batch_assume() */
@@ -86,11 +86,11 @@ struct batch {
 
 struct meter {
     struct meter *next;
-    CUcontext context; /* NULL = unused */
-    CUevent base;      /* event times are relative to it */
-    double base_ns;    /* its time */
-    double offset_ns;  /* CLOCK_MONOTONIC minus event time */
-    uint64_t based_ns; /* when base was recorded */
+    CUcontext context;     /* NULL = unused */
+    _Atomic(CUevent) base; /* event times are relative to it */
+    double base_ns;        /* its time */
+    double offset_ns;      /* CLOCK_MONOTONIC minus event time */
+    uint64_t based_ns;     /* when base was recorded */
     /* Changed under the lock: */
     bool claimed; /* one of its batches is: base and offset are that thread's */
     uint32_t n_used;
@@ -134,10 +134,10 @@ void batch_forget(struct card *card, struct batch *batch);
  */
 void batch_stream_ends(CUstream stream);
 
+#define BATCH_GONE_NS (UINT64_C(60) * 1000000000) /* as much as can be owed (bucket.h) */
+
 /* A context with all its streams may be about to go away. Waits for what its batches measure, as the driver
  * does for its work, but BATCH_GONE_NS at most. The caller's own lane has nothing open in it. */
 void batch_context_gone(CUcontext context);
-#define BATCH_GONE_NS (UINT64_C(60) * 1000000000) /* who takes longer owes all that can be owed (bucket.h)   \
-                                                   */
 
 #endif

@@ -71,15 +71,15 @@ struct board_seat {
     struct board *board;
     int member; /* -1 = no seat */
     uint64_t owner, group, pid_ns;
-    uint32_t weight;    /* 1..400 */
-    uint32_t percent;   /* share it is limited to; 0 = not limited */
-    bool hurries;       /* waits for each of its short runs */
-    uint64_t sequence;  /* of the turn we hold; 0 = none */
-    uint64_t held_ns;   /* since when */
-    uint64_t taken_ns;  /* the same, before it was extended */
-    uint64_t seen_turn; /* another holder's turn word, and since when we see it */
+    _Atomic uint32_t weight;   /* 1..400 */
+    _Atomic uint32_t percent;  /* share it is limited to; 0 = not limited */
+    _Atomic bool hurries;      /* waits for each of its short runs */
+    _Atomic uint64_t sequence; /* of the turn we hold; 0 = none */
+    uint64_t held_ns;          /* since when */
+    uint64_t taken_ns;         /* the same, before it was extended */
+    uint64_t seen_turn;        /* another holder's turn word, and since when we see it */
     uint64_t seen_since_ns;
-    uint32_t fair;          /* percent of the device it can count on; 0 = 100 */
+    _Atomic uint32_t fair;  /* percent of the device it can count on; 0 = 100 */
     uint64_t wait_since_ns; /* waiting for the turn since; 0 = not waiting */
     uint64_t tried_ns;      /* the last attempt */
     uint64_t hunger_ns;     /* waits that turns have not made up for */

@@ -32,22 +32,22 @@ struct card {
     struct board_seat seat;            /* the process has one, however many of its threads launch */
     struct batches batches;
     struct busy busy;
-    _Atomic uint64_t blind_ns;    /* since when a launch is waited for; 0 = none (blind.h) */
-    _Atomic int32_t drift_ppm;    /* by how much samples are longer than their prices, averaged */
-    _Atomic uint64_t watched_ns;  /* until then each launch is measured by itself */
-    int64_t spare_ns;             /* of stretches with pauses; see measure.c; changed under the lock */
-    _Atomic int64_t inflight_ns;  /* granted and not measured yet; changed under the lock */
-    _Atomic uint32_t closed;      /* batches that wait to be measured */
-    uint32_t probes;              /* of them: launches of unknown duration */
-    uint64_t probe_due_ns;        /* nobody waits for them longer than this */
-    uint64_t last_end_ns;         /* latest measured end */
-    uint64_t last_sequence;       /* last turn given back */
-    _Atomic uint64_t run_ns;      /* measured since the last synchronisation */
-    _Atomic uint64_t usual_ns;    /* the same of the last run; 0 = above CARD_BRIEF_NS */
-    _Atomic uint64_t active_ns;   /* last grant */
-    _Atomic uint64_t returned_ns; /* last grant after a pause */
-    _Atomic uint64_t looked_ns;   /* at the neighbours; bit 0: there are some */
-    _Atomic uint32_t left_over;   /* percent that they leave */
+    _Atomic uint64_t blind_ns;     /* since when a launch is waited for; 0 = none (blind.h) */
+    _Atomic int32_t drift_ppm;     /* by how much samples are longer than their prices, averaged */
+    _Atomic uint64_t watched_ns;   /* until then each launch is measured by itself */
+    int64_t spare_ns;              /* of stretches with pauses; see measure.c; changed under the lock */
+    _Atomic int64_t inflight_ns;   /* granted and not measured yet; changed under the lock */
+    _Atomic uint32_t closed;       /* batches that wait to be measured */
+    _Atomic uint32_t probes;       /* of them: launches of unknown duration */
+    _Atomic uint64_t probe_due_ns; /* nobody waits for them longer than this */
+    _Atomic uint64_t last_end_ns;  /* latest measured end */
+    uint64_t last_sequence;        /* last turn given back */
+    _Atomic uint64_t run_ns;       /* measured since the last synchronisation */
+    _Atomic uint64_t usual_ns;     /* the same of the last run; 0 = above CARD_BRIEF_NS */
+    _Atomic uint64_t active_ns;    /* last grant */
+    _Atomic uint64_t returned_ns;  /* last grant after a pause */
+    _Atomic uint64_t looked_ns;    /* at the neighbours; bit 0: there are some */
+    _Atomic uint32_t left_over;    /* percent that they leave */
 };
 
 extern OURS struct card cards[REGION_DEVICES];

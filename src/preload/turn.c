@@ -215,8 +215,10 @@ struct turn_limit turn_limit_of(struct card *card, uint64_t now)
     struct turn_limit limit = {.percent = limit_of((unsigned)(card - cards))};
     turn_check_board(card);
     limit.tokens = limit.percent != 0;
-    card->seat.percent = limit.percent;
-    card->seat.hurries = atomic_load_explicit(&card->usual_ns, memory_order_relaxed) != 0;
+    atomic_store_explicit(&card->seat.percent, limit.percent, memory_order_relaxed);
+    atomic_store_explicit(&card->seat.hurries,
+                          atomic_load_explicit(&card->usual_ns, memory_order_relaxed) != 0,
+                          memory_order_relaxed);
     if (!limit.tokens) {
         limit.percent = 100;
         /* High priority takes turns even so: without one on the board those of low priority would not know.
@@ -233,8 +235,8 @@ struct turn_limit turn_limit_of(struct card *card, uint64_t now)
     uint32_t percent =
         card->seat.percent ? limit.percent : atomic_load_explicit(&card->left_over, memory_order_relaxed);
     uint32_t weight = percent * (slice.priority == 0 ? PRIORITY_WEIGHT : 1);
-    card->seat.weight = weight ? weight : 1;
-    card->seat.fair = percent;
+    atomic_store_explicit(&card->seat.weight, weight ? weight : 1, memory_order_relaxed);
+    atomic_store_explicit(&card->seat.fair, percent, memory_order_relaxed);
     return limit;
 }
 

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "base/words.h"
+#include "cli/fold.h"
 
 const struct verb *cli_verb(const char *name)
 {
@@ -230,7 +231,7 @@ int cli_parse_all(const struct verb *v, int argc, char **argv, GPtrArray *ret_ar
 #define FLAG_COLUMN 30
 #define HELP_WIDTH 100
 
-static void print_options(const struct cli_option *o)
+static void add_options(GString *ret, const struct cli_option *o)
 {
     for (; o && o->name; o++) {
         if (!o->help)
@@ -241,45 +242,50 @@ static void print_options(const struct cli_option *o)
                             o->kind == CLI_TEXT || o->kind == CLI_LIST ? " " : "", o->value ? o->value : "");
         g_autofree char *closed = g_strconcat(flag, o->kind == CLI_MAYBE ? "]" : "", NULL);
         if (strlen(closed) > FLAG_COLUMN) /* on a line of its own */
-            printf("  %s\n  %-*s %s\n", closed, FLAG_COLUMN, "", o->help);
+            g_string_append_printf(ret, "  %s\n  %-*s %s\n", closed, FLAG_COLUMN, "", o->help);
         else
-            printf("  %-*s %s\n", FLAG_COLUMN, closed, o->help);
+            g_string_append_printf(ret, "  %-*s %s\n", FLAG_COLUMN, closed, o->help);
     }
 }
 
-static void print_ignored(const struct cli_option *o)
+static void add_ignored(GString *ret, const struct cli_option *o, size_t width)
 {
-    size_t column = HELP_WIDTH;
+    size_t column = width;
     bool any = false;
     for (; o && o->name; o++) {
         if (o->help)
             continue;
         if (!any)
-            printf("\nAccepted without effect:");
+            g_string_append(ret, "\nAccepted without effect:");
         any = true;
-        if (column + strlen(o->name) + 3 > HELP_WIDTH)
-            column = (size_t)printf("\n  --%s", o->name) - 1;
-        else
-            column += (size_t)printf(" --%s", o->name);
+        if (column + strlen(o->name) + 3 > width) {
+            g_string_append(ret, "\n ");
+            column = 1;
+        }
+        g_string_append_printf(ret, " --%s", o->name);
+        column += strlen(o->name) + 3;
     }
     if (any)
-        putchar('\n');
+        g_string_append_c(ret, '\n');
 }
 
 void cli_help(const struct verb *v)
 {
-    printf("hami %s - %s\n\nUsage: hami %s [FLAGS]%s%s\n", v->name, v->summary, v->name,
-           *v->arguments ? " " : "", v->arguments);
+    unsigned width = isatty(STDOUT_FILENO) ? MIN(cli_width(), HELP_WIDTH) : HELP_WIDTH;
+    g_autoptr(GString) s = g_string_new(NULL);
+    g_string_append_printf(s, "hami %s - %s\n\nUsage: hami %s [FLAGS]%s%s\n", v->name, v->summary, v->name,
+                           *v->arguments ? " " : "", v->arguments);
     if (v->text)
-        printf("\n%s\n", v->text);
-    printf("\nFlags:\n");
-    print_options(v->options);
-    print_options(common);
-    print_ignored(v->options);
-    printf("\nExamples:\n");
+        g_string_append_printf(s, "\n%s\n", v->text);
+    g_string_append(s, "\nFlags:\n");
+    add_options(s, v->options);
+    add_options(s, common);
+    add_ignored(s, v->options, width);
+    g_autofree char *text = width < HELP_WIDTH ? fold_text(s->str, width) : g_strdup(s->str);
+    printf("%s\nExamples:\n", text);
     g_auto(GStrv) lines = g_strsplit(v->examples, "\n", -1);
     for (char **line = lines; *line; line++)
-        printf("  %s\n", *line);
+        printf("  %s\n", *line); /* whole: they are there to be copied */
 }
 
 int cli_print_json(json_t *value)

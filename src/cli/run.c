@@ -155,7 +155,8 @@ static int run(int argc, char **argv)
     g_autofree char *machine = simulated ? broker_machine(simulated) : NULL;
     g_autofree char *state_file = simulated ? broker_sim_state(machine) : NULL;
     g_autofree char *command = g_strjoinv(" ", argv);
-    g_strdelimit(command, "\n\r\t", ' ');
+    for (char *c = command; *c; c++) /* one line, and nothing that a terminal would obey */
+        *c = g_ascii_iscntrl(*c) ? ' ' : *c;
     struct launch l = {.argv = argv, .detach = detach, .quiet = quiet};
     l.request = (struct broker_request){
         .request = {.n_devices = 1,

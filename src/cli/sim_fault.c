@@ -151,15 +151,16 @@ static int run(int argc, char **argv)
 
 const struct verb sim_verb_fault = {
     .name = "sim fault",
-    .arguments = "[xid CODE|lost|hang MS|slow-copies PER_MILLE|thermal PER_MILLE|temperature C|clear]",
+    .arguments = "[FAULT [VALUE]]",
     .summary = "break a simulated machine on purpose",
     .text = "Without a word it prints what is injected. A fault stays until `clear`; XIDs are history.\n"
-            "  xid          an event for nvmlEventSetWait\n"
-            "  lost         the card falls off the bus\n"
-            "  hang         every NVML call on the card blocks that long\n"
-            "  slow-copies  5000: copies take five times as long\n"
-            "  thermal      700: kernels run at 70 %, NVML tells of heat\n"
-            "  temperature  NVML shows this one",
+            "  xid CODE               an event for nvmlEventSetWait\n"
+            "  lost                   the card falls off the bus\n"
+            "  hang MS                every NVML call on the card blocks that long\n"
+            "  slow-copies PER_MILLE  5000: copies take five times as long\n"
+            "  thermal PER_MILLE      700: kernels run at 70 %, NVML tells of heat\n"
+            "  temperature C          NVML shows this one\n"
+            "  clear                  mend everything again",
     .examples = "hami sim fault\nhami sim fault xid 79 --device 0\nhami sim fault thermal 700 --device 0,1\n"
                 "hami sim fault clear",
     .options = options,

@@ -193,7 +193,8 @@ static int run_here(struct broker *b, const struct launch *l, struct launch_refu
 {
     struct ledger_slice s = {0};
     if (!b->paths->library) {
-        g_set_error(error, STATUS_ERROR, STATUS_FAILED, "libvgpu.so is not installed beside %s",
+        g_set_error(error, STATUS_ERROR, STATUS_FAILED,
+                    "libvgpu.so is not installed beside %s; `make install` puts both in place",
                     b->paths->executable);
         return STATUS_FAILED;
     }

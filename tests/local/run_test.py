@@ -85,6 +85,54 @@ def _(w):
     assert r.returncode == 0, r
 
 
+def on_columns(w, columns, *args):
+    """What a verb prints on a terminal of so many columns."""
+    master, slave = pty.openpty()
+    fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+    p = subprocess.Popen([w.hami, *args], stdin=subprocess.DEVNULL, stdout=slave, env=w.env)
+    os.close(slave)
+    seen = b""
+    while True:
+        ready, _, _ = select.select([master], [], [], LIMIT_S)
+        assert ready, args
+        try:
+            chunk = os.read(master, 65536)
+        except OSError:
+            break
+        if not chunk:
+            break
+        seen += chunk
+    os.close(master)
+    assert p.wait(LIMIT_S) == 0, args
+    return seen.decode().replace("\r\n", "\n")
+
+
+@test("a help fits terminals of 80 and of 60 columns, says the same words, and keeps its examples whole")
+def _(w):
+    for words in [[v] for v in VERBS] + [["sim"]] + [["sim", v] for v in ("top", "log", "fault", "profiles")]:
+        plain = w.call(*words, "--help").stdout
+        for columns in (80, 60):
+            folded = on_columns(w, columns, *words, "--help")
+            head, _, examples = folded.partition("\nExamples:\n")
+            longest = max(head.splitlines(), key=len)
+            assert len(longest) <= columns or len(longest.split()) == 1, (words, columns, longest)
+            assert folded.split() == plain.split() and plain.endswith("\nExamples:\n" + examples), (words, columns)
+        assert on_columns(w, 120, *words, "--help") == plain, words
+
+
+@test("ps fits a terminal of 80 columns: the command is cut there, whole characters of it, and nowhere else")
+def _(w):
+    w.hold("--mem", "1G")
+    w.start("--mem", "1G", "--", "sh", "-c", "cat", "ä" * 200, "\x1b[31m")
+    eventually(lambda: len(w.slices()) == 2, "a second slice")
+    wide = w.call("ps").stdout.splitlines()
+    narrow = on_columns(w, 80, "ps").splitlines()
+    assert len(wide) == len(narrow) == 3 and "ä" * 200 in wide[2], wide
+    for long, short in zip(wide, narrow):
+        assert len(short) <= 80 and long.startswith(short[:60]), (long, short)
+    assert narrow[2].endswith("ä") and not set(wide[2]) & {"\x1b", "\t", "\r"}, wide
+
+
 @test("a name is shown whole, however long: other verbs take no part of it")
 def _(w):
     w.hold("--mem", "1G", "--name", "a" * 40)

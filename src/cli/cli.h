@@ -74,6 +74,9 @@ unsigned cli_width(void);
 /* Cuts a frame of a live picture to the lines that the terminal has. */
 void cli_clip(GString *frame);
 
+/* The content of a file that a flag names (NULL: an argument): "--flag PATH: why" when it cannot be read. */
+bool cli_read_file(const char *flag, const char *path, char **ret_text, gsize *ret_len, GError **error);
+
 /* Prints and frees; returns STATUS_OK, or STATUS_FAILED when nobody takes it. */
 int cli_print_json(json_t *value);
 

@@ -42,10 +42,8 @@ static bool scheduler_flags(struct scheduler_options *o, GError **error)
                                     .card_policy = "spread",
                                     .vendors = {.enable_ascend = true, .enable_iluvatar = true}};
     if (flags.device_config && !config_text &&
-        !g_file_get_contents(flags.device_config, &config_text, NULL, error)) {
-        g_prefix_error(error, "--device-config-file: ");
+        !cli_read_file("device-config-file", flags.device_config, &config_text, NULL, error))
         return false;
-    }
     o->device_config = config_text;
     return true;
 }
@@ -60,8 +58,9 @@ static Snapshot *open_cluster(GError **error)
     if (!snapshot_file)
         return collect_snapshot(&o, error);
     Snapshot *s = NULL;
-    if (g_file_get_contents(snapshot_file, &text, &len, error))
-        s = snapshot_parse(text, len, error);
+    if (!cli_read_file("snapshot", snapshot_file, &text, &len, error))
+        return NULL;
+    s = snapshot_parse(text, len, error);
     if (!s)
         g_prefix_error(error, "--snapshot %s: ", snapshot_file);
     return s;

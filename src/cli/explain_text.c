@@ -193,10 +193,11 @@ static void print_cards(const struct explain_view *v, const struct explain_node 
     char buf[QUANTITY_TEXT];
     for (uint32_t i = 0; i < n->n_cards && (v->all || i < CARDS_SHOWN); i++) {
         const struct explain_card *c = &n->cards[i];
-        printf("    %3u  %-40.40s  free %9s  %4u %-5s  %3u slots  %s\n", spec->cards[c->card].index,
+        bool type = c->reason == SCHED_TYPE; /* then which it is */
+        printf("    %3u  %-40.40s  free %9s  %4u %-5s  %3u slots  %s%s%s\n", spec->cards[c->card].index,
                spec->cards[c->card].uuid, quantity_format_bytes(c->free_bytes, buf), c->free_cores,
                cores_unit(v->families->rows[spec->cards[c->card].family]), c->free_slots,
-               sched_reason_words(c->reason)->code);
+               sched_reason_words(c->reason)->code, type ? ": " : "", type ? spec->cards[c->card].type : "");
     }
     if (!v->all && n->n_cards > CARDS_SHOWN)
         printf("    ... %u more cards (--all)\n", n->n_cards - CARDS_SHOWN);
@@ -254,10 +255,10 @@ void explain_print(const struct explain_view *v, const char *namespace_, const c
 
 static json_t *card_json(const struct node_spec *spec, const struct explain_card *c)
 {
-    return json_pack("{s:s,s:i,s:s,s:I,s:i,s:i}", "uuid", spec->cards[c->card].uuid, "index",
-                     (int)spec->cards[c->card].index, "reason", sched_reason_words(c->reason)->code,
-                     "free_bytes", (json_int_t)c->free_bytes, "free_cores", (int)c->free_cores, "free_slots",
-                     (int)c->free_slots);
+    return json_pack("{s:s,s:s,s:i,s:s,s:I,s:i,s:i}", "uuid", spec->cards[c->card].uuid, "type",
+                     spec->cards[c->card].type, "index", (int)spec->cards[c->card].index, "reason",
+                     sched_reason_words(c->reason)->code, "free_bytes", (json_int_t)c->free_bytes,
+                     "free_cores", (int)c->free_cores, "free_slots", (int)c->free_slots);
 }
 
 static json_t *nodes_json(const struct explain_view *v)

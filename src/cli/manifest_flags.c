@@ -37,9 +37,7 @@ struct family_set *manifest_flags_families(const struct verb *v, const struct ma
     struct vendor_options all = {.enable_ascend = true, .enable_iluvatar = true};
     gsize len = 0;
     struct family_set *set = NULL;
-    if (f->device_config && !g_file_get_contents(f->device_config, &text, &len, &error))
-        g_prefix_error(&error, "--device-config-file: ");
-    else
+    if (!f->device_config || cli_read_file("device-config-file", f->device_config, &text, &len, &error))
         set = vendor_config_parse(text, len, &all, warnings, &error);
     for (guint i = 0; i < warnings->len; i++)
         cli_usage(v, "%s", (const char *)warnings->pdata[i]); /* goes on */

@@ -347,10 +347,8 @@ static int run(int argc, char **argv)
     if (status)
         return status;
     if (device_config_file && *device_config_file &&
-        !g_file_get_contents(device_config_file, &config, NULL, &error)) {
-        g_prefix_error(&error, "--device-config-file: ");
+        !cli_read_file("device-config-file", device_config_file, &config, NULL, &error))
         return cli_fail(v, error);
-    }
     o.device_config = config;
     if (print) {
         g_autofree char *text = scheduler_print(&o, print, &error);

@@ -21,7 +21,8 @@ static const struct cli_option options[] = {
     {"check", 0, CLI_TEXT, "FILE", "check a manifest instead of writing one; - = standard input", &check},
     {"name", 'n', CLI_TEXT, "NAME", "name of the object and its container", &name},
     {"namespace", 0, CLI_TEXT, "NAME", "namespace of the object", &namespace_},
-    {"image", 'i', CLI_TEXT, "IMAGE", "image of the container (busybox)", &image},
+    {"image", 'i', CLI_TEXT, "IMAGE",
+     "image of the container (busybox, which sleeps where no command is given)", &image},
     {"replicas", 0, CLI_TEXT, "N", "of a deployment; parallel pods of a job (1)", &replicas},
     {"scheduler", 0, CLI_TEXT, "NAME", "schedulerName; normally admission sets it", &scheduler_name},
     MANIFEST_FLAGS(flags),
@@ -96,7 +97,7 @@ static void check_pod(json_t *pod, const char *where, const char *in_namespace, 
 static bool read_file(const char *path, char **ret_text, gsize *ret_len, GError **error)
 {
     if (strcmp(path, "-") != 0)
-        return g_file_get_contents(path, ret_text, ret_len, error);
+        return cli_read_file(NULL, path, ret_text, ret_len, error);
     GString *all = g_string_new("");
     char buf[4096];
     size_t n;
@@ -165,7 +166,9 @@ static int run_check(const struct verb *v, const struct family_set *families)
     struct checking c = {.families = families};
     unsigned pods = 0;
     size_t i;
-    if (!read_file(check, &text, &len, &error) || !(documents = yaml_json_parse(text, len, &error))) {
+    if (!read_file(check, &text, &len, &error))
+        return cli_fail(v, error);
+    if (!(documents = yaml_json_parse(text, len, &error))) {
         g_prefix_error(&error, "%s: ", check);
         return cli_fail(v, error);
     }

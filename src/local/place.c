@@ -121,15 +121,26 @@ static uint32_t physical_cards(const struct machine *m)
     return n;
 }
 
+/* What is a matter of the request's choice or of the host's: such a card is named only where all are such. */
+static bool is_out_of_question(enum sched_reason reason)
+{
+    return reason == SCHED_UNHEALTHY || reason == SCHED_CORDONED || reason == SCHED_TYPE ||
+           reason == SCHED_UUID;
+}
+
+/* The reason of most cards, of those that could do. */
 static enum sched_reason why_not(const struct choose_report *report)
 {
-    uint32_t counts[SCHED_REASONS] = {0}, best = SCHED_NO_CARDS;
+    uint32_t counts[SCHED_REASONS] = {0}, best = SCHED_NO_CARDS, in_question = 0;
     if (!report->tried)
         return report->reason;
     if (report->n_fitting)
         return report->set_reason;
     for (uint32_t i = 0; i < report->n_cards; i++)
-        counts[report->reasons[i]]++;
+        in_question += !is_out_of_question(report->reasons[i]);
+    for (uint32_t i = 0; i < report->n_cards; i++)
+        if (!in_question || !is_out_of_question(report->reasons[i]))
+            counts[report->reasons[i]]++;
     for (uint32_t i = 0; i < SCHED_REASONS; i++)
         if (counts[i] > counts[best])
             best = i;

@@ -36,7 +36,7 @@ static const char *read_count(const char *text, void *ret)
 
 static const char *read_ratio(const char *text, void *ret)
 {
-    return quantity_parse_ratio(text, ret);
+    return quantity_parse_ratio(text, ret) ? "is not a number from 0.001 to 100" : NULL;
 }
 
 static const char *read_text(const char *text, void *ret)
@@ -135,14 +135,23 @@ static const struct key *find_key(const char *section, const char *name)
     return NULL;
 }
 
+/* Says what was meant, where the key belongs, or else which keys there are. */
 static bool unknown_key(const char *path, const char *section, const char *name, GError **error)
 {
-    const char *names[G_N_ELEMENTS(keys) + 1] = {0};
-    for (size_t i = 0; i < G_N_ELEMENTS(keys); i++)
-        names[i] = keys[i].name;
-    const char *near = words_nearest(name, names);
-    g_set_error(error, STATUS_ERROR, STATUS_CONFIG, "%s: [%s] has no key \"%s\"%s%s%s", path, section, name,
-                near ? "; did you mean \"" : "", near ? near : "", near ? "\"?" : "");
+    const char *here[G_N_ELEMENTS(keys) + 1] = {0}, *elsewhere = NULL;
+    for (size_t i = 0, n = 0; i < G_N_ELEMENTS(keys); i++) {
+        if (strcmp(keys[i].section, section) == 0)
+            here[n++] = keys[i].name;
+        else if (strcmp(keys[i].name, name) == 0)
+            elsewhere = keys[i].section;
+    }
+    const char *near = words_nearest(name, here);
+    g_autofree char *all = words_join(here);
+    g_autofree char *remedy = elsewhere ? g_strdup_printf("it is a key of [%s]", elsewhere)
+                              : near    ? g_strdup_printf("did you mean \"%s\"?", near)
+                                        : g_strdup_printf("there are %s", all);
+    g_set_error(error, STATUS_ERROR, STATUS_CONFIG, "%s: [%s] has no key \"%s\"; %s", path, section, name,
+                remedy);
     return false;
 }
 
@@ -182,8 +191,10 @@ static bool load_file(struct settings *s, const char *path, GError **error)
             return true;
         }
         g_autofree char *why = g_strdup((*error)->message);
+        bool unreadable = (*error)->domain == G_FILE_ERROR;
         g_clear_error(error);
-        g_set_error(error, STATUS_ERROR, STATUS_CONFIG, "%s: %s", path, why);
+        g_set_error(error, STATUS_ERROR, STATUS_CONFIG, "%s: %s%s", path, why,
+                    unreadable ? "; make it readable, or name another with HAMI_CONFIG" : "");
         return false;
     }
     g_auto(GStrv) sections = g_key_file_get_groups(file, NULL);

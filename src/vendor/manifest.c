@@ -194,9 +194,13 @@ static json_t *container(json_t *limits, const struct manifest_options *o)
 {
     json_t *c = json_pack("{s:s,s:s,s:{s:o}}", "name", o->name, "image", o->image ? o->image : "busybox",
                           "resources", "limits", limits);
-    if (o->command && o->command[0]) {
+    /* busybox by itself ends at once, and what is to go on would be started again and again. */
+    static const char *const sleep[] = {"sleep", "infinity", NULL};
+    bool idle = !o->image && strcmp(o->kind, "job") != 0;
+    const char *const *words = o->command && o->command[0] ? o->command : idle ? sleep : NULL;
+    if (words) {
         json_t *command = json_array();
-        for (const char *const *w = o->command; *w; w++)
+        for (const char *const *w = words; *w; w++)
             json_array_append_new(command, json_string(*w));
         json_object_set_new(c, "command", command);
     }

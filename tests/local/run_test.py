@@ -379,9 +379,13 @@ def _(w):
         p.wait()
     w.config(f"[cards]\ncordon = \"{s['shares'][0]['uuid']}\"\n")
     assert w.run("--mem", "1G", "--", "sh", "-c", "echo $CUDA_VISIBLE_DEVICES").stdout.strip() != s["shares"][0]["uuid"]
-    w.config("[cards]\nspilt_count = 1\n")
-    r = w.run("--", "true")
-    assert r.returncode == 72 and "split_count" in r.stderr, r
+    for text, says in (("[cards]\nspilt_count = 1\n", 'did you mean "split_count"?'), ("[cards]\ngrace = 1s\n", "a key of [run]"),
+                       ("[cards]\nbogus = 1\n", "there are split_count, memory_scale, core_scale and cordon"),
+                       ("[card]\n", "give [cards], [defaults] or [run]"), ("[cards]\nsplit_count = 0\n", "from 1 to 1000; the default is 10"),
+                       ("[cards]\nmemory_scale = -1\n", "from 0.001 to 100"), ("[cards]\ncore_scale = many\n", "from 0.001 to 100")):
+        w.config(text)
+        r = w.run("--", "true")
+        assert r.returncode == 72 and says in r.stderr, (text, r)
 
 
 @test("state and runtime folders must not lie in one another")

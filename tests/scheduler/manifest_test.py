@@ -48,6 +48,26 @@ def _(build):
         assert r.returncode == 64 and says in r.stderr and not r.stdout, (flags, r)
 
 
+@test("yaml: the default image has something to do where it is to go on; a job and an image of one's own have not")
+def _(build):
+    for flags, want in ((["pod"], ["sleep", "infinity"]), (["deployment"], ["sleep", "infinity"]), (["job"], None), (["pod", "--image", "busybox"], None)):
+        r = hami(build, "yaml", flags[0], "--name", "d", "--json", *flags[1:])
+        spec = json.loads(r.stdout)["spec"]
+        assert spec.get("template", {}).get("spec", spec)["containers"][0].get("command") == want, (flags, r)
+    own = hami(build, "yaml", "pod", "--name", "d", "--json", "--", "env")
+    assert json.loads(own.stdout)["spec"]["containers"][0]["command"] == ["env"], own
+
+
+@test("a file that is not there is named once, with the flag and the reason")
+def _(build):
+    for flags, says in ((["yaml", "--check", "/no/such"], "hami yaml: /no/such: No such file or directory"),
+                        (["explain", "fit", "--snapshot", "/no/such"], "hami explain: --snapshot /no/such: No such file or directory"),
+                        (["yaml", "pod", "--name", "d", "--device-config-file", "/no/such"], "hami yaml: --device-config-file /no/such: No such file or directory"),
+                        (["scheduler", "--device-config-file", "/no/such"], "hami scheduler: --device-config-file /no/such: No such file or directory")):
+        r = hami(build, *flags)
+        assert r.returncode == 70 and r.stderr == says + "\n", (flags, r)
+
+
 @test("yaml: Ascend's mode and MetaX' annotations can be written")
 def _(build):
     assert written(build, "--vendor", "Ascend910B3", "--cores", "30", "--mem", "8G", "--mode", "hami-core") == (
@@ -248,6 +268,7 @@ def _(build):
             got = asks(*[word for f in flags for word in ("--request", f)])
             assert got[0] == want[0] and got[1].startswith(want[1].split(", 100 %")[0]) and got[1].endswith(want[1].split(",")[-1]), (flags, got, want)
         assert asks("--request=nvidia.com/gpu=1", "--type", "A100")[0] == 0 and asks("--request=nvidia.com/gpu=1", "--type", "H100")[0] == 66
+        assert re.search(r"CardTypeMismatch: \S*.*A100", explain(build, w, "--type", "H100").stdout)
         for flags, says in ((["--request", "nvidia.com/gpu-mem=1"], "did you mean nvidia.com/gpumem?"), (["--request", "nvidia.com/gpu"], "RESOURCE=N"),
                             (["--request", "nvidia.com/gpu=1", "--request", "nvidia.com/gpu=2"], "twice"), (["--request", "nvidia.com/gpu=1", "--mem", "3"], "leave one side out"),
                             (["--request", "nvidia.com/gpu=1,nvidia.com/gpumem=16Gi"], "write 16384"), (["--request", ""], "names no resource"),

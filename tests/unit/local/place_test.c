@@ -356,10 +356,45 @@ static void test_proposals_fit(void)
     g_free(w.set);
 }
 
+/* Cards that are out of the question, and what is said of the machine. */
+static void test_headline(void)
+{
+    static const struct {
+        const char *name, *types;
+        bool cordoned[3], full[3];
+        enum sched_reason want;
+    } rows[] = {
+        {"two are cordoned, the third is full",
+         NULL,
+         {true, true, false},
+         {false, false, true},
+         SCHED_MEMORY},
+        {"all are cordoned", NULL, {true, true, true}, {false, false, true}, SCHED_CORDONED},
+        {"two are of other types, the third is full", "H100", {0}, {false, false, true}, SCHED_MEMORY},
+        {"none is of that type", "V100", {0}, {false, false, true}, SCHED_TYPE},
+        {"two are full", NULL, {true, false, false}, {false, true, true}, SCHED_MEMORY},
+    };
+    for (gsize i = 0; i < G_N_ELEMENTS(rows); i++) {
+        g_autofree struct machine *set = machine(3);
+        struct request r = ask(G(8), 0);
+        struct request_grant g;
+        r.use_types = rows[i].types;
+        g_strlcpy(set->text[2].type, "NVIDIA H100", sizeof set->text[2].type);
+        for (uint32_t c = 0; c < 3; c++) {
+            set->cards[c].cordoned = rows[i].cordoned[c];
+            if (rows[i].full[c])
+                set->use[c] = (struct card_use){.mem_bytes = G(39), .slots = 1};
+        }
+        g_test_message("%s", rows[i].name);
+        g_assert_cmpint(place_choose(set, &r, &g), ==, rows[i].want);
+    }
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
     g_test_add_func("/place/each_reason_at_its_border", test_fit);
+    g_test_add_func("/place/a_refusal_speaks_of_cards_that_could_do", test_headline);
     g_test_add_func("/place/overcommit_ratios_widen_a_card", test_overcommit);
     g_test_add_func("/place/binpack_fills_and_spread_empties", test_binpack_and_spread);
     g_test_add_func("/place/shares_lie_on_distinct_physical_cards", test_distinct_cards);

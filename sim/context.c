@@ -309,10 +309,15 @@ static CUresult create(CUcontext *pctx, unsigned flags, CUdevice dev, unsigned a
     pthread_mutex_lock(&sim_driver_lock);
     CUresult r = sim_context_start(ctx, part);
     pthread_mutex_unlock(&sim_driver_lock);
-    if (r == CUDA_SUCCESS)
+    bool started = r == CUDA_SUCCESS;
+    if (started)
         r = sim_context_push(ctx);
     if (r != CUDA_SUCCESS) {
+        pthread_mutex_lock(&sim_driver_lock);
+        if (started)
+            sim_context_stop(ctx);
         sim_object_free(ctx);
+        pthread_mutex_unlock(&sim_driver_lock);
         return r;
     }
     *pctx = (CUcontext)ctx;

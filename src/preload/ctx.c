@@ -63,18 +63,20 @@ struct admission {
     int device; /* -1: nothing to account */
     CUdevice ordinal;
     bool first;
+    uint64_t reserved; /* for one that is not the first, until it is measured */
     struct identity_look look;
 };
 
-/* Counts a context that is about to be created, and reserves what the first
- * one takes. */
-static CUresult admit(struct admission *a, CUdevice ordinal)
+/* Counts a context that is about to be created, and reserves what it takes: the
+ * process's first one, and each that will be `another` for sure. */
+static CUresult admit(struct admission *a, CUdevice ordinal, bool another)
 {
     CUresult r = mem_enter();
 
     a->device = -1;
     a->ordinal = ordinal;
     a->first = false;
+    a->reserved = 0;
     if (r != CUDA_SUCCESS)
         return r == MEM_PASS ? CUDA_SUCCESS : r;
     a->device = slice_device_of(ordinal);
@@ -83,6 +85,8 @@ static CUresult admit(struct admission *a, CUdevice ordinal)
     a->first = atomic_fetch_add(&counts[a->device], 1) == 0;
     if (a->first)
         r = overhead_begin((unsigned)a->device);
+    else if (another)
+        r = overhead_another((unsigned)a->device, &a->reserved);
     if (r != CUDA_SUCCESS)
         atomic_fetch_sub(&counts[a->device], 1);
     else if (a->first)
@@ -106,6 +110,7 @@ static CUresult created(const struct admission *a, CUresult r, uint64_t handle, 
     here_forget();
     if (a->device < 0)
         return r;
+    mem_release((unsigned)a->device, a->reserved);
     if (r != CUDA_SUCCESS || !add(handle, a->device, a->ordinal)) {
         count_drop((unsigned)a->device, false);
         return r;
@@ -121,7 +126,7 @@ static CUresult created(const struct admission *a, CUresult r, uint64_t handle, 
 
 #define CREATE(ret, dev, call)                                                                               \
     struct admission a;                                                                                      \
-    CUresult r = admit(&a, (dev));                                                                           \
+    CUresult r = admit(&a, (dev), true);                                                                     \
     if (r != CUDA_SUCCESS)                                                                                   \
         return r;                                                                                            \
     r = (call);                                                                                              \
@@ -252,7 +257,7 @@ HOOK CUresult cuCtxDetach(CUcontext ctx)
 HOOK CUresult cuDevicePrimaryCtxRetain(CUcontext *ret, CUdevice dev)
 {
     struct admission a;
-    CUresult r = admit(&a, dev);
+    CUresult r = admit(&a, dev, false);
 
     if (r != CUDA_SUCCESS)
         return r;
@@ -328,7 +333,7 @@ HOOK CUresult cuDevicePrimaryCtxReset_v2(CUdevice dev)
 HOOK CUresult cuGreenCtxCreate(CUgreenCtx *ret, CUdevResourceDesc desc, CUdevice dev, unsigned int flags)
 {
     struct admission a;
-    CUresult r = admit(&a, dev);
+    CUresult r = admit(&a, dev, false);
 
     if (r != CUDA_SUCCESS)
         return r;

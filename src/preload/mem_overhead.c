@@ -87,19 +87,34 @@ static void enter(unsigned d, uint64_t bytes)
     publish(d, bytes);
 }
 
+static CUresult reserve(unsigned d, uint64_t bytes, const char *remedy)
+{
+    CUresult r = bytes ? mem_reserve(d, bytes) : CUDA_SUCCESS;
+
+    if (r != CUDA_SUCCESS)
+        log_error("Device %u: its memory limit leaves no room for another context of %" PRIu64
+                  " bytes; raise the limit or %s",
+                  d, bytes, remedy);
+    return r;
+}
+
 CUresult overhead_begin(unsigned d)
 {
     uint64_t bytes = learned(d);
-    CUresult r = bytes ? mem_reserve(d, bytes) : CUDA_SUCCESS;
+    CUresult r = reserve(d, bytes, "run fewer processes");
 
-    if (r != CUDA_SUCCESS) {
-        log_error("Device %u: its memory limit leaves no room for another context of %" PRIu64
-                  " bytes; raise the limit or run fewer processes",
-                  d, bytes);
-        return r;
-    }
-    enter(d, bytes);
-    return CUDA_SUCCESS;
+    if (r == CUDA_SUCCESS)
+        enter(d, bytes);
+    return r;
+}
+
+CUresult overhead_another(unsigned d, uint64_t *ret_reserved)
+{
+    uint64_t bytes = learned(d);
+    CUresult r = reserve(d, bytes, "make fewer contexts");
+
+    *ret_reserved = r == CUDA_SUCCESS ? bytes : 0;
+    return r;
 }
 
 void overhead_begin_forced(unsigned d)

@@ -24,6 +24,10 @@
 CUresult overhead_begin(unsigned d);
 void overhead_begin_forced(unsigned d);
 
+/* Before a further one that the process makes: reserves what the first took, or
+ * refuses. The caller releases *ret_reserved before overhead_changed(). */
+CUresult overhead_another(unsigned d, uint64_t *ret_reserved);
+
 /* After it. ctx may be NULL when there is no handle to look through. */
 void overhead_measure(unsigned d, CUcontext ctx);
 

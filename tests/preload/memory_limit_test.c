@@ -312,6 +312,38 @@ static int contexts(int argc, char **argv)
     return 0;
 }
 
+/* Until refused, also of what there was room for by then. */
+static int many_contexts(int argc, char **argv)
+{
+    const struct real_cuda *cu = kit_cuda();
+    CUcontext c = NULL;
+    CUdeviceptr p;
+    CUresult r = CUDA_SUCCESS;
+    int n = 0;
+
+    (void)argc, (void)argv;
+    cu->cuInit(0);
+    while (n < 20 && (r = cu->cuCtxCreate_v2(&c, 0, 0)) == CUDA_SUCCESS)
+        n++;
+    kit_tell("%d %d", n, r);
+    tell_used("destroy", cu->cuCtxDestroy_v2(c));
+    tell_used("create", cu->cuCtxCreate_v2(&c, 0, 0));
+    tell_used("create", cu->cuCtxCreate_v2(&c, 0, 0));
+    tell_used("alloc", cu->cuMemAlloc_v2(&p, 1 * MIB));
+    return 0;
+}
+
+static void a_further_context_has_to_fit_as_well(void)
+{
+    struct kit *kit = kit_limited("1G");
+    g_autofree char *out = NULL, *log = NULL;
+
+    g_assert_cmpint(kit_finish(kit_start(kit, "many_contexts", NULL), &out, &log), ==, 0);
+    g_assert_cmpstr(out, ==, "8 2\ndestroy 0 896\ncreate 0 1024\ncreate 2 1024\nalloc 2 1024\n");
+    g_assert_nonnull(strstr(log, "make fewer contexts"));
+    kit_free(kit);
+}
+
 static void contexts_count_while_they_live(void)
 {
     struct kit *kit = kit_limited("2G");
@@ -390,6 +422,7 @@ static const struct kit_body bodies[] = {
     {"null_queries", null_queries},
     {"hammer", hammer},
     {"contexts", contexts},
+    {"many_contexts", many_contexts},
     {0},
 };
 
@@ -410,6 +443,7 @@ int main(int argc, char **argv)
     TEST(every_query_tells_the_same_figures);
     TEST(queries_bear_null_outputs_and_missing_contexts);
     TEST(contexts_count_while_they_live);
+    TEST(a_further_context_has_to_fit_as_well);
     TEST(there_is_no_spurious_refusal_while_space_is_free);
     return g_test_run();
 }

@@ -30,7 +30,7 @@
  *   7. While something is known the pool is dirty: whoever waited settles it.
  *   8. What a pool grew by past the limit is charged, but no allocation counts
  *      on it: until the slice is within its limit again those under way in the
- *      pool are undone, for they may lie there.
+ *      pool are undone, for they may lie there, and no new one is asked for.
  */
 #ifndef HAMI_PRELOAD_MEM_POOL_H
 #define HAMI_PRELOAD_MEM_POOL_H

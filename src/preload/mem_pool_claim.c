@@ -246,7 +246,7 @@ static inline bool claim_room(struct mem_pool *p, uint64_t n)
     bool there;
 
     mem_lock(&p->lock);
-    there = mem_pool_round_up(p->live + p->claimed + n) <= room(p) &&
+    there = !p->excess && mem_pool_round_up(p->live + p->claimed + n) <= room(p) &&
             atomic_load_explicit(&p->kind, memory_order_relaxed) == MEM_POOL_DEVICE;
     if (likely(there))
         p->claimed += n;
@@ -291,6 +291,25 @@ static bool claim_quietly(struct mem_pool *p, uint64_t n, uint64_t *taken, uint6
     return false;
 }
 
+/* Whether the pool holds more than the limit allows, still: what was freed on a
+ * stream that does not get on is lost for others, and the driver would take as
+ * much again for each of them. */
+static bool is_stuck(struct mem_pool *p)
+{
+    bool exceeds;
+
+    mem_lock(&p->lock);
+    exceeds = p->excess != 0;
+    mem_unlock(&p->lock);
+    if (likely(!exceeds))
+        return false;
+    mem_pools_trim(p->device);
+    mem_lock(&p->lock);
+    exceeds = p->excess != 0;
+    mem_unlock(&p->lock);
+    return exceeds && is_over_limit(p->device);
+}
+
 static CUresult __attribute__((noinline))
 reserve_growth(struct mem_pool *p, uint64_t n, uint64_t *ret_reserved)
 {
@@ -300,6 +319,10 @@ reserve_growth(struct mem_pool *p, uint64_t n, uint64_t *ret_reserved)
         return CUDA_SUCCESS;
     if (n > MEM_BYTES_MAX)
         return mem_reserve_slow(p->device, n);
+    if (unlikely(is_stuck(p))) {
+        mem_refused(p->device, n);
+        return CUDA_ERROR_OUT_OF_MEMORY;
+    }
     if (!claim_quietly(p, n, &taken, &needed)) {
         /* The search gives back what pools can spare, ours too: what is needed
          * is another figure after it. */

@@ -28,6 +28,30 @@ static CUresult counted_attribute(CUmemoryPool pool, CUmemPool_attribute attribu
     return r;
 }
 
+/* A stream that does not get on: what is freed on it is no longer used, and
+ * nobody else may have it either. */
+static CUdeviceptr stuck[16];
+static unsigned n_stuck;
+static uint64_t stuck_bytes;
+#define STUCK_BLOCK (40 * MIB)
+
+static CUresult stuck_free(CUdeviceptr ptr, CUstream stream)
+{
+    (void)stream;
+    stuck[n_stuck++] = ptr;
+    stuck_bytes += STUCK_BLOCK;
+    return CUDA_SUCCESS;
+}
+
+static CUresult attribute_when_stuck(CUmemoryPool pool, CUmemPool_attribute attribute, void *value)
+{
+    CUresult r = driver.cuMemPoolGetAttribute(pool, attribute, value);
+
+    if (r == CUDA_SUCCESS && attribute == CU_MEMPOOL_ATTR_USED_MEM_CURRENT)
+        *(cuuint64_t *)value -= stuck_bytes;
+    return r;
+}
+
 static CUresult slow_alloc(CUdeviceptr *ret, size_t n, CUstream stream)
 {
     CUresult r = driver.cuMemAllocAsync(ret, n, stream);
@@ -320,6 +344,30 @@ static void the_ledger_holds_what_the_driver_has_taken(void)
     fake_end();
 }
 
+/* Freed and allocated again on one stuck stream after the other: only one growth
+ * past the limit comes to light too late. */
+static void streams_that_do_not_get_on_cost_one_block_past_the_limit(void)
+{
+    CUdeviceptr p = 0;
+
+    begin();
+    real.cuMemFreeAsync = stuck_free;
+    real.cuMemPoolGetAttribute = attribute_when_stuck;
+    for (uintptr_t i = 0; i < 10; i++)
+        if (cuMemAllocAsync(&p, STUCK_BLOCK, (CUstream)(0x7000 + 8 * i)) == CUDA_SUCCESS)
+            give(p, (CUstream)(0x7000 + 8 * i));
+    g_assert_cmpuint(fake.taken[0], <=, 2 * STUCK_BLOCK);
+    while (n_stuck) /* they get on */
+        driver.cuMemFreeAsync(stuck[--n_stuck], NULL);
+    stuck_bytes = 0;
+    real.cuMemFreeAsync = driver.cuMemFreeAsync;
+    synchronize();
+    give(take(STUCK_BLOCK, NULL), NULL);
+    synchronize();
+    g_assert_cmpuint(ledger_used(&slice.region, 0), ==, fake.taken[0]);
+    fake_end();
+}
+
 /* ---- spans ---- */
 
 static void spans_join_and_forget(void)
@@ -363,6 +411,7 @@ int main(int argc, char **argv)
     TEST(a_change_of_the_current_pool_is_seen);
     TEST(a_figure_from_before_an_allocation_is_not_used);
     TEST(the_ledger_holds_what_the_driver_has_taken);
+    TEST(streams_that_do_not_get_on_cost_one_block_past_the_limit);
     TEST(spans_join_and_forget);
     return g_test_run();
 }

@@ -25,7 +25,7 @@ static void print_event(const struct ledger_event_row *e)
     g_autoptr(GDateTime) local = utc ? g_date_time_to_local(utc) : NULL;
     g_autofree char *when = local ? g_date_time_format(local, "%F %T") : g_strdup("?");
     if (!as_json) {
-        printf("%s  %-8s  %-9s  %s\n", when, e->slice, e->kind, e->text);
+        printf(*e->text ? "%s  %-8s  %-9s  %s\n" : "%s  %-8s  %s%s\n", when, e->slice, e->kind, e->text);
         return;
     }
     json_t *j = json_pack("{s:I, s:I, s:s, s:s, s:s%}", "sequence", (json_int_t)e->sequence, "time_ms",

@@ -89,6 +89,9 @@ void refusal_print(const struct verb *v, const struct request *r, const struct l
     fprintf(stderr, "hami %s: %s: %s (%s)\n", v->name, asked, words->text, words->code);
     for (uint32_t i = 0; i < refusal->machine.n; i++)
         print_card(&refusal->machine.cards[i], &why->cards[i]);
+    for (uint32_t i = 0; i < refusal->machine.n_silent; i++)
+        fprintf(stderr, "  card %u  is counted by the driver and does not answer: see `hami doctor`\n",
+                refusal->machine.silent[i]);
     if (refusal->never)
         fprintf(stderr, "  an empty host would not take it either\n");
     if (fits)
@@ -104,7 +107,9 @@ json_t *refusal_json(const struct request *r, const struct launch_refusal *refus
     const struct sched_reason_words *words = sched_reason_words(why->reason);
     g_autofree char *asked = asked_for(r);
     g_autofree char *fits = proposal(r, why);
-    json_t *cards = json_array();
+    json_t *cards = json_array(), *silent = json_array();
+    for (uint32_t i = 0; i < refusal->machine.n_silent; i++)
+        json_array_append_new(silent, json_integer(refusal->machine.silent[i]));
     for (uint32_t i = 0; i < refusal->machine.n; i++) {
         const struct card *d = &refusal->machine.cards[i];
         const struct why_card *c = &why->cards[i];
@@ -114,7 +119,7 @@ json_t *refusal_json(const struct request *r, const struct launch_refusal *refus
                       d->type, "mem_bytes", (json_int_t)d->mem_bytes, "free_bytes", (json_int_t)c->free_bytes,
                       "free_cores", (int)c->free_cores_pct, "reason", sched_reason_words(c->reason)->code));
     }
-    return json_pack("{s:s, s:s, s:s, s:s, s:s?, s:b, s:o}", "asked", asked, "reason", words->code, "text",
-                     words->text, "remedy", words->remedy, "would_fit", fits, "fits_empty_host",
-                     !refusal->never, "cards", cards);
+    return json_pack("{s:s, s:s, s:s, s:s, s:s?, s:b, s:o, s:o}", "asked", asked, "reason", words->code,
+                     "text", words->text, "remedy", words->remedy, "would_fit", fits, "fits_empty_host",
+                     !refusal->never, "cards", cards, "silent_cards", silent);
 }

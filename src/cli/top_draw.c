@@ -8,12 +8,15 @@
 
 struct pen {
     GString *to;
-    bool colour, live;
+    bool colour, live, narrow;
     unsigned bar; /* characters inside the brackets */
 };
 
 /* Columns: of a bar, and of what stands beside the bar of a slice's compute share. */
 enum { BAR_MIN = 8, BAR_MAX = 40, WORDS = 66 };
+
+/* Below this many columns a card is called by the beginning of its UUID, as in the lines of slices. */
+enum { WIDE = 100 };
 
 enum { BOLD = 1, DIM = 2, RED = 31, GREEN = 32, YELLOW = 33 };
 
@@ -57,8 +60,9 @@ static void bar(struct pen *p, uint64_t used, uint64_t granted, uint64_t whole)
 static void draw_card(struct pen *p, const struct view_card *c)
 {
     char used[QUANTITY_TEXT], granted[QUANTITY_TEXT], all[QUANTITY_TEXT];
-    g_autofree char *title = g_strdup_printf("card %u  %s  %s%s", c->card.card.index, c->card.card.name,
-                                             c->card.card.uuid, c->card.card.healthy ? "" : "  UNHEALTHY");
+    g_autofree char *title = g_strdup_printf(
+        "card %u  %s  %.*s%s%s", c->card.card.index, c->card.card.name, p->narrow ? 12 : 96,
+        c->card.card.uuid, c->card.card.healthy ? "" : "  UNHEALTHY", c->cordoned ? "  CORDONED" : "");
     paint(p, BOLD, title);
     if (c->card.machine[0])
         g_string_append_printf(p->to, "  (simulated: %s)", c->card.machine);
@@ -131,6 +135,7 @@ void top_draw(GString *ret, GArray *cards, GPtrArray *before, GPtrArray *now, un
     struct pen p = {.to = ret,
                     .colour = colour,
                     .live = live,
+                    .narrow = width < WIDE,
                     .bar = CLAMP(width, BAR_MIN + WORDS, BAR_MAX + WORDS) - WORDS};
     for (guint i = 0; i < cards->len; i++)
         draw_card(&p, &g_array_index(cards, struct view_card, i));

@@ -323,6 +323,11 @@ bool broker_discover(struct broker *b, const char *machine, const char *sim_stat
     return false;
 }
 
+bool broker_is_cordoned(const struct broker *b, const char *uuid)
+{
+    return b->settings->cordon && lists_want_uuid(b->settings->cordon, NULL, uuid);
+}
+
 static void fill_card(const struct broker *b, const struct driver_card *card, struct machine *m, uint32_t i)
 {
     uint32_t cores = (uint32_t)quantity_scale(100, b->settings->core_scale_milli);
@@ -335,7 +340,7 @@ static void fill_card(const struct broker *b, const struct driver_card *card, st
                                 .slots = (uint16_t)MIN(b->settings->split_count, UINT16_MAX),
                                 .numa = (int16_t)card->numa_node,
                                 .healthy = card->healthy != 0};
-    m->cards[i].cordoned = b->settings->cordon && lists_want_uuid(b->settings->cordon, NULL, card->uuid);
+    m->cards[i].cordoned = broker_is_cordoned(b, card->uuid);
 }
 
 static void add_use(struct machine *m, const struct ledger_slice *s)
@@ -359,6 +364,8 @@ bool broker_cards(struct broker *b, const char *machine, const struct driver_inv
         return false;
     memset(ret, 0, sizeof *ret);
     ret->n = MIN(inventory->n, MACHINE_CARDS);
+    ret->n_silent = MIN(inventory->n_silent, MACHINE_CARDS);
+    memcpy(ret->silent, inventory->silent, ret->n_silent);
     for (uint32_t i = 0; i < ret->n; i++) {
         fill_card(b, &inventory->cards[i], ret, i);
         for (uint32_t j = 0; j < ret->n; j++)

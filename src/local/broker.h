@@ -57,6 +57,9 @@ char *broker_sim_state(const char *machine);
 bool broker_discover(struct broker *b, const char *machine, const char *sim_state,
                      struct driver_inventory *ret, GError **error);
 
+/* Does the configuration keep new slices off the card? */
+bool broker_is_cordoned(const struct broker *b, const char *uuid);
+
 /* The cards of an inventory with what the live slices of that machine (NULL or empty: the system's driver)
  * hold of them: cards of two simulated machines may have the same UUIDs. */
 bool broker_cards(struct broker *b, const char *machine, const struct driver_inventory *inventory,

@@ -19,6 +19,9 @@ struct machine {
     struct {
         char uuid[CARD_UUID_MAX + 1], type[CARD_TYPE_MAX + 1];
     } text[MACHINE_CARDS];
+    uint32_t
+        n_silent; /* cards that are counted and do not answer: numbers to speak of, nothing to place on */
+    uint8_t silent[MACHINE_CARDS];
 };
 
 /* Points the cards at the machine's own texts: after it was filled, or came

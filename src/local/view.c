@@ -182,6 +182,7 @@ GArray *view_cards(struct broker *b, GPtrArray *before, GPtrArray *now, GError *
         struct view_card c = {.card = g_array_index(rows, struct ledger_card, i)};
         c.grantable_bytes = quantity_scale(c.card.card.mem_bytes, b->settings->memory_scale_milli);
         c.grantable_cores = (uint32_t)quantity_scale(100, b->settings->core_scale_milli);
+        c.cordoned = broker_is_cordoned(b, c.card.card.uuid);
         for (guint k = 0; k < now->len; k++) {
             const struct view_slice *v = g_ptr_array_index(now, k);
             if (v->slice.state != LEDGER_ENDED && strcmp(v->slice.machine, c.card.machine) == 0)
@@ -213,12 +214,12 @@ void view_drop_idle_machines(GArray *cards, const char *but)
 
 json_t *view_card_json(const struct view_card *c)
 {
-    return json_pack("{s:s, s:s, s:s, s:i, s:i, s:b, s:I, s:I, s:I, s:I, s:i, s:i, s:i, s:f}", "uuid",
+    return json_pack("{s:s, s:s, s:s, s:i, s:i, s:b, s:b, s:I, s:I, s:I, s:I, s:i, s:i, s:i, s:f}", "uuid",
                      c->card.card.uuid, "type", c->card.card.name, "machine", c->card.machine, "index",
                      (int)c->card.card.index, "numa_node", (int)c->card.card.numa_node, "healthy",
-                     c->card.card.healthy != 0, "mem_bytes", (json_int_t)c->card.card.mem_bytes,
-                     "grantable_bytes", (json_int_t)c->grantable_bytes, "granted_bytes",
-                     (json_int_t)c->granted_bytes, "used_bytes", (json_int_t)c->used_bytes, "grantable_cores",
-                     (int)c->grantable_cores, "granted_cores", (int)c->granted_cores, "slices",
-                     (int)c->slices, "busy_pct", c->busy_permille / 10.0);
+                     c->card.card.healthy != 0, "cordoned", c->cordoned, "mem_bytes",
+                     (json_int_t)c->card.card.mem_bytes, "grantable_bytes", (json_int_t)c->grantable_bytes,
+                     "granted_bytes", (json_int_t)c->granted_bytes, "used_bytes", (json_int_t)c->used_bytes,
+                     "grantable_cores", (int)c->grantable_cores, "granted_cores", (int)c->granted_cores,
+                     "slices", (int)c->slices, "busy_pct", c->busy_permille / 10.0);
 }

@@ -40,6 +40,7 @@ struct view_card {
     uint64_t grantable_bytes, granted_bytes, used_bytes;
     uint32_t grantable_cores, granted_cores, slices;
     uint32_t busy_permille;
+    bool cordoned;
 };
 /* Takes out the cards of simulated machines on which no slice runs, but for
  * those of one machine (may be NULL). */

@@ -379,6 +379,10 @@ def _(w):
         p.wait()
     w.config(f"[cards]\ncordon = \"{s['shares'][0]['uuid']}\"\n")
     assert w.run("--mem", "1G", "--", "sh", "-c", "echo $CUDA_VISIBLE_DEVICES").stdout.strip() != s["shares"][0]["uuid"]
+    seen = {c["uuid"]: c["cordoned"] for c in w.json("top", "--once", "--json", "--sim", w.profile)["cards"]}
+    assert len(seen) == 2 and [u for u, is_cordoned in seen.items() if is_cordoned] == [s["shares"][0]["uuid"]], seen
+    for env, name in (({"COLUMNS": "120"}, s["shares"][0]["uuid"]), ({"COLUMNS": "80"}, s["shares"][0]["uuid"][:12])):
+        assert f"  {name}  CORDONED" in w.call("top", "--once", "--sim", w.profile, env=env).stdout, env
     for text, says in (("[cards]\nspilt_count = 1\n", 'did you mean "split_count"?'), ("[cards]\ngrace = 1s\n", "a key of [run]"),
                        ("[cards]\nbogus = 1\n", "there are split_count, memory_scale, core_scale and cordon"),
                        ("[card]\n", "give [cards], [defaults] or [run]"), ("[cards]\nsplit_count = 0\n", "from 1 to 1000; the default is 10"),
@@ -556,7 +560,9 @@ def _(w):
     r = w.call("doctor", "--json", "--sim", w.profile)
     found = [f["detail"] for f in json.loads(r.stdout) if f["finding"] == "card_unhealthy"]
     assert r.returncode == 2 and len(found) == 1 and found[0].startswith("card 1 "), r
-    assert w.run("--gpus", "2", "--mem", "1G", "--", "true").returncode == 66
+    r = w.run("--gpus", "2", "--mem", "1G", "--", "true")
+    assert r.returncode == 66 and "  card 1  is counted by the driver and does not answer: see `hami doctor`\n" in r.stderr, r
+    assert json.loads(w.run("--gpus", "2", "--json", "--", "true").stdout)["silent_cards"] == [1]
     assert w.run("--mem", "1G", "--", "true").returncode == 0
 
 

@@ -63,4 +63,8 @@ uint64_t sim_nvml_age_ns(void); /* of the machine */
 
 unsigned sim_nvml_link_count(unsigned index);
 
+/* An extra export: memory of the simulated machine whose card has none of its own, 0 for another card. With a
+ * real driver the host's memory is the answer, which the simulated machine need not have. */
+uint64_t hami_sim_system_bytes(nvmlDevice_t device);
+
 #endif

@@ -64,6 +64,14 @@ nvmlReturn_t nvmlDeviceGetMemoryInfo_v2(nvmlDevice_t device, nvmlMemory_v2_t *me
     return NVML_SUCCESS;
 }
 
+uint64_t hami_sim_system_bytes(nvmlDevice_t device)
+{
+    struct sim_nvml_device d;
+    if (sim_nvml_device(device, &d) != NVML_SUCCESS || !d.profile->unified_memory)
+        return 0;
+    return d.profile->mem_bytes;
+}
+
 /* Each context maps its command buffers there: two mebibytes, as is usual. */
 nvmlReturn_t nvmlDeviceGetBAR1MemoryInfo(nvmlDevice_t device, nvmlBAR1Memory_t *memory)
 {

@@ -34,6 +34,9 @@ static struct {
 
 static nvmlDevice_t handles[DRIVER_CARDS];
 
+/* Of the simulated library only. */
+static uint64_t (*simulated_system_bytes)(nvmlDevice_t);
+
 static const char *failed(const char *call, nvmlReturn_t result)
 {
     static char text[256];
@@ -55,6 +58,7 @@ static const char *nvml_open(void)
         missing = #symbol;
 #define MAY(symbol) *(void **)&nvml.symbol = dlsym(library, #symbol);
     ENTRIES(NEED, MAY)
+    *(void **)&simulated_system_bytes = dlsym(library, "hami_sim_system_bytes");
     if (missing) {
         snprintf(text, sizeof text, "%s has no entry %s", driver_nvml.library, missing);
         return text;
@@ -82,6 +86,16 @@ static int32_t numa_of_pci(const char *bus_id)
     return node;
 }
 
+/* What a card without memory of its own takes its memory from. */
+static uint64_t system_bytes(nvmlDevice_t handle)
+{
+    struct sysinfo info;
+    uint64_t simulated = simulated_system_bytes ? simulated_system_bytes(handle) : 0;
+    if (simulated || sysinfo(&info) != 0)
+        return simulated;
+    return (uint64_t)info.totalram * info.mem_unit;
+}
+
 static void fill_memory(nvmlDevice_t handle, struct driver_card *card)
 {
     nvmlMemory_t memory = {0};
@@ -89,10 +103,9 @@ static void fill_memory(nvmlDevice_t handle, struct driver_card *card)
     card->healthy = result == NVML_SUCCESS || result == NVML_ERROR_NOT_SUPPORTED;
     card->mem_bytes = memory.total;
     card->used_bytes = memory.used;
-    struct sysinfo info;
-    if (result == NVML_ERROR_NOT_SUPPORTED && sysinfo(&info) == 0) {
+    if (result == NVML_ERROR_NOT_SUPPORTED) {
         card->unified = 1;
-        card->mem_bytes = (uint64_t)info.totalram * info.mem_unit;
+        card->mem_bytes = system_bytes(handle);
         card->used_bytes = 0;
     }
 }

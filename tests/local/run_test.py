@@ -552,6 +552,14 @@ def _(w):
     assert w.run("--mem", "1G", "--", "true").returncode == 0
 
 
+@test("a card without memory of its own has the simulated machine's, not this host's")
+def _(w):
+    w.profile = "gb10"
+    r = w.run("--", "sh", "-c", "echo $CUDA_DEVICE_MEMORY_LIMIT_0")
+    assert r.stdout == f"{120 << 10}m\n", r
+    assert w.json("top", "--once", "--json", "--sim", "gb10")["cards"][0]["mem_bytes"] == 120 << 30
+
+
 @test("a card that fell off the bus is named by doctor and gets no slice")
 def _(w):
     assert w.run("--mem", "1G", "--", "true").returncode == 0

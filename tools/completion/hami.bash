@@ -31,6 +31,11 @@ _hami() {
     --mode) mapfile -t COMPREPLY < <(compgen -W "hami-core mig mps" -- "$cur") ;;
     --qos) mapfile -t COMPREPLY < <(compgen -W "best-effort fixed-share burst-share" -- "$cur") ;;
     --app-class) mapfile -t COMPREPLY < <(compgen -W "online offline" -- "$cur") ;;
+    --events) mapfile -t COMPREPLY < <(compgen -W "none failures all" -- "$cur") ;;
+    --log-format) mapfile -t COMPREPLY < <(compgen -W "text json" -- "$cur") ;;
+    --leader-elect-as) mapfile -t COMPREPLY < <(compgen -W "follow own" -- "$cur") ;;
+    --priority) mapfile -t COMPREPLY < <(compgen -W "0 1" -- "$cur") ;;
+    --engine) mapfile -t COMPREPLY < <(compgen -W "kernel copy" -- "$cur") ;;
     --vendor) mapfile -t COMPREPLY < <(compgen -W "$(hami __complete --vendor 2>/dev/null)" -- "$cur") ;;
     --print) mapfile -t COMPREPLY < <(compgen -W "managed-resources admission-policy" -- "$cur") ;;
     --*-file | --*_file | --kubeconfig | --snapshot | --check) mapfile -t COMPREPLY < <(compgen -f -- "$cur") ;;

@@ -4,6 +4,7 @@
  */
 #include "base/words.h"
 
+#include <stdbool.h>
 #include <string.h>
 
 enum { WORD_MAX = 64 };
@@ -60,4 +61,21 @@ char *words_join(const char *const *list)
     for (size_t i = 0; list[i]; i++)
         g_string_append_printf(s, "%s%s", i == 0 ? "" : list[i + 1] ? ", " : " and ", list[i]);
     return g_string_free(s, FALSE);
+}
+
+void words_make_printable(char *text, const char *kept)
+{
+    char *to = text;
+    for (char *at = text, *next; *at; at = next) {
+        gunichar c = g_utf8_get_char_validated(at, -1);
+        bool valid = c != (gunichar)-1 && c != (gunichar)-2;
+        next = valid ? g_utf8_next_char(at) : at + 1;
+        if (valid && (g_unichar_isprint(c) || (c < 0x80 && strchr(kept, (int)c)))) {
+            memmove(to, at, (size_t)(next - at));
+            to += next - at;
+        } else {
+            *to++ = '?';
+        }
+    }
+    *to = '\0';
 }

@@ -14,4 +14,9 @@ const char *words_nearest(const char *word, const char *const *list);
 /* "a", "a and b", "a, b and c". Caller frees. */
 char *words_join(const char *const *list);
 
+/* What others wrote, made fit for a terminal and for JSON, in place: bytes that
+ * are no UTF-8 and characters that are not printed (controls, marks of
+ * direction) become "?", but for those in `kept`. */
+void words_make_printable(char *text, const char *kept);
+
 #endif

@@ -56,8 +56,10 @@ void cli_clip(GString *frame)
 
 /* ---- errors ------------------------------------------------------------ */
 
-static void say(const struct verb *v, const char *message)
+static void say(const struct verb *v, const char *text)
 {
+    g_autofree char *message = g_strdup(text); /* it may quote a file, or what a program wrote */
+    words_make_printable(message, "\n");
     bool colour = cli_colour(STDERR_FILENO);
     fprintf(stderr, "%shami%s%s:%s %s\n", colour ? "\033[31m" : "", v ? " " : "", v ? v->name : "",
             colour ? "\033[0m" : "", message);

@@ -119,11 +119,12 @@ static void draw_slice(struct pen *p, const struct view_slice *before, const str
 {
     const struct ledger_slice *s = &v->slice;
     g_autofree char *title = g_strdup_printf("%s  %s", s->id, s->name[0] ? s->name : "-");
+    g_autofree char *command = g_utf8_substring(s->command, 0, MIN(60, g_utf8_strlen(s->command, -1)));
     paint(p, BOLD, title);
-    g_string_append_printf(p->to, "  %s%s  %u process%s  %.60s",
+    g_string_append_printf(p->to, "  %s%s  %u process%s  %s",
                            s->suspended ? "suspended" : ledger_state_name(s->state),
                            s->exclusive ? ", exclusive" : "", v->region ? v->region->n_processes : 0,
-                           v->region && v->region->n_processes == 1 ? "" : "es", s->command);
+                           v->region && v->region->n_processes == 1 ? "" : "es", command);
     end_line(p);
     for (uint32_t i = 0; i < s->n_shares; i++)
         draw_share(p, before, v, i);

@@ -388,11 +388,12 @@ static bool name_is_free(struct broker *b, const char *name, GError **error)
     g_autoptr(GArray) slices = ledger_slices(b->ledger, true, error);
     for (guint i = 0; slices && i < slices->len; i++) {
         struct ledger_slice *s = &g_array_index(slices, struct ledger_slice, i);
-        if (strcmp(s->name, name) != 0)
+        bool is_id = strcmp(s->id, name) == 0;
+        if (!is_id && strcmp(s->name, name) != 0)
             continue;
         g_set_error(error, STATUS_ERROR, STATUS_USAGE,
-                    "--name %s: slice %s has this name and still runs; choose another, or `hami stop %s`",
-                    name, s->id, s->id);
+                    "--name %s: slice %s has this %s and still runs; choose another, or `hami stop %s`", name,
+                    s->id, is_id ? "id" : "name", s->id);
         return false;
     }
     return slices != NULL;

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "base/status.h"
+#include "base/words.h"
 #include "local/jail.h"
 #include "local/process.h"
 
@@ -39,9 +40,7 @@ void doctor_add(GArray *rows, enum doctor_finding finding, const char *slice, in
     g_vsnprintf(row.detail, sizeof row.detail, format, args);
     va_end(args);
     g_strlcpy(row.slice, slice, sizeof row.slice);
-    for (char *c = row.detail; *c; c++)
-        if ((unsigned char)*c < ' ' || *c == 0x7f)
-            *c = '?';
+    words_make_printable(row.detail, "");
     g_array_append_val(rows, row);
 }
 

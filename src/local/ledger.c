@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "base/status.h"
+#include "base/words.h"
 #include "local/ledger_sql.h"
 
 static const char schema[] =
@@ -86,6 +87,12 @@ void ledger_text(Statement *statement, int column, char *ret, size_t size)
 {
     const unsigned char *text = sqlite3_column_text(statement, column);
     g_strlcpy(ret, text ? (const char *)text : "", size);
+}
+
+void ledger_words(Statement *statement, int column, char *ret, size_t size)
+{
+    ledger_text(statement, column, ret, size);
+    words_make_printable(ret, "");
 }
 
 static bool execute(struct ledger *l, const char *sql, GError **error)
@@ -275,7 +282,7 @@ GArray *ledger_events(struct ledger *l, int64_t after, const char *slice, GError
                                        .time_ms = (uint64_t)sqlite3_column_int64(q, 1)};
         ledger_text(q, 2, row.slice, sizeof row.slice);
         ledger_text(q, 3, row.kind, sizeof row.kind);
-        ledger_text(q, 4, row.text, sizeof row.text);
+        ledger_words(q, 4, row.text, sizeof row.text);
         g_array_append_val(rows, row);
     }
     return step < 0 ? NULL : g_steal_pointer(&rows);

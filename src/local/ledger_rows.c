@@ -40,7 +40,7 @@ static void read_slice(Statement *q, struct ledger_slice *s)
     ledger_text(q, 2, s->machine, sizeof s->machine);
     ledger_text(q, 3, s->sim_state, sizeof s->sim_state);
     ledger_text(q, 4, s->cgroup, sizeof s->cgroup);
-    ledger_text(q, 5, s->command, sizeof s->command);
+    ledger_words(q, 5, s->command, sizeof s->command);
 }
 
 static bool read_shares(struct ledger *l, struct ledger_slice *s, GError **error)

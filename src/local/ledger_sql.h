@@ -30,7 +30,9 @@ bool ledger_run(struct ledger *l, Statement *statement, GError **error);
 /* One step: 1 a row, 0 the end, -1 error. */
 int ledger_step(struct ledger *l, Statement *statement, GError **error);
 
-/* Copies a text column into a fixed-size field. */
+/* Copies a text column into a fixed-size field; words are what others wrote, for
+ * people to read: printable. */
 void ledger_text(Statement *statement, int column, char *ret, size_t size);
+void ledger_words(Statement *statement, int column, char *ret, size_t size);
 
 #endif

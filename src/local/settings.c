@@ -5,7 +5,9 @@
  */
 #include "local/settings.h"
 
+#include <errno.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "base/status.h"
 #include "base/words.h"
@@ -39,8 +41,12 @@ static const char *read_ratio(const char *text, void *ret)
     return quantity_parse_ratio(text, ret) ? "is not a number from 0.001 to 100" : NULL;
 }
 
-static const char *read_text(const char *text, void *ret)
+/* Anything else would name no card, and cordon none. */
+static const char *read_uuids(const char *text, void *ret)
 {
+    static const char known[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_./, ";
+    if (text[strspn(text, known)])
+        return "is not UUIDs with commas between them, in one pair of quotes";
     g_free(*(char **)ret);
     *(char **)ret = *text ? g_strdup(text) : NULL;
     return NULL;
@@ -182,21 +188,70 @@ static bool load_section(struct settings *s, GKeyFile *file, const char *path, c
     return true;
 }
 
+static bool G_GNUC_PRINTF(3, 4) refuse(const char *path, GError **error, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    g_autofree char *why = g_strdup_vprintf(format, args);
+    va_end(args);
+    g_set_error(error, STATUS_ERROR, STATUS_CONFIG, "%s: %s", path, why);
+    return false;
+}
+
+/* The text of the file; NULL without an error when there is none. A pipe would
+ * be waited for, so it is not opened. */
+static char *read_file(const char *path, gsize *ret_n, GError **error)
+{
+    g_autoptr(GError) problem = NULL;
+    char *text = NULL;
+    struct stat st = {.st_mode = S_IFREG};
+    if (stat(path, &st) < 0 && errno == ENOENT)
+        return NULL;
+    if (!S_ISREG(st.st_mode)) {
+        refuse(path, error, "is no regular file; write one, or name another with HAMI_CONFIG");
+    } else if (!g_file_get_contents(path, &text, ret_n, &problem)) {
+        refuse(path, error, "%s; make it readable, or name another with HAMI_CONFIG", problem->message);
+    } else if (memchr(text, '\0', *ret_n)) {
+        g_clear_pointer(&text, g_free);
+        refuse(path, error, "holds a NUL byte, which would hide what follows; write it as text");
+    }
+    return text;
+}
+
+/* A key file would keep the last of two. */
+static bool says_twice(const char *path, const char *text, GError **error)
+{
+    g_autoptr(GHashTable) seen = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
+    g_auto(GStrv) lines = g_strsplit(text, "\n", -1);
+    const char *section = "";
+    for (guint i = 0; lines[i]; i++) {
+        char *line = g_strstrip(lines[i]), *sign = strchr(line, '=');
+        if (*line == '[')
+            section = line;
+        if (*line == '[' || *line == '#' || !sign)
+            continue;
+        *sign = '\0';
+        g_strchomp(line);
+        if (g_hash_table_add(seen, g_strconcat(section, "\n", line, NULL)))
+            continue;
+        refuse(path, error, "line %u: %s %s is said twice; keep one of them", i + 1, section, line);
+        return true;
+    }
+    return false;
+}
+
 static bool load_file(struct settings *s, const char *path, GError **error)
 {
     g_autoptr(GKeyFile) file = g_key_file_new();
-    if (!g_key_file_load_from_file(file, path, G_KEY_FILE_NONE, error)) {
-        if (g_error_matches(*error, G_FILE_ERROR, G_FILE_ERROR_NOENT)) {
-            g_clear_error(error);
-            return true;
-        }
-        g_autofree char *why = g_strdup((*error)->message);
-        bool unreadable = (*error)->domain == G_FILE_ERROR;
-        g_clear_error(error);
-        g_set_error(error, STATUS_ERROR, STATUS_CONFIG, "%s: %s%s", path, why,
-                    unreadable ? "; make it readable, or name another with HAMI_CONFIG" : "");
+    g_autoptr(GError) problem = NULL;
+    gsize n = 0;
+    g_autofree char *content = read_file(path, &n, error);
+    if (!content)
+        return !*error;
+    if (!g_key_file_load_from_data(file, content, n, G_KEY_FILE_NONE, &problem))
+        return refuse(path, error, "%s; a line is [section], key = value or # comment", problem->message);
+    if (says_twice(path, content, error))
         return false;
-    }
     g_auto(GStrv) sections = g_key_file_get_groups(file, NULL);
     for (char **section = sections; *section; section++) {
         if (!is_section(*section)) {

@@ -136,17 +136,16 @@ json_t *view_json(const struct view_slice *before, const struct view_slice *now)
 {
     const struct ledger_slice *s = &now->slice;
     json_t *shares = json_array();
+    g_autofree char *machine = g_utf8_make_valid(s->machine, -1); /* a path of any bytes */
     for (uint32_t i = 0; i < s->n_shares; i++)
         json_array_append_new(shares, share_json(before, now, i));
     json_t *j = json_pack(
         "{s:s, s:s, s:s, s:s, s:i, s:b, s:b, s:b, s:s, s:i, s:b, s:I, s:s}", "id", s->id, "name", s->name,
         "state", s->suspended && s->state == LEDGER_RUNNING ? "suspended" : ledger_state_name(s->state),
-        "machine", s->machine, "pid", s->main.pid, "exclusive", s->exclusive, "protected", s->protected,
+        "machine", machine, "pid", s->main.pid, "exclusive", s->exclusive, "protected", s->protected,
         "driver_wall", s->walled, "core_policy", settings_core_policy_name(s->core_policy), "priority",
         s->priority, "oversubscribe", s->oversubscribe, "created_ms", (json_int_t)s->created_ms, "command",
         s->command);
-    if (!j) /* a command that is no UTF-8 */
-        j = json_pack("{s:s}", "id", s->id);
     if (s->state == LEDGER_ENDED) {
         json_object_set_new(j, "ended_ms", json_integer((json_int_t)s->ended_ms));
         json_object_set_new(j, "exit_status", json_integer(s->exit_status));
@@ -214,8 +213,9 @@ void view_drop_idle_machines(GArray *cards, const char *but)
 
 json_t *view_card_json(const struct view_card *c)
 {
+    g_autofree char *machine = g_utf8_make_valid(c->card.machine, -1);
     return json_pack("{s:s, s:s, s:s, s:i, s:i, s:b, s:b, s:I, s:I, s:I, s:I, s:i, s:i, s:i, s:f}", "uuid",
-                     c->card.card.uuid, "type", c->card.card.name, "machine", c->card.machine, "index",
+                     c->card.card.uuid, "type", c->card.card.name, "machine", machine, "index",
                      (int)c->card.card.index, "numa_node", (int)c->card.card.numa_node, "healthy",
                      c->card.card.healthy != 0, "cordoned", c->cordoned, "mem_bytes",
                      (json_int_t)c->card.card.mem_bytes, "grantable_bytes", (json_int_t)c->grantable_bytes,

@@ -343,6 +343,20 @@ def _(w):
     p.kill()
 
 
+@test("a command of odd bytes is shown whole to programs, and no terminal gets to interpret it")
+def _(w):
+    odd = b"\x1b]0;title\x07\xff\xc2\x9b31m\xe2\x80\xaetxt"
+    w.call("run", "--sim", w.profile, "--mem", "1G", "--detach", "--name", "odd", "--", "sh", "-c", "sleep 60", odd)
+    s = w.only()
+    assert s["name"] == "odd" and s["state"] == "running" and s["command"] == "sh -c sleep 60  ]0;title ??31m?txt", s
+    assert w.json("top", "--once", "--json")["slices"][0]["command"] == s["command"]
+    assert len([e for e in w.call("events", "--json", "odd").stdout.splitlines() if json.loads(e)["kind"] == "reserved"]) == 1
+    for args in (["ps"], ["top", "--once"], ["events"], ["doctor", "odd"]):
+        r = subprocess.run([w.hami, *args], capture_output=True, env=w.env, timeout=60)
+        assert not [c for c in (b"\x1b", b"\x07", b"\xff", b"\x9b", b"\xae") if c in r.stdout + r.stderr], (args, r)
+    w.call("stop", "--grace", "0s", "odd")
+
+
 @test("a full disk keeps nobody from looking and stopping")
 def _(w):
     need_root()

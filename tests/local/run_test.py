@@ -403,6 +403,8 @@ def _(w):
     p = w.hold("--name", "one", "--mem", "1G")
     r = w.run("--name", "one", "--mem", "1G", "--", "true")
     assert r.returncode == 64 and "one" in r.stderr, r
+    r = w.run("--name", w.only()["id"], "--mem", "1G", "--", "true")  # else `hami stop ID` would stop that one
+    assert r.returncode == 64 and "has this id" in r.stderr, r
     p.stdin.close()
     p.wait()
     assert w.run("--name", "one", "--mem", "1G", "--", "true").returncode == 0

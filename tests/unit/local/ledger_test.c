@@ -7,6 +7,7 @@
 #include <glib/gstdio.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -292,8 +293,12 @@ static void test_bad_settings(void)
                 {"[run]\nprotection = maybe\n", "neither yes nor no"},
                 {"[nowhere]\nx = 1\n", "[nowhere]: give [cards], [defaults] or [run]"},
                 {"[cards]\nsplit_count = # 3\n", "split_count"},
-                {"[cards]\ncordon = \"GPU-1\n[defaults]\npolicy = \"spread\" x\n", "policy"},
-                {"no section = 1\n", "conf"}};
+                {"[defaults]\npolicy = \"spread\" x\n", "policy"},
+                {"[cards]\ncordon = \"GPU-1\n", "cordon = \"GPU-1 is not UUIDs"},
+                {"[cards]\ncordon = [\"GPU-1\", \"GPU-2\"]\n", "in one pair of quotes"},
+                {"[cards]\nsplit_count = 1\n[run]\n[cards]\nsplit_count=2\n",
+                 "line 5: [cards] split_count is said twice; keep one of them"},
+                {"no section = 1\n", "a line is [section], key = value"}};
     for (size_t i = 0; i < G_N_ELEMENTS(rows); i++) {
         g_autoptr(GError) error = NULL;
         g_assert_null(load(rows[i].text, &error));
@@ -301,6 +306,22 @@ static void test_bad_settings(void)
         g_test_message("%s", error->message);
         g_assert_nonnull(strstr(error->message, rows[i].says));
     }
+}
+
+/* What cannot be read whole is not taken for no wish. */
+static void test_odd_files(void)
+{
+    char *path = folder();
+    g_autofree char *file = g_build_filename(path, "conf", NULL);
+    g_autoptr(GError) pipe = NULL, binary = NULL;
+    g_assert_cmpint(mkfifo(file, 0600), ==, 0);
+    g_assert_null(settings_load(file, &pipe));
+    g_assert_nonnull(strstr(pipe->message, "is no regular file; write one"));
+    g_unlink(file);
+    g_assert_true(g_file_set_contents(file, "[cards]\nsplit_count = 1\0", 25, NULL));
+    g_assert_null(settings_load(file, &binary));
+    g_assert_nonnull(strstr(binary->message, "NUL byte"));
+    remove_folder(path);
 }
 
 int main(int argc, char **argv)
@@ -316,6 +337,7 @@ int main(int argc, char **argv)
     g_test_add_func("/process/a_reused_pid_is_somebody_else", test_liveness);
     g_test_add_func("/settings/defaults_and_every_kind_of_value", test_settings);
     g_test_add_func("/settings/a_comment_may_stand_behind_a_value", test_comments_behind_values);
+    g_test_add_func("/settings/a_pipe_is_not_waited_for_and_a_nul_byte_hides_nothing", test_odd_files);
     g_test_add_func("/settings/nonsense_names_file_key_and_remedy", test_bad_settings);
     return g_test_run();
 }

@@ -31,6 +31,14 @@ static size_t distance(const char *a, const char *b)
     return row[nb];
 }
 
+/* Two neighbours that changed places. */
+static bool is_swap(const char *a, const char *b)
+{
+    while (*a && *a == *b)
+        a++, b++;
+    return *a && a[1] && a[0] == b[1] && a[1] == b[0] && strcmp(a + 2, b + 2) == 0;
+}
+
 /* As distance(), but a beginning of the other is near ("mem", "memory"): the
  * long for the short only where nothing is nearer. */
 static size_t how_far(const char *word, const char *known, size_t limit)
@@ -47,6 +55,8 @@ const char *words_nearest(const char *word, const char *const *list)
     size_t limit = MAX(strlen(word) / 3, 2), best_distance = limit + 1;
     for (; *list; list++) {
         size_t d = how_far(word, *list, limit);
+        if (d == 2 && strlen(word) <= 3 && !is_swap(word, *list)) /* two of three letters are no slip */
+            continue;
         if (d < best_distance) {
             best = *list;
             best_distance = d;

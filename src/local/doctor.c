@@ -12,6 +12,7 @@
 #include "base/words.h"
 #include "local/jail.h"
 #include "local/process.h"
+#include "model/lists.h"
 
 static const struct doctor_words words[DOCTOR_FINDINGS] = {
 #define FINDING(symbol, severity, text, remedy)                                                              \
@@ -90,6 +91,24 @@ static void examine_lost_cards(struct broker *b, const char *machine, const GArr
         struct ledger_card *c = &g_array_index(cards, struct ledger_card, i);
         if (!c->card.healthy && matters(c, machine, slices))
             doctor_add(rows, DOCTOR_CARD_UNHEALTHY, "", 0, "%s %s", c->card.name, c->card.uuid);
+    }
+}
+
+/* A UUID that is misspelt, or only begun, has no effect. Cards that are gone for now, and those of simulated
+ * machines, are in the ledger. */
+static void examine_cordon(struct broker *b, GArray *rows)
+{
+    g_autoptr(GArray) cards = ledger_cards(b->ledger, NULL);
+    const char *at = b->settings->cordon, *word;
+    size_t n;
+    while (cards && at && (word = lists_next(&at, &n))) {
+        bool known = false;
+        for (guint i = 0; i < cards->len; i++) {
+            const char *uuid = g_array_index(cards, struct ledger_card, i).card.uuid;
+            known |= strlen(uuid) == n && strncmp(uuid, word, n) == 0;
+        }
+        if (!known)
+            doctor_add(rows, DOCTOR_CORDON_UNKNOWN, "", 0, "%.*s", (int)MIN(n, 96), word);
     }
 }
 
@@ -190,6 +209,7 @@ GArray *doctor_examine(struct broker *b, const char *word, const char *machine, 
     examine_protection(b, rows);
     examine_driver(b, machine, rows);
     examine_lost_cards(b, machine, slices, rows);
+    examine_cordon(b, rows);
     examine_preload(rows);
     examine_others(rows);
     examine_strays(b, slices, rows);

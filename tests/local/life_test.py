@@ -426,7 +426,7 @@ def _(w):
     before = picture()
     for _ in range(runs):
         assert w.run("--mem", "1G", "--", "true").returncode == 0
-    assert picture() == before
+    assert picture() == before, (before, picture())
     assert len(w.slices("--all")) <= 200
     assert os.path.getsize(w.path("state", "ledger.db")) < 4 * MIB
 

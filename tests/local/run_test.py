@@ -33,7 +33,8 @@ def _(w):
 
 @test("a mistyped verb, flag or value is refused with what was meant")
 def _(w):
-    for args, says in ((["rum"], '"run"'), (["run", "--memm", "1G", "true"], "--mem"),
+    assert "did you mean" not in w.call("foo").stderr
+    for args, says in ((["rum"], '"run"'), (["rnu"], '"run"'), (["run", "--mme", "1G", "true"], "did you mean --mem"), (["run", "--memm", "1G", "true"], "--mem"),
                        (["run", "--memory", "1G", "true"], "did you mean --mem"), (["help", "rum"], 'did you mean "run"'),
                        (["help", "run", "x"], '"x" is one word too many'), (["help", "sim", "x"], '"x" is one word too many'), (["resize", "x"], "--mem"),
                        (["run", "--mem", "8X", "true"], "--mem 8X"), (["run", "--mem", "8", "true"], "1 MiB"),
@@ -383,6 +384,10 @@ def _(w):
     assert len(seen) == 2 and [u for u, is_cordoned in seen.items() if is_cordoned] == [s["shares"][0]["uuid"]], seen
     for env, name in (({"COLUMNS": "120"}, s["shares"][0]["uuid"]), ({"COLUMNS": "80"}, s["shares"][0]["uuid"][:12])):
         assert f"  {name}  CORDONED" in w.call("top", "--once", "--sim", w.profile, env=env).stdout, env
+    unknown = [s["shares"][0]["uuid"][:12], "GPU-x"]
+    w.config(f"[cards]\ncordon = \"{s['shares'][0]['uuid']}, {', '.join(unknown)}\"\n")
+    found = [f["detail"] for f in w.json("doctor", "--json", "--sim", w.profile) if f["finding"] == "cordon_unknown"]
+    assert found == unknown, found
     for text, says in (("[cards]\nspilt_count = 1\n", 'did you mean "split_count"?'), ("[cards]\ngrace = 1s\n", "a key of [run]"),
                        ("[cards]\nbogus = 1\n", "there are split_count, memory_scale, core_scale and cordon"),
                        ("[card]\n", "give [cards], [defaults] or [run]"), ("[cards]\nsplit_count = 0\n", "from 1 to 1000; the default is 10"),

@@ -1,27 +1,41 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * Arrays and mipmapped arrays. The driver does not say how large a plain one
- * is; what is charged is the exact size of its texels (mem_format.c).
+ * is; what is charged is the exact size of its texels (mem_format.c). Rows that
+ * are shorter than the driver's blocks take many times that: there has to be
+ * room for them, and what they take shows in the driver's account of the process
+ * (mem_overhead.h).
  */
 #include "preload/mem_engine.h"
 #include "preload/mem_format.h"
 #include "preload/mem_vmm.h"
 
+#define STEP_BYTES (UINT64_C(2) << 20)
+
 /* One array on its way into existence. */
 struct array_call {
     const struct ctx_here *here;
     uint64_t n;
+    uint64_t more; /* in its rows */
+    uint64_t held; /* of that, until it is made: what is less than a step is no matter */
 };
 
 /* MEM_PASS when the driver should answer alone. */
-static CUresult begin(struct array_call *c, uint64_t n)
+static CUresult begin(struct array_call *c, const CUDA_ARRAY3D_DESCRIPTOR *d, unsigned int levels)
 {
     CUresult r = mem_enter_here(&c->here);
+    uint64_t n = mem_array_bytes(d, levels, 1);
 
     c->n = n;
+    c->more = 0;
+    c->held = 0;
     if (r != CUDA_SUCCESS || n == 0)
         return r;
-    return mem_reserve((unsigned)c->here->device, n);
+    if (n <= MEM_BYTES_MAX && (d->Width % MEM_ARRAY_ROW || levels > 1))
+        c->more = mem_array_bytes(d, levels, MEM_ARRAY_ROW) - n;
+    if (c->more >= STEP_BYTES)
+        c->held = c->more;
+    return mem_reserve((unsigned)c->here->device, n > UINT64_MAX - c->held ? UINT64_MAX : n + c->held);
 }
 
 static bool record(const struct array_call *c, uint64_t handle)
@@ -32,23 +46,25 @@ static bool record(const struct array_call *c, uint64_t handle)
                           .device = (uint16_t)c->here->device,
                           .kind = MEM_ARRAY};
 
-    mem_note_rounding(c->n);
+    mem_release((unsigned)c->here->device, c->held);
+    if (c->n)
+        mem_note_rounding((unsigned)c->here->device, c->n, c->more);
     return c->n == 0 || mem_record(&mem_arrays, &e);
 }
 
-static CUresult cancel(const struct array_call *c, CUresult r)
+static CUresult cancel(const struct array_call *c, uint64_t n, CUresult r)
 {
-    mem_release((unsigned)c->here->device, c->n);
+    mem_release((unsigned)c->here->device, n);
     return r;
 }
 
 static CUresult finish_array(const struct array_call *c, CUresult r, CUarray array, CUarray *ret)
 {
     if (r != CUDA_SUCCESS)
-        return cancel(c, r);
+        return cancel(c, c->n + c->held, r);
     if (!record(c, (uintptr_t)array)) {
         real.cuArrayDestroy(array);
-        return cancel(c, CUDA_ERROR_OUT_OF_MEMORY);
+        return cancel(c, c->n, CUDA_ERROR_OUT_OF_MEMORY);
     }
     *ret = array;
     return CUDA_SUCCESS;
@@ -67,7 +83,7 @@ static CUresult finish_array(const struct array_call *c, CUresult r, CUarray arr
         if (!ret || !d)                                                                                      \
             return real.entry(ret, d);                                                                       \
         const CUDA_ARRAY3D_DESCRIPTOR full = {contents(d)};                                                  \
-        CUresult r = begin(&c, mem_array_bytes(&full, 1));                                                   \
+        CUresult r = begin(&c, &full, 1);                                                                    \
         if (r != CUDA_SUCCESS)                                                                               \
             return r == MEM_PASS ? real.entry(ret, d) : r;                                                   \
         r = real.entry(&array, d);                                                                           \
@@ -88,15 +104,15 @@ HOOK CUresult cuMipmappedArrayCreate(CUmipmappedArray *ret, const CUDA_ARRAY3D_D
 
     if (!ret || !d)
         return real.cuMipmappedArrayCreate(ret, d, levels);
-    r = begin(&c, mem_array_bytes(d, levels));
+    r = begin(&c, d, levels);
     if (r != CUDA_SUCCESS)
         return r == MEM_PASS ? real.cuMipmappedArrayCreate(ret, d, levels) : r;
     r = real.cuMipmappedArrayCreate(&array, d, levels);
     if (r != CUDA_SUCCESS)
-        return cancel(&c, r);
+        return cancel(&c, c.n + c.held, r);
     if (!record(&c, (uintptr_t)array)) {
         real.cuMipmappedArrayDestroy(array);
-        return cancel(&c, CUDA_ERROR_OUT_OF_MEMORY);
+        return cancel(&c, c.n, CUDA_ERROR_OUT_OF_MEMORY);
     }
     *ret = array;
     return r;

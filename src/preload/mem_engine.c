@@ -23,6 +23,7 @@
 
 #include "preload/helper.h"
 #include "preload/log.h"
+#include "preload/mem_overhead.h"
 #include "preload/mem_pool.h"
 #include "preload/mem_spill.h"
 #include "preload/memory.h"
@@ -128,10 +129,14 @@ void __attribute__((noinline)) mem_freed_other(struct mem_table *t, const struct
         mem_release(e->device, e->bytes);
 }
 
-void __attribute__((noinline)) mem_rounding_grew(void)
+void __attribute__((noinline)) mem_rounding_grew(unsigned d)
 {
-    atomic_store_explicit(&mem_rounding, 0, memory_order_relaxed);
+    uint64_t sum = atomic_exchange_explicit(&mem_rounding, 0, memory_order_relaxed);
+    uint64_t limit = slice_mem_limit(d);
+
     helper_note();
+    if (limit && overhead_expect(d, sum) > limit)
+        overhead_now(d);
 }
 
 /* What a sweep of the tables looks for, and what it found. */

@@ -96,21 +96,24 @@ static inline CUresult mem_enter(void)
 
 /* The driver rounds a small size up to 512 bytes and a large one to 2 MiB. The
  * difference is charged when the driver's account of the process is measured;
- * a program that makes much of it gets that measured soon. */
-void mem_rounding_grew(void);
+ * a program that makes much of it gets that measured soon, and at once where
+ * the slice could pass its limit by it. */
+void mem_rounding_grew(unsigned d);
 extern OURS _Atomic uint64_t mem_rounding;
 
-static inline void mem_note_rounding(uint64_t n)
+/* `more` bytes the driver takes on top of n that it was asked for. */
+static inline void mem_note_rounding(unsigned d, uint64_t n, uint64_t more)
 {
-    uint64_t rest = (0 - n) & (n < (UINT64_C(1) << 20) ? 511 : (UINT64_C(2) << 20) - 1);
+    uint64_t rest = (0 - n - more) & (n + more < (UINT64_C(1) << 20) ? 511 : (UINT64_C(2) << 20) - 1);
     uint64_t sum;
 
+    rest += more;
     if (likely(!rest))
         return;
     sum = atomic_load_explicit(&mem_rounding, memory_order_relaxed) + rest;
     atomic_store_explicit(&mem_rounding, sum, memory_order_relaxed); /* a lost addition does not matter */
     if (unlikely(sum >> 23))
-        mem_rounding_grew();
+        mem_rounding_grew(d);
 }
 
 /* For calls that give back or look: they never wait and never refuse. */

@@ -121,7 +121,7 @@ static uint64_t half(uint64_t n)
     return n > 1 ? n / 2 : 1;
 }
 
-uint64_t mem_array_bytes(const CUDA_ARRAY3D_DESCRIPTOR *d, unsigned int levels)
+uint64_t mem_array_bytes(const CUDA_ARRAY3D_DESCRIPTOR *d, unsigned int levels, unsigned int row_bytes)
 {
     const struct format *f = format_of(d->Format);
     bool layered = d->Flags & (FLAG_LAYERED | FLAG_CUBEMAP);
@@ -133,9 +133,13 @@ uint64_t mem_array_bytes(const CUDA_ARRAY3D_DESCRIPTOR *d, unsigned int levels)
     if (f->channels && d->NumChannels != 1 && d->NumChannels != 2 && d->NumChannels != 4)
         return 0;
     for (unsigned int level = 0; level == 0 || level < levels; level++) { /* the driver makes one of none */
-        uint64_t n = times(times(blocks(width, f->block_width), blocks(height, f->block_height)), depth);
+        uint64_t row =
+            times(blocks(width, f->block_width), f->bits / 8u * (f->channels ? d->NumChannels : 1u));
+        uint64_t n;
 
-        n = times(n, f->bits / 8u * (f->channels ? d->NumChannels : 1u));
+        if (row_bytes > 1)
+            row = times(blocks(row, row_bytes), row_bytes);
+        n = times(times(row, blocks(height, f->block_height)), depth);
         if (__builtin_add_overflow(total, n, &total))
             return UINT64_MAX;
         if (width == 1 && height == 1 && (layered || depth == 1))

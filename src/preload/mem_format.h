@@ -10,9 +10,11 @@
 #include "abi/cuda.h"
 
 /* Bytes of an array, or of `levels` levels of a mipmapped one (0 is 1, as for
- * the driver, which clamps the number): each level halves width, height and depth, but not layers. 0 for arrays that own no
- * memory (sparse, deferred mapping), unknown formats and channel counts that
- * the driver refuses; UINT64_MAX when the size does not fit. */
-uint64_t mem_array_bytes(const CUDA_ARRAY3D_DESCRIPTOR *d, unsigned int levels);
+ * the driver, which clamps the number): each level halves width, height and depth, but not layers. 0 for
+ * arrays that own no memory (sparse, deferred mapping), unknown formats and channel counts that the driver
+ * refuses; UINT64_MAX when the size does not fit. Rows are rounded up to `row_bytes`: 1 for the texels alone,
+ * MEM_ARRAY_ROW for what the driver takes at least, whose blocks are 64 bytes wide. */
+#define MEM_ARRAY_ROW 64
+uint64_t mem_array_bytes(const CUDA_ARRAY3D_DESCRIPTOR *d, unsigned int levels, unsigned int row_bytes);
 
 #endif

@@ -33,6 +33,7 @@ static struct overhead {
     uint32_t falls;
     uint64_t charged;
     bool present;
+    _Atomic uint64_t rounded; /* up since the last measurement */
 } overheads[REGION_DEVICES];
 
 /* The driver's version in the upper bits keeps a figure of another driver, left
@@ -194,6 +195,34 @@ static bool measure(unsigned d, uint64_t *ret)
     return *ret <= MEM_BYTES_MAX;
 }
 
+uint64_t overhead_expect(unsigned d, uint64_t n)
+{
+    uint64_t sum = atomic_fetch_add_explicit(&overheads[d].rounded, n, memory_order_relaxed) + n;
+
+    return ledger_used(&slice.region, d) + (sum <= MEM_BYTES_MAX ? sum : MEM_BYTES_MAX);
+}
+
+/* Bytes are in the ledger before the driver is asked for them and until it has
+ * freed them, so the larger of two looks around the driver's figure is not less
+ * than what it was asked for: what is left is rounding, however busy others are. */
+void overhead_now(unsigned d)
+{
+    uint64_t before, after, used;
+    int saved = errno;
+
+    atomic_store_explicit(&overheads[d].rounded, 0, memory_order_relaxed);
+    if (slice.slot != REGION_SLOTS - 1 && ctx_count(d)) {
+        before = ledger_held(&slice.region, slice.slot, d) - overhead_charged(d) + share_borrowed(d);
+        if (mem_self_used(d, &used)) {
+            after = ledger_held(&slice.region, slice.slot, d) - overhead_charged(d) + share_borrowed(d);
+            before = before > after ? before : after;
+            if (used > before && used - before > overhead_charged(d) && used <= MEM_BYTES_MAX)
+                settle_at(d, used - before, FALL_SLOWLY);
+        }
+    }
+    errno = saved;
+}
+
 /* Without the management library: all that is used of the card, less all that
  * the slice was charged for others. Too much when other tenants use the card or
  * when several processes make their first contexts at once, so the smallest
@@ -249,8 +278,10 @@ static void measure_again(unsigned d, uint32_t falls)
 {
     uint64_t bytes;
 
-    if (ctx_count(d) && measure(d, &bytes))
-        settle_at(d, bytes > learned(d) ? bytes : learned(d), falls);
+    if (!ctx_count(d) || !measure(d, &bytes))
+        return;
+    atomic_store_explicit(&overheads[d].rounded, 0, memory_order_relaxed);
+    settle_at(d, bytes > learned(d) ? bytes : learned(d), falls);
 }
 
 void overhead_changed(unsigned d)

@@ -34,6 +34,14 @@ void overhead_measure(unsigned d, CUcontext ctx);
 /* After a further one, and after one of several has ended. */
 void overhead_changed(unsigned d);
 
+/* n more bytes were rounded up. The sum of what is charged and what was rounded
+ * up since the last measurement: the slice's use at most. */
+uint64_t overhead_expect(unsigned d, uint64_t n);
+
+/* Measures on the calling thread, whatever others do meanwhile; the charge only
+ * rises. */
+void overhead_now(unsigned d);
+
 /* After the last. */
 void overhead_end(unsigned d);
 

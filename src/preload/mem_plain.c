@@ -23,7 +23,7 @@ static inline CUresult record(const struct ctx_here *here, CUdeviceptr ptr, uint
                           .meta = mem_meta((uint16_t)here->device, MEM_PLAIN, flags)};
 
     if (likely(mem_record(&mem_pointers, &e))) {
-        mem_note_rounding(n);
+        mem_note_rounding((unsigned)here->device, n, 0);
         return CUDA_SUCCESS;
     }
     real.cuMemFree_v2(ptr);

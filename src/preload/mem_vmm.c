@@ -27,6 +27,7 @@
 
 #include "preload/helper.h"
 #include "preload/mem_engine.h"
+#include "preload/mem_overhead.h"
 
 #define SLAB_OBJECTS 1000
 
@@ -34,6 +35,7 @@ struct mem_object {
     uint64_t bytes; /* charged */
     uint64_t holds;
     uint16_t device;
+    bool shared;             /* was exported: others, or this process under another handle, may keep it */
     struct mem_object *next; /* of the free ones */
 };
 
@@ -87,6 +89,7 @@ static inline struct mem_object *object_new(unsigned d, uint64_t bytes)
         o->bytes = bytes;
         o->holds = 1;
         o->device = (uint16_t)d;
+        o->shared = false;
     }
     return o;
 }
@@ -95,10 +98,11 @@ static void object_drop(struct mem_object *o)
 {
     uint64_t bytes = 0;
     unsigned d = 0;
-    bool last, gone;
+    bool last, gone, shared;
 
     mem_lock(&objects_lock);
     last = --o->holds == 0;
+    shared = last && o->shared;
     gone = last && !mem_multicast_any();
     if (gone) {
         bytes = o->bytes;
@@ -117,6 +121,8 @@ static void object_drop(struct mem_object *o)
         mem_unlock(&objects_lock);
     }
     mem_release(d, bytes);
+    if (unlikely(shared))
+        overhead_now(d);
 }
 
 void mem_vmm_drop(struct mem_object *o)
@@ -310,11 +316,19 @@ HOOK CUresult cuMemExportToShareableHandle(void *ret, CUmemGenericAllocationHand
                                            CUmemAllocationHandleType type, unsigned long long flags)
 {
     CUresult r = real.cuMemExportToShareableHandle(ret, h, type, flags);
+    struct mem_object *o;
 
-    if (r == CUDA_SUCCESS && mem_active()) {
-        atomic_store_explicit(&mem_shared, true, memory_order_relaxed);
-        helper_note();
+    if (r != CUDA_SUCCESS || !mem_active())
+        return r;
+    o = handle_hold(h);
+    if (o) {
+        mem_lock(&objects_lock);
+        o->shared = true;
+        mem_unlock(&objects_lock);
+        object_drop(o);
     }
+    atomic_store_explicit(&mem_shared, true, memory_order_relaxed);
+    helper_note();
     return r;
 }
 

@@ -351,8 +351,8 @@ static void begins_with_few_system_calls(gconstpointer data)
  * graph's end may have given back and what its launch may have taken. */
 static const struct gate gates[] = {
     {"plain", 0, true, 530, 0},     {"plain", 5000, true, 565, 0},  {"pitched", 0, true, 580, 0},
-    {"managed", 0, true, 525, 0},   {"array", 0, true, 750, 0},     {"array", 5000, true, 785, 0},
-    {"mipmap", 0, true, 735, 0},    {"async", 0, true, 435, 0},     {"async", 5000, true, 440, 0},
+    {"managed", 0, true, 525, 0},   {"array", 0, true, 795, 0},     {"array", 5000, true, 830, 0},
+    {"mipmap", 0, true, 775, 0},    {"async", 0, true, 435, 0},     {"async", 5000, true, 440, 0},
     {"from_pool", 0, true, 450, 0}, {"created", 0, true, 590, 0},   {"created", 5000, true, 625, 0},
     {"mapped", 0, true, 420, 0},    {"mapped", 5000, true, 520, 0}, {"retained", 0, true, 665, 1},
     {"exported", 0, true, 40, 0},   {"imported", 0, true, 380, 0},  {"handed_out", 0, true, 40, 0},

@@ -4,6 +4,7 @@
  * and nothing written, and never more than the limit as the driver counts it.
  */
 #include <string.h>
+#include <unistd.h>
 
 #include "support.h"
 
@@ -17,7 +18,10 @@ static const char card[] = KIT_CARDS KIT_CARD("16GiB", "0") KIT_CARD("16GiB", "0
 
 static const struct real_cuda *cu;
 static CUmemoryPool pool;
-static CUgraphExec execs[64];
+#define TRIES 200
+#define SOME UINT32_MAX /* not a number that has to be: measurements are asked for by the helper, too */
+
+static CUgraphExec execs[TRIES];
 static unsigned n_taken;
 
 union out {
@@ -101,6 +105,26 @@ static CUresult created_and_mapped(void)
     return r == CUDA_SUCCESS ? cu->cuMemRelease(h) : r;
 }
 
+/* Made, and let go of under the handle it was made with: an import keeps it. */
+static CUresult created_and_imported(void)
+{
+    CUmemAllocationProp prop = {.type = CU_MEM_ALLOCATION_TYPE_PINNED,
+                                .requestedHandleTypes = CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR,
+                                .location = {.type = CU_MEM_LOCATION_TYPE_DEVICE, .id = 0}};
+    CUmemGenericAllocationHandle h, again;
+    int fd = -1;
+    CUresult r = cu->cuMemCreate(&h, CHUNK, &prop, 0);
+
+    if (r == CUDA_SUCCESS)
+        r = cu->cuMemExportToShareableHandle(&fd, h, CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR, 0);
+    if (r == CUDA_SUCCESS)
+        r = cu->cuMemImportFromShareableHandle(&again, (void *)(intptr_t)fd,
+                                               CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR);
+    if (fd >= 0)
+        close(fd);
+    return r == CUDA_SUCCESS ? cu->cuMemRelease(h) : r;
+}
+
 static CUresult array_2d(void)
 {
     CUDA_ARRAY_DESCRIPTOR d = {.Width = 4096, .Height = 1536, .Format = CU_AD_FORMAT_FLOAT, .NumChannels = 1};
@@ -131,6 +155,34 @@ static CUresult mipmapped_without_levels(void)
         .Width = 4096, .Height = 1536, .Format = CU_AD_FORMAT_FLOAT, .NumChannels = 1};
 
     return cu->cuMipmappedArrayCreate(&out.mipmap, &d, 0);
+}
+
+/* 64 KiB of texels, of which the driver makes 4 MiB. */
+static CUresult array_of_short_rows(void)
+{
+    CUDA_ARRAY_DESCRIPTOR d = {
+        .Width = 1, .Height = 65536, .Format = CU_AD_FORMAT_UNSIGNED_INT8, .NumChannels = 1};
+
+    return cu->cuArrayCreate_v2(&out.array, &d);
+}
+
+/* All that the slice has and more at once. */
+static CUresult layers_of_short_rows(void)
+{
+    CUDA_ARRAY3D_DESCRIPTOR d = {.Width = 1,
+                                 .Height = 65536,
+                                 .Depth = 1000,
+                                 .Format = CU_AD_FORMAT_UNSIGNED_INT8,
+                                 .NumChannels = 1,
+                                 .Flags = 0x01};
+
+    return cu->cuArray3DCreate_v2(&out.array, &d);
+}
+
+/* The driver makes 2 MiB of each. */
+static CUresult odd_megabytes(void)
+{
+    return cu->cuMemAlloc_v2(&out.ptr, MIB);
 }
 
 static CUresult launch(CUgraph graph)
@@ -314,10 +366,14 @@ static const struct way {
     {"from_pool_per_thread", from_pool_per_thread, 8, 0},
     {"created", created, 10, 0},
     {"created_and_mapped", created_and_mapped, 10, 0},
+    {"created_and_imported", created_and_imported, 10, 0},
     {"array_2d", array_2d, 10, 0},
     {"array_3d", array_3d, 10, 0},
     {"mipmapped", mipmapped, 12, 8},
     {"mipmapped_without_levels", mipmapped_without_levels, 10, 0},
+    {"array_of_short_rows", array_of_short_rows, SOME, 12},
+    {"layers_of_short_rows", layers_of_short_rows, 0, 0},
+    {"odd_megabytes", odd_megabytes, SOME, 12},
     {"from_one_of_many_pools", from_one_of_many_pools, 8, 0},
     {"graph_beside_many_pools", graph_beside_many_pools, 10, 0},
     {"graph_node", graph_node, 10, 0},
@@ -345,7 +401,7 @@ static int take_all(int argc, char **argv)
     for (gsize i = 0; i < G_N_ELEMENTS(ways); i++)
         if (strcmp(ways[i].name, argv[0]) == 0)
             way = &ways[i];
-    while (n_taken < 64 && r == CUDA_SUCCESS) {
+    while (n_taken < TRIES && r == CUDA_SUCCESS) {
         memset(&out, 0x5a, sizeof out);
         before = out;
         r = way->take();
@@ -387,11 +443,12 @@ static void a_way_ends_at_the_limit(gconstpointer data)
     struct kit *kit = kit_new(card);
     struct kit_process *p;
     g_autofree char *line = NULL, *expected = g_strdup_printf("%u 2 untouched", way->fit);
+    const char *ends = way->fit == SOME ? strchr(expected, ' ') : expected;
 
     kit_env(kit, "CUDA_DEVICE_MEMORY_LIMIT", "%dm", LIMIT_MIB);
     p = kit_start(kit, "take_all", way->name, NULL);
     line = kit_line(p);
-    g_assert_cmpstr(line, ==, expected);
+    g_assert_cmpstr(way->fit == SOME ? strchr(line, ' ') : line, ==, ends);
     g_assert_cmpuint(physical_bytes(kit), <=, (LIMIT_MIB + way->rounding_mib) * MIB);
     kit_say(p, "end");
     g_assert_cmpint(kit_finish(p, NULL, NULL), ==, 0);

@@ -62,7 +62,7 @@ struct lane *lane_get(void)
         lane = lane_new();
     if (lane) {
         lane->tid = tid;
-        lane->dice = (uint32_t)tid;
+        lane->dice = port.random();
     }
     port_unlock(&lock);
     if (!lane)

@@ -50,11 +50,11 @@ struct lane {
     struct batch *open[LANE_STREAMS];
     struct card *card;
     CUcontext context;
-    int64_t chunk_ns;  /* what it may ask for at once */
-    int64_t pace_ns;   /* while it starves the device: work that it launches in 2 ms ... */
-    int64_t sample_ns; /* ... and work until a launch is measured by itself */
-    bool starves;      /* its launches come so slowly that the device waits for them */
-    uint32_t dice;
+    int64_t chunk_ns;    /* what it may ask for at once */
+    int64_t pace_ns;     /* while it starves the device: work that it launches in 2 ms ... */
+    int64_t sample_ns;   /* ... and work until a launch is measured by itself */
+    bool starves;        /* its launches come so slowly that the device waits for them */
+    uint64_t dice;       /* nobody outside knows where it began */
     uint64_t visited_ns; /* last time it asked */
     int32_t budget;      /* launches it gets while nothing limits it */
     int tid;

@@ -15,6 +15,7 @@
 #include <signal.h>
 #include <stdatomic.h>
 #include <sys/prctl.h>
+#include <sys/random.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
@@ -29,6 +30,17 @@ static uint64_t now(void)
     struct timespec t;
     clock_gettime(CLOCK_MONOTONIC, &t);
     return (uint64_t)t.tv_sec * SECOND_NS + (uint64_t)t.tv_nsec;
+}
+
+/* A kernel that has none yet, or no such call: at least different each time. */
+static uint64_t random_word(void)
+{
+    uint64_t word;
+    int saved = errno;
+    if (syscall(SYS_getrandom, &word, sizeof word, GRND_NONBLOCK) != (long)sizeof word)
+        word = (now() + (uint64_t)syscall(SYS_gettid)) * UINT64_C(0x9e3779b97f4a7c15);
+    errno = saved;
+    return word;
 }
 
 static struct timespec timespec_of(uint64_t ns)
@@ -166,6 +178,7 @@ static CUstreamCaptureMode capture_mode(CUstreamCaptureMode mode)
 
 struct port port = {
     .now = now,
+    .random = random_word,
     .sleep_until = sleep_until,
     .wait = wait_on,
     .wake = wake,

@@ -16,6 +16,7 @@
 
 struct port {
     uint64_t (*now)(void);                /* CLOCK_MONOTONIC ns */
+    uint64_t (*random)(void);             /* what nobody can guess */
     void (*sleep_until)(uint64_t due_ns); /* may return early */
     /* Waits while *word == seen, until due_ns at most; may return early. */
     void (*wait)(_Atomic uint32_t *word, uint32_t seen, uint64_t due_ns, bool shared);

@@ -121,10 +121,13 @@ static void take_counts(struct lane *lane, struct batch *batch)
     }
 }
 
+/* Below 65536; what has come does not tell what comes. */
 static uint32_t dice(struct lane *lane)
 {
-    lane->dice = lane->dice * UINT32_C(1664525) + UINT32_C(1013904223);
-    return lane->dice >> 16;
+    uint64_t z = lane->dice += UINT64_C(0x9e3779b97f4a7c15);
+    z = (z ^ z >> 30) * UINT64_C(0xbf58476d1ce4e5b9);
+    z = (z ^ z >> 27) * UINT64_C(0x94d049bb133111eb);
+    return (uint32_t)(z >> 48);
 }
 
 static void grow_chunk(struct lane *lane, int64_t most)

@@ -355,7 +355,7 @@ static void *holds_streams(void *arg)
 
 static void threads_hold_streams(unsigned n)
 {
-    pthread_barrier_t begun;
+    static pthread_barrier_t begun; /* a thread may be about to leave it when this returns */
     pthread_attr_t small;
     pthread_t thread;
     pthread_attr_init(&small);
@@ -366,6 +366,7 @@ static void threads_hold_streams(unsigned n)
             exit(92);
         pthread_barrier_wait(&begun);
     }
+    pthread_barrier_destroy(&begun);
 }
 
 static void beside(unsigned threads)

@@ -63,6 +63,11 @@ static uint64_t now(void)
     return (uint64_t)t.tv_sec * UINT64_C(1000000000) + (uint64_t)t.tv_nsec;
 }
 
+static uint64_t random_word(void)
+{
+    return random_state;
+}
+
 static void sleep_until(uint64_t due)
 {
     struct timespec t = {.tv_sec = (time_t)(due / 1000000000), .tv_nsec = (long)(due % 1000000000)};
@@ -186,6 +191,7 @@ static CUstreamCaptureMode capture_mode(CUstreamCaptureMode mode)
 
 struct port port = {
     .now = now,
+    .random = random_word,
     .sleep_until = sleep_until,
     .wait = wait_on,
     .wake = wake,

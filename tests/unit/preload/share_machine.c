@@ -150,6 +150,14 @@ static uint64_t port_now(void)
     return self()->clock;
 }
 
+static uint64_t port_random(void)
+{
+    if (me == NOBODY) /* lanes alone are looked at */
+        return 1;
+    dice(1);
+    return self()->random;
+}
+
 static void port_sleep_until(uint64_t due)
 {
     block(due, NULL);
@@ -283,6 +291,7 @@ static CUstreamCaptureMode port_capture_mode(CUstreamCaptureMode mode)
 
 struct port port = {
     .now = port_now,
+    .random = port_random,
     .sleep_until = port_sleep_until,
     .wait = port_wait,
     .wake = port_wake,

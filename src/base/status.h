@@ -20,4 +20,8 @@ GQuark status_error_quark(void);
 /* The code that a failed verb answers with. NULL and foreign domains: FAILED. */
 int status_of_error(const GError *error);
 
+/* What the system said, behind GLib's words and the file's name: where the caller names the file itself.
+ * Borrowed from the error. */
+const char *status_reason(const GError *error);
+
 #endif

@@ -97,9 +97,8 @@ bool cli_read_file(const char *flag, const char *path, char **ret_text, gsize *r
     g_autoptr(GError) problem = NULL;
     if (g_file_get_contents(path, ret_text, ret_len, &problem))
         return true;
-    const char *colon = strrchr(problem->message, ':'); /* before it GLib's words, with the path once more */
     g_set_error(error, problem->domain, problem->code, "%s%s%s%s: %s", flag ? "--" : "", flag ? flag : "",
-                flag ? " " : "", path, colon ? colon + 1 + strspn(colon + 1, " ") : problem->message);
+                flag ? " " : "", path, status_reason(problem));
     return false;
 }
 

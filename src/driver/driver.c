@@ -101,6 +101,9 @@ static bool explain_failure(const struct driver_source *source, int stopped, uns
     else if (stopped)
         g_set_error(error, STATUS_ERROR, STATUS_NO_DRIVER,
                     "the helper that asks the %s ended without an answer; see `dmesg`", where(source));
+    else if (source->directory && source->profile)
+        g_set_error(error, STATUS_ERROR, STATUS_NO_DRIVER, "%s: %s; `hami sim top --sim %s` says why",
+                    where(source), reply->why, source->profile);
     else
         g_set_error(error, STATUS_ERROR, STATUS_NO_DRIVER, "%s: %s%s", where(source), reply->why,
                     source->directory ? "" : "; install the driver, or try without a card: --sim 2xa100-40g");

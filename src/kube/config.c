@@ -8,6 +8,7 @@
 #include <gio/gio.h>
 #include <string.h>
 
+#include "base/status.h"
 #include "kube/config_files.h"
 #include "kube/error.h"
 
@@ -35,7 +36,7 @@ char *kube_config_read(const char *path, size_t max, size_t *ret_len, GError **e
     g_autofree char *text = g_malloc(max + 2);
     size_t len = 0;
     if (!in || !g_input_stream_read_all(G_INPUT_STREAM(in), text, max + 1, &len, NULL, &why)) {
-        g_set_error(error, KUBE_ERROR, KUBE_ERROR_CONFIG, "%s: %s", path, why->message);
+        g_set_error(error, KUBE_ERROR, KUBE_ERROR_CONFIG, "%s: %s", path, status_reason(why));
         return NULL;
     }
     if (len > max) {

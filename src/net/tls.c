@@ -11,6 +11,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "base/status.h"
 #include "net/tls_x509.h"
 
 #define FILE_MAX (1u << 20)
@@ -93,11 +94,12 @@ char *tls_x509_common_name(gnutls_x509_crt_t crt)
 char *tls_file_read(const char *path, GError **error)
 {
     g_autoptr(GFile) file = g_file_new_for_path(path);
-    g_autoptr(GFileInputStream) in = g_file_read(file, NULL, error);
+    g_autoptr(GError) why = NULL;
+    g_autoptr(GFileInputStream) in = g_file_read(file, NULL, &why);
     g_autofree char *text = g_malloc(FILE_MAX + 2);
     size_t len = 0;
-    if (!in || !g_input_stream_read_all(G_INPUT_STREAM(in), text, FILE_MAX + 1, &len, NULL, error)) {
-        g_prefix_error(error, "%s: ", path);
+    if (!in || !g_input_stream_read_all(G_INPUT_STREAM(in), text, FILE_MAX + 1, &len, NULL, &why)) {
+        g_set_error(error, why->domain, why->code, "%s: %s", path, status_reason(why));
         return NULL;
     }
     text[len] = '\0';

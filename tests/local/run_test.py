@@ -559,6 +559,15 @@ def _(w):
     assert w.run("--mem", "1G", "--", "true").returncode == 0
 
 
+@test("a state file of another machine is refused, and what says why is named")
+def _(w):
+    w.hold("--mem", "1G")
+    r = w.call("run", "--sim", "t4", "--", "true")
+    assert r.returncode == 69 and "`hami sim top --sim t4` says why" in r.stderr, r
+    r = w.call("sim", "top", "--sim", "t4")
+    assert r.returncode == 69 and f"in use by another machine ({w.profile})" in r.stderr, r
+
+
 @test("a card without memory of its own has the simulated machine's, not this host's")
 def _(w):
     w.profile = "gb10"

@@ -62,6 +62,7 @@ def _(build):
 def _(build):
     for flags, says in ((["yaml", "--check", "/no/such"], "hami yaml: /no/such: No such file or directory"),
                         (["explain", "fit", "--snapshot", "/no/such"], "hami explain: --snapshot /no/such: No such file or directory"),
+                        (["explain", "fit", "--kubeconfig", "/no/such"], "hami explain: /no/such: No such file or directory"),
                         (["yaml", "pod", "--name", "d", "--device-config-file", "/no/such"], "hami yaml: --device-config-file /no/such: No such file or directory"),
                         (["scheduler", "--device-config-file", "/no/such"], "hami scheduler: --device-config-file /no/such: No such file or directory")):
         r = hami(build, *flags)

@@ -3,6 +3,7 @@
  * See doctor.h: one slice. Everything read of its processes is hostile: it is
  * bounded, and printed without control characters.
  */
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -44,7 +45,8 @@ static void examine_region(struct broker *b, const struct ledger_slice *s, GArra
     g_autofree struct region_view *v = g_new0(struct region_view, 1);
     int result = region_read(f->region, v);
     if (result < 0) {
-        doctor_add(rows, DOCTOR_REGION_DAMAGED, s->id, 0, "%s: %s", f->region, g_strerror(-result));
+        doctor_add(rows, DOCTOR_REGION_DAMAGED, s->id, 0, "%s: %s", f->region,
+                   result == -EPROTO ? "what it holds is no region" : g_strerror(-result));
         return;
     }
     for (uint32_t i = 0; i < s->n_shares; i++) {

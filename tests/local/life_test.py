@@ -488,6 +488,7 @@ def _(w):
     with open(os.path.join(slice_dir, "region", "vgpu.cache"), "r+b") as f:
         f.write(b"\0" * 8)
     assert "region_damaged" in findings(w, s["id"])
+    assert "vgpu.cache: what it holds is no region" in w.call("doctor", s["id"]).stdout
     grant = os.path.join(slice_dir, "etc", "grant")
     text = open(grant, "rb").read()
     open(grant, "r+b").write(text.replace(b"mem 1073741824", b"mem 2073741824"))

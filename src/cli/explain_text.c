@@ -61,6 +61,24 @@ static char *count_change(const struct explain_view *v, const struct explain_hin
                            resource(v, h, cores ? FAMILY_CORES : FAMILY_COUNT), h->from * each, h->to * each);
 }
 
+/* What selects cards, to be left out: by its flag where the request is made of flags, else by its annotation.
+ */
+static char *selection_change(const struct explain_view *v, const struct explain_hint *h)
+{
+    const char *key = h->annotation ? h->annotation : "that selects";
+    bool ruled_out = strstr(key, "/no") != NULL; /* nvidia.com/nouse-gputype */
+    if (v->held)
+        return g_strdup_printf("remove the annotation %s", key);
+    switch (h->change) {
+    case EXPLAIN_TYPES:
+        return g_strdup(ruled_out ? "leave out --not-type" : "leave out --type");
+    case EXPLAIN_UUIDS:
+        return g_strdup(ruled_out ? "leave out --not-uuid" : "leave out --uuid");
+    default:
+        return g_strdup(h->change == EXPLAIN_MODE ? "leave out --mode" : "leave out --numa");
+    }
+}
+
 static char *change_text(const struct explain_view *v, const struct explain_hint *h)
 {
     const char *cores = resource(v, h, FAMILY_CORES);
@@ -79,9 +97,10 @@ static char *change_text(const struct explain_view *v, const struct explain_hint
     case EXPLAIN_UUIDS:
     case EXPLAIN_MODE:
     case EXPLAIN_NUMA:
-        return g_strdup_printf("remove the annotation %s", h->annotation ? h->annotation : "that selects");
+        return selection_change(v, h);
     case EXPLAIN_MUTEX:
-        return g_strdup("remove `mutex` from hami.io/gpu-scheduler-policy");
+        return g_strdup_printf("remove `mutex` from %s",
+                               v->held ? "hami.io/gpu-scheduler-policy" : "--gpu-policy");
     case EXPLAIN_SLOTS:
         return g_strdup_printf("raise deviceSplitCount of the nodes to %" G_GUINT64_FORMAT, h->to);
     case EXPLAIN_QUOTA:

@@ -269,6 +269,10 @@ def _(build):
             got = asks(*[word for f in flags for word in ("--request", f)])
             assert got[0] == want[0] and got[1].startswith(want[1].split(", 100 %")[0]) and got[1].endswith(want[1].split(",")[-1]), (flags, got, want)
         assert asks("--request=nvidia.com/gpu=1", "--type", "A100")[0] == 0 and asks("--request=nvidia.com/gpu=1", "--type", "H100")[0] == 66
+        for flags, says in ((["--type", "H100"], "leave out --type:"), (["--not-type", "A100"], "leave out --not-type:"),
+                            (["--uuid", "GPU-x"], "leave out --uuid:"), (["--not-uuid", "GPU-gpu-0,GPU-gpu-1"], "leave out --not-uuid:")):
+            told = explain(build, w, *flags).stdout.split("(one of these)\n")[1]
+            assert told.strip().startswith(says) and "annotation" not in told.split("nodes\n")[0], (flags, told)
         assert re.search(r"CardTypeMismatch: \S*.*A100", explain(build, w, "--type", "H100").stdout)
         for flags, says in ((["--request", "nvidia.com/gpu-mem=1"], "did you mean nvidia.com/gpumem?"), (["--request", "nvidia.com/gpu"], "RESOURCE=N"),
                             (["--request", "nvidia.com/gpu=1", "--request", "nvidia.com/gpu=2"], "twice"), (["--request", "nvidia.com/gpu=1", "--mem", "3"], "leave one side out"),

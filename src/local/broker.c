@@ -439,8 +439,9 @@ static bool insert(struct broker *b, const struct ledger_slice *s, GError **erro
 {
     char text[QUANTITY_TEXT], share[QUANTITY_TEXT];
     return ledger_insert(b->ledger, s, error) &&
-           ledger_event(b->ledger, s->id, "reserved", error, "%u card%s, %s%s of each: %s", s->n_shares,
-                        s->n_shares == 1 ? "" : "s", quantity_format_bytes(s->shares[0].mem_bytes, text),
+           ledger_event(b->ledger, s->id, "reserved", error, "%s%s%u card%s, %s%s of each: %s", s->name,
+                        s->name[0] ? ": " : "", s->n_shares, s->n_shares == 1 ? "" : "s",
+                        quantity_format_bytes(s->shares[0].mem_bytes, text),
                         quantity_format_share(s->shares[0].cores_pct, share), s->command) &&
            ledger_commit(b->ledger, error);
 }

@@ -139,6 +139,7 @@ def _(w):
     w.hold("--mem", "1G", "--name", "a" * 40)
     r = w.call("ps")
     assert " " + "a" * 40 + "  running" in r.stdout, r
+    assert f"  reserved   {'a' * 40}: 1 card, 1.0 GiB of each: " in w.call("events").stdout
 
 
 @test("completion knows the flags of a word of `sim` and the families of --vendor")

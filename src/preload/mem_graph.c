@@ -16,7 +16,11 @@
  *      address, so that a graph's end looks at its own nodes alone.
  *   3. execs: key = CUgraphExec, bytes = its need; PLACED after its first
  *      launch, for the driver uses the same memory for every further one, also
- *      while the last one still runs.
+ *      while the last one still runs. Not so when the launch leaves memory
+ *      behind (KEEPS): freed by others, it may be somebody else's by the next
+ *      launch. When one of those was launched since (extra = their number when
+ *      this one was placed), or the pool is past the limit, what this one had
+ *      may be in use.
  *   4. While `seen` is 0 no graph has memory nodes and nothing is looked up.
  */
 #include "preload/mem_graph.h"
@@ -27,12 +31,14 @@
 
 #define PLACED 1
 #define MANY 2 /* the memory is of several devices */
+#define KEEPS 4
 
 static struct mem_table graphs;
 static struct mem_table nodes;
 static struct mem_table members;
 static struct mem_table execs;
 static _Atomic uint32_t seen;
+static _Atomic uint32_t kept[REGION_DEVICES]; /* launches that left memory behind */
 
 CUresult mem_graph_admit(int d, CUdevice ordinal, uint64_t n)
 {
@@ -126,14 +132,26 @@ HOOK CUresult cuGraphDestroy(CUgraph graph)
 
 /* ---- executable graphs ---- */
 
+/* A launch that frees what the last one left has its own memory again. */
+static bool frees_at_launch(CUgraphExec exec)
+{
+    cuuint64_t flags = 0;
+
+    return real.cuGraphExecGetFlags(exec, &flags) == CUDA_SUCCESS &&
+           flags & CUDA_GRAPH_INSTANTIATE_FLAG_AUTO_FREE_ON_LAUNCH;
+}
+
 /* What was followed while the graph was built is in the order of building;
  * what the driver shows of it tells what may run beside what, and children. */
-static void look_closer(CUgraph graph, struct mem_entry *e)
+static void look_closer(CUgraphExec exec, CUgraph graph, struct mem_entry *e)
 {
     struct mem_graph_need need;
 
+    e->flags |= KEEPS;
     if (!mem_graph_need_of(graph, &need) || need.allocs < e->extra)
         return;
+    if (!need.keeps || frees_at_launch(exec))
+        e->flags &= (uint8_t)~KEEPS;
     e->bytes = need.bytes;
     if (need.devices && !(need.devices >> e->device % 32 & 1))
         e->device = (uint16_t)__builtin_ctz(need.devices);
@@ -150,7 +168,7 @@ void memory_graph_instantiated(CUgraphExec exec, CUgraph graph)
     if (!mem_table_get(&graphs, (uintptr_t)graph, &e))
         e = (struct mem_entry){.device = (uint16_t)ctx_here()->device};
     if (graph)
-        look_closer(graph, &e);
+        look_closer(exec, graph, &e);
     else
         e.bytes = 0;
     e.key = (uintptr_t)exec;
@@ -179,6 +197,12 @@ static CUresult others_reserve(const struct memory_graph *g)
     return CUDA_SUCCESS;
 }
 
+static bool has_memory(const struct mem_entry *e, struct mem_pool *p)
+{
+    return e->flags & PLACED && e->extra == atomic_load_explicit(&kept[e->device], memory_order_relaxed) &&
+           !mem_pool_exceeds(p);
+}
+
 CUresult memory_graph_begin(CUgraphExec exec, struct memory_graph *ret)
 {
     struct mem_entry e;
@@ -191,8 +215,9 @@ CUresult memory_graph_begin(CUgraphExec exec, struct memory_graph *ret)
     if (!mem_table_get(&execs, (uintptr_t)exec, &e) || !(p = mem_pool_graph(e.device, -1)))
         return CUDA_SUCCESS;
     ret->exec = exec;
-    ret->bytes = e.flags & PLACED ? 0 : e.bytes;
+    ret->bytes = has_memory(&e, p) ? 0 : e.bytes;
     ret->many = e.flags & MANY && ret->bytes;
+    ret->keeps = e.flags & KEEPS;
     ret->device = e.device;
     r = mem_pool_reserve(p, ret->bytes, &ret->reserved);
     if (r == CUDA_SUCCESS && unlikely(ret->many) && (r = others_reserve(ret)) != CUDA_SUCCESS)
@@ -224,8 +249,11 @@ void memory_graph_end(const struct memory_graph *g, CUresult r)
         return;
     }
     mem_pool_launched(p, g->bytes, g->reserved);
-    if (g->bytes && mem_table_take(&execs, (uintptr_t)g->exec, &e)) {
+    if (g->keeps)
+        atomic_fetch_add_explicit(&kept[g->device], 1, memory_order_relaxed);
+    if (g->bytes && !g->keeps && mem_table_take(&execs, (uintptr_t)g->exec, &e)) {
         e.flags |= PLACED;
+        e.extra = atomic_load_explicit(&kept[g->device], memory_order_relaxed);
         mem_table_put(&execs, &e, NULL);
     }
 }
@@ -255,6 +283,13 @@ static bool unplace(struct mem_entry *e, void *device)
     return false;
 }
 
+void mem_graph_trimmed(unsigned d)
+{
+    int device = (int)d;
+
+    mem_table_sweep(&execs, unplace, &device);
+}
+
 HOOK CUresult cuDeviceGraphMemTrim(CUdevice dev)
 {
     CUresult r = real.cuDeviceGraphMemTrim(dev);
@@ -263,7 +298,7 @@ HOOK CUresult cuDeviceGraphMemTrim(CUdevice dev)
 
     if (device < 0)
         return r;
-    mem_table_sweep(&execs, unplace, &device);
+    mem_graph_trimmed((unsigned)device);
     memory_graph_changed((unsigned)device);
     return r;
 }

@@ -24,10 +24,14 @@ struct mem_graph_need {
     uint64_t bytes;   /* the most at once, whatever order they run in, on all devices together */
     uint32_t allocs;  /* how many nodes of the graph itself */
     uint32_t devices; /* of the region, a bit each */
+    bool keeps;       /* an allocation outlives the launch: no node frees it */
 };
 
 /* False when the driver does not show the graph's nodes. */
 bool mem_graph_need_of(CUgraph graph, struct mem_graph_need *ret);
+
+/* What the driver kept for graphs on device d may be gone. */
+void mem_graph_trimmed(unsigned d);
 
 /* A pointer that may be a graph's was freed outside of it. */
 void mem_graph_touch(void);

@@ -34,6 +34,7 @@ struct graph_walk {
     struct memory_node *allocs, *frees;
     uint32_t n_allocs, n_frees;
     uint64_t sum;
+    bool keeps;       /* an allocation outlives the graph's launch */
     uint32_t devices; /* a bit for each that an allocation takes memory of */
 };
 
@@ -111,6 +112,7 @@ static bool look_at_child(struct graph_walk *w, uint32_t i, unsigned depth, uint
         return false;
     *children = add_capped(*children, need.bytes);
     w->devices |= need.devices;
+    w->keeps |= need.keeps;
     return true;
 }
 
@@ -152,6 +154,14 @@ static void match_frees(struct graph_walk *w)
             w->frees[f].bytes = least;
         }
     }
+}
+
+static bool keeps_some(const struct graph_walk *w)
+{
+    for (uint32_t a = 0; a < w->n_allocs && a < MEMORY_NODES_MAX; a++)
+        if (!w->allocs[a].taken)
+            return true;
+    return w->n_allocs > MEMORY_NODES_MAX;
 }
 
 /* ---- the order ---- */
@@ -284,10 +294,8 @@ static uint64_t reused_bytes(struct graph_walk *w, CUgraph graph)
     o.places = o.queue + w->n;
     got = n_edges;
     if (real.cuGraphGetEdges(graph, o.from, o.to, &got) == CUDA_SUCCESS && got == n_edges &&
-        sort_edges(w, &o, (uint32_t)n_edges)) {
-        match_frees(w);
+        sort_edges(w, &o, (uint32_t)n_edges))
         reused = walk_in_order(w, &o);
-    }
     give_pages(at, total);
     return reused;
 }
@@ -319,6 +327,9 @@ static bool need_below(CUgraph graph, unsigned depth, struct mem_graph_need *ret
     known = real.cuGraphGetNodes(graph, w.nodes, &got) == CUDA_SUCCESS && got == n &&
             look_at_nodes(&w, depth, &children);
     if (known) {
+        if (w.n_allocs <= MEMORY_NODES_MAX)
+            match_frees(&w);
+        ret->keeps = w.keeps || keeps_some(&w);
         ret->bytes = add_capped(w.sum - reused_bytes(&w, graph), children);
         ret->allocs = w.n_allocs;
         ret->devices = w.devices;

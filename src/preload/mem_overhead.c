@@ -210,10 +210,10 @@ void overhead_now(unsigned d)
     uint64_t before, after, used;
     int saved = errno;
 
-    atomic_store_explicit(&overheads[d].rounded, 0, memory_order_relaxed);
     if (slice.slot != REGION_SLOTS - 1 && ctx_count(d)) {
         before = ledger_held(&slice.region, slice.slot, d) - overhead_charged(d) + share_borrowed(d);
         if (mem_self_used(d, &used)) {
+            atomic_store_explicit(&overheads[d].rounded, 0, memory_order_relaxed);
             after = ledger_held(&slice.region, slice.slot, d) - overhead_charged(d) + share_borrowed(d);
             before = before > after ? before : after;
             if (used > before && used - before > overhead_charged(d) && used <= MEM_BYTES_MAX)

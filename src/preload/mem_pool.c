@@ -10,6 +10,7 @@
 #include "preload/mem_pool.h"
 
 #include "preload/mem_engine.h"
+#include "preload/mem_graph.h"
 #include "preload/mem_pool_private.h"
 
 #define POOLS_MAX 256
@@ -231,10 +232,12 @@ static void trim(struct mem_pool *p)
 {
     CUstreamCaptureMode mode = mem_quiet_begin();
 
-    if (p->handle)
+    if (p->handle) {
         real.cuMemPoolTrimTo(p->handle, 0);
-    else
+    } else {
         real.cuDeviceGraphMemTrim(p->ordinal);
+        mem_graph_trimmed(p->device);
+    }
     mem_quiet_end(mode);
     mem_pool_trimmed(p);
 }

@@ -89,6 +89,9 @@ CUresult mem_pool_commit(struct mem_pool *p, CUdeviceptr ptr, uint64_t n, uint64
 void mem_pool_launched(struct mem_pool *p, uint64_t n, uint64_t reserved); /* graphs: never refused */
 void mem_pool_cancel(struct mem_pool *p, uint64_t n, uint64_t reserved);
 
+/* Whether it grew past the limit, and the slice was not within it since. */
+bool mem_pool_exceeds(struct mem_pool *p);
+
 /* n bytes were freed in stream order, or by a call that waited and may have
  * trimmed the pool. */
 void mem_pool_freed(struct mem_pool *p, uint64_t n);

@@ -122,6 +122,16 @@ static void forgive(struct mem_pool *p)
     mem_unlock(&p->lock);
 }
 
+bool mem_pool_exceeds(struct mem_pool *p)
+{
+    bool exceeds;
+
+    mem_lock(&p->lock);
+    exceeds = p->excess != 0;
+    mem_unlock(&p->lock);
+    return exceeds;
+}
+
 static bool is_over_limit(unsigned d)
 {
     uint64_t limit = slice_mem_limit(d);
@@ -296,18 +306,10 @@ static bool claim_quietly(struct mem_pool *p, uint64_t n, uint64_t *taken, uint6
  * much again for each of them. */
 static bool is_stuck(struct mem_pool *p)
 {
-    bool exceeds;
-
-    mem_lock(&p->lock);
-    exceeds = p->excess != 0;
-    mem_unlock(&p->lock);
-    if (likely(!exceeds))
+    if (likely(!mem_pool_exceeds(p)))
         return false;
     mem_pools_trim(p->device);
-    mem_lock(&p->lock);
-    exceeds = p->excess != 0;
-    mem_unlock(&p->lock);
-    return exceeds && is_over_limit(p->device);
+    return mem_pool_exceeds(p) && is_over_limit(p->device);
 }
 
 static CUresult __attribute__((noinline))

@@ -46,6 +46,7 @@ void memory_stream_ended(void);
 struct memory_graph {
     int device; /* -1: nothing to do */
     bool many;  /* other devices hold as much meanwhile */
+    bool keeps; /* the launch leaves memory behind */
     uint64_t bytes, reserved;
     CUgraphExec exec; /* NULL: not launched yet */
 };

@@ -234,6 +234,54 @@ static CUDA_MEM_ALLOC_NODE_PARAMS node_params = {
                   .location = {.type = CU_MEM_LOCATION_TYPE_DEVICE, .id = 0}},
     .bytesize = CHUNK};
 
+/* Memory that a launch left and others freed is not there for the next launch:
+ * all are launched a second time, and nothing is freed. */
+static CUresult graph_again(void)
+{
+    static CUdeviceptr ptrs[TRIES];
+    CUresult r = CUDA_SUCCESS;
+    CUgraph graph;
+    CUgraphNode node;
+
+    for (unsigned i = 0; n_taken == 0 && i < TRIES && r == CUDA_SUCCESS; i++) {
+        cu->cuGraphCreate(&graph, 0);
+        r = cu->cuGraphAddMemAllocNode(&node, graph, NULL, 0, &node_params);
+        ptrs[i] = node_params.dptr;
+        if (r == CUDA_SUCCESS)
+            r = cu->cuGraphInstantiateWithFlags(&execs[i], graph, 0);
+        if (r == CUDA_SUCCESS)
+            r = cu->cuGraphLaunch(execs[i], NULL);
+        if (r == CUDA_SUCCESS)
+            r = cu->cuMemFreeAsync(ptrs[i], NULL);
+        cu->cuCtxSynchronize();
+    }
+    return r == CUDA_SUCCESS ? cu->cuGraphLaunch(execs[n_taken], NULL) : r;
+}
+
+/* What a graph had between its launches another one keeps by the next. */
+static CUresult graph_beside_kept_memory(void)
+{
+    static CUgraphExec pair;
+    CUgraphNode node, end;
+    CUgraph graph;
+
+    if (!pair) {
+        CUDA_MEM_ALLOC_NODE_PARAMS params = node_params;
+
+        params.bytesize = 200 * MIB;
+        cu->cuGraphCreate(&graph, 0);
+        cu->cuGraphAddMemAllocNode(&node, graph, NULL, 0, &params);
+        cu->cuGraphAddMemFreeNode(&end, graph, &node, 1, params.dptr);
+        cu->cuGraphInstantiateWithFlags(&pair, graph, 0);
+        CUresult r = cu->cuGraphLaunch(pair, NULL);
+        for (n_taken = 0; r == CUDA_SUCCESS && n_taken < 8; n_taken++)
+            r = graph_node();
+        if (r != CUDA_SUCCESS)
+            return r;
+    }
+    return cu->cuGraphLaunch(pair, NULL);
+}
+
 /* As many allocations as do not fit, each with a free node of its own: one
  * after the other, or all at once. */
 static CUresult graph_of_pairs(bool at_once)
@@ -371,12 +419,14 @@ static const struct way {
     {"array_3d", array_3d, 10, 0},
     {"mipmapped", mipmapped, 12, 8},
     {"mipmapped_without_levels", mipmapped_without_levels, 10, 0},
-    {"array_of_short_rows", array_of_short_rows, SOME, 12},
+    {"array_of_short_rows", array_of_short_rows, SOME, 24},
     {"layers_of_short_rows", layers_of_short_rows, 0, 0},
-    {"odd_megabytes", odd_megabytes, SOME, 12},
+    {"odd_megabytes", odd_megabytes, SOME, 24},
     {"from_one_of_many_pools", from_one_of_many_pools, 8, 0},
     {"graph_beside_many_pools", graph_beside_many_pools, 10, 0},
     {"graph_node", graph_node, 10, 0},
+    {"graph_again", graph_again, 10, 0},
+    {"graph_beside_kept_memory", graph_beside_kept_memory, 8, 0},
     {"captured", captured, 10, 0},
     {"graph_pairs_at_once", graph_pairs_at_once, 0, 0},
     {"graph_pairs_in_turn", graph_pairs_in_turn, 1, 0},

@@ -265,7 +265,8 @@ void batch_begun(struct batch *batch, bool sample)
 
 void batch_assume(struct batch *batch, uint64_t now)
 {
-    batch->was = (struct measure){batch->first_ns, now};
+    bool ancient = now - batch->first_ns > BATCH_GONE_NS; /* its thread has idled for most of that */
+    batch->was = (struct measure){ancient ? now - BATCH_GONE_NS : batch->first_ns, now};
     batch->known = batch->assumed = true;
 }
 

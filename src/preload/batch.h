@@ -124,7 +124,8 @@ void batch_drop(struct batch *batch);
  * else: it cannot be measured. Called by the one who claimed it. */
 CUresult batch_measure(struct batch *batch, struct measure *ret);
 
-/* Its events cannot tell: it took all the time until now. Called by the one who closes or measures it. */
+/* Its events cannot tell: it took all the time until now, of the last BATCH_GONE_NS. Called by the one who
+ * closes or measures it. */
 void batch_assume(struct batch *batch, uint64_t now);
 
 /* Frees a batch that waited to be measured. The caller holds the card's lock. */
@@ -134,7 +135,7 @@ void batch_forget(struct card *card, struct batch *batch);
  */
 void batch_stream_ends(CUstream stream);
 
-#define BATCH_GONE_NS (UINT64_C(60) * 1000000000) /* as much as can be owed (bucket.h) */
+#define BATCH_GONE_NS (UINT64_C(60) * 1000000000)
 
 /* A context with all its streams may be about to go away. Waits for what its batches measure, as the driver
  * does for its work, but BATCH_GONE_NS at most. The caller's own lane has nothing open in it. */

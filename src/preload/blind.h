@@ -8,15 +8,14 @@
  * Invariants:
  *   1. While one is under way no other launch is granted.
  *   2. Nothing waits without a bound: after BLIND_MAX_NS, of one launch or for
- *      its turn, things go on. Who has a kernel that lasts longer owes all that
- *      can be owed by then (bucket.h).
+ *      its turn, things go on; that is what a longer kernel is charged.
  */
 #ifndef HAMI_PRELOAD_BLIND_H
 #define HAMI_PRELOAD_BLIND_H
 
 #include "preload/card.h"
 
-#define BLIND_MAX_NS ((uint64_t)BUCKET_DEBT_MAX_NS)
+#define BLIND_MAX_NS (UINT64_C(60) * 1000000000)
 
 static inline bool blind_is_under_way(struct card *card, uint64_t now)
 {

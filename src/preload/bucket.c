@@ -6,7 +6,8 @@
 
 #include <stdatomic.h>
 
-#define STRETCH_MAX_NS UINT64_C(10000000000) /* a longer pause earns no more */
+#define STRETCH_MAX_NS                                                                                       \
+    (100 * (uint64_t)BUCKET_DEBT_MAX_NS) /* a longer pause earns no more: any debt is paid */
 #define FUTURE_NS UINT64_C(1000000000)
 
 static int64_t bounded(int64_t tokens, int64_t cap_ns)

@@ -19,7 +19,7 @@
 
 #include "region/extension.h"
 
-#define BUCKET_DEBT_MAX_NS (INT64_C(60) * 1000000000) /* more is not remembered */
+#define BUCKET_DEBT_MAX_NS (INT64_C(600) * 1000000000) /* more is not remembered */
 
 void bucket_refill(struct region_compute *account, uint32_t percent, uint64_t now_ns, int64_t cap_ns);
 int64_t bucket_balance(const struct region_compute *account);

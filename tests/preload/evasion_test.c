@@ -16,7 +16,8 @@
 #define MS UINT64_C(1000000)
 #define MIB ((size_t)1024 * 1024)
 #define SETTLES (500 * MS)
-#define LASTS (8000 * MS)
+#define SECOND (1000 * MS)
+#define LASTS (8 * SECOND)
 #define PERCENT 20
 #define OFF_PP 5 /* what is found by chance takes its time */
 
@@ -565,6 +566,41 @@ static void captures_after_a_launch(void)
     cu()->cuGraphDestroy(graph);
 }
 
+/* ---- kernels of seconds, and of minutes ---- */
+
+static void launches_for(uint64_t lasts_ns, uint64_t each_ns, uint64_t works_ns)
+{
+    uint64_t end = now_ns() + lasts_ns;
+    while (now_ns() < end) {
+        launch_ns(kernel, each_ns, stream);
+        works(works_ns);
+    }
+}
+
+static void two_seconds_each_twelve_seconds(void)
+{
+    launches_for(12 * SECOND, 500 * US, 0);
+    waits();
+    launches_and_works(2 * SECOND);
+    waits();
+}
+
+static void eight_seconds_each_thirty_of_a_slow_host(void)
+{
+    launches_for(30 * SECOND, 50 * US, 100 * US);
+    launches_and_works(8 * SECOND);
+}
+
+/* Under a price of microseconds all of them go at once. */
+static void minutes_at_once(void)
+{
+    for (int i = 0; i < 50; i++)
+        launch_ns(kernel, 2 * SECOND, stream);
+    waits();
+    short_ones(1000, 0);
+    waits();
+}
+
 /* ---- memory that the library does not get ---- */
 
 static pthread_barrier_t launching;
@@ -604,13 +640,15 @@ static void a_thread_without_memory(void)
 struct attack {
     const char *name;
     void (*step)(void); /* again and again */
+    uint64_t lasts_ns;
 };
 
 static const struct attack attacks[] = {
-#define ATTACK(step)                                                                                         \
+#define LASTING(step, ns)                                                                                    \
     {                                                                                                        \
-#step, step                                                                                          \
+#step, step, ns                                                                                      \
     }
+#define ATTACK(step) LASTING(step, LASTS)
     ATTACK(works_while_it_runs),
     ATTACK(works_and_polls),
     ATTACK(every_other_is_long),
@@ -646,6 +684,9 @@ static const struct attack attacks[] = {
     ATTACK(releases_a_context_that_it_keeps),
     ATTACK(a_context_for_each_launch),
     ATTACK(captures_after_a_launch),
+    LASTING(two_seconds_each_twelve_seconds, 300 * SECOND),
+    LASTING(eight_seconds_each_thirty_of_a_slow_host, 600 * SECOND),
+    LASTING(minutes_at_once, 2500 * SECOND),
     ATTACK(a_thread_without_memory),
 };
 
@@ -666,7 +707,7 @@ static int attack(int argc, char **argv)
         short_ones(10, 0);
         waits();
     }
-    uint64_t from = now_ns() + SETTLES, to = from + LASTS;
+    uint64_t from = now_ns() + SETTLES, to = from + a->lasts_ns;
     while (now_ns() < to)
         a->step();
     kit_tell("%.3f", share(from, to));

@@ -12,6 +12,7 @@
 
 static const char *gpus, *mem, *cores, *policy, *types, *uuids, *not_types, *not_uuids, *priority,
     *core_policy, *name, *waits, *simulated;
+static const char *log_file;
 static bool oversubscribe, exclusive, detach, quiet, as_json;
 
 static const struct cli_option options[] = {
@@ -31,6 +32,7 @@ static const struct cli_option options[] = {
     {"name", 'n', CLI_TEXT, "NAME", "a name for the slice", &name},
     {"wait", 'w', CLI_MAYBE, "TIME", "queue until it fits, at most TIME (30s, 5m)", &waits},
     {"detach", 'd', CLI_FLAG, NULL, "go on in the background and print the slice's id", &detach},
+    {"log", 0, CLI_TEXT, "FILE", "with --detach: append the output to this file", &log_file},
     {"sim", 0, CLI_TEXT, "PROFILE", "on a simulated machine: t4, 2xa100-40g, ... or a file", &simulated},
     {"quiet", 'q', CLI_FLAG, NULL, "no word about missing protection", &quiet},
     {"json", 0, CLI_FLAG, NULL, "say in JSON why nothing fits", &as_json},
@@ -147,6 +149,9 @@ static int run(int argc, char **argv)
     const struct verb *v = cli_verb("run");
     if (argc == 0)
         return cli_usage(v, "no command; for example: hami run --mem 8G --cores 30 -- python train.py");
+    if (log_file && !detach)
+        return cli_usage(v, "--log %s: goes with --detach; without it write > %s behind the command",
+                         log_file, log_file);
     if (simulated && !sim_profile_known(v, simulated))
         return STATUS_USAGE;
     g_autoptr(Broker) b = broker_open(&error);
@@ -157,7 +162,7 @@ static int run(int argc, char **argv)
     g_autofree char *command = g_strjoinv(" ", argv);
     for (char *c = command; *c; c++) /* one line, and nothing that a terminal would obey */
         *c = g_ascii_iscntrl(*c) ? ' ' : *c;
-    struct launch l = {.argv = argv, .detach = detach, .quiet = quiet};
+    struct launch l = {.argv = argv, .detach = detach, .log = log_file, .quiet = quiet};
     l.request = (struct broker_request){
         .request = {.n_devices = 1,
                     .mem = b->settings->memory,
@@ -194,7 +199,7 @@ const struct verb verb_run = {
                 "hami run --gpus 2 --mem 50% --policy topology -- torchrun job.py\n"
                 "hami run --sim 2xa100-40g --mem 4G -- ./program\n"
                 "hami run --wait=5m --name trainer --exclusive -- ./train\n"
-                "id=$(hami run --detach --mem 2G -- ./serve); hami stop $id",
+                "id=$(hami run --detach --log serve.log --mem 2G -- ./serve); hami stop $id",
     .options = options,
     .options_first = true,
     .run = run,

@@ -8,6 +8,8 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdarg.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -151,24 +153,36 @@ static bool is_static_elf(const char *path)
     return !memmem(head, (size_t)got, "ld-linux", 8) && !memmem(head, (size_t)got, "ld64.so", 7);
 }
 
+/* Standard error of whoever started a detached run, until it is told all. */
+static int caller_stderr = -1;
+
+static void say(const char *format, ...) G_GNUC_PRINTF(1, 2);
+static void say(const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    vdprintf(caller_stderr >= 0 ? caller_stderr : STDERR_FILENO, format, args);
+    va_end(args);
+}
+
 static void warn_unprotected(const struct broker *b, const struct launch *l, const struct ledger_slice *s)
 {
     g_autofree char *program = g_find_program_in_path(l->argv[0]);
     if (l->quiet)
         return;
     if (!s->protected)
-        g_printerr("hami: %s: the command can lift its limits by clearing its environment (--quiet hides "
-                   "this; `hami doctor` explains)\n",
-                   !b->paths->root         ? "not root"
-                   : !b->settings->protect ? "protection = no"
-                                           : "root without the right to mount");
+        say("hami: %s: the command can lift its limits by clearing its environment (--quiet hides "
+            "this; `hami doctor` explains)\n",
+            !b->paths->root         ? "not root"
+            : !b->settings->protect ? "protection = no"
+                                    : "root without the right to mount");
     else if (!s->cgroup[0])
-        g_printerr("hami: no control group (version 2) can be made: processes that outlive the command are "
-                   "found by descent only\n");
+        say("hami: no control group (version 2) can be made: processes that outlive the command are "
+            "found by descent only\n");
     if (program && is_static_elf(program))
-        g_printerr("hami: %s does not use the GNU dynamic loader: no library can be preloaded into it and "
-                   "its use of the card is not limited\n",
-                   program);
+        say("hami: %s does not use the GNU dynamic loader: no library can be preloaded into it and "
+            "its use of the card is not limited\n",
+            program);
 }
 
 /* ---- running ----------------------------------------------------------- */
@@ -179,6 +193,9 @@ static int run_in_slice(struct broker *b, const struct launch *l, struct ledger_
     int status = STATUS_FAILED;
     if (prepare(b, s, error) && broker_update(b, s, NULL, NULL, error)) {
         warn_unprotected(b, l, s);
+        if (caller_stderr >= 0)
+            close(caller_stderr);
+        caller_stderr = -1;
         status = supervise(b, l, s, ready_fd, error);
     } else if (error && *error) {
         status = status_of_error(*error);
@@ -205,23 +222,41 @@ static int run_here(struct broker *b, const struct launch *l, struct launch_refu
 /* ---- in the background ------------------------------------------------- */
 
 /* What the background process tells the one that the user called. */
+#define LOG_MAX (16 << 20)
 struct ready {
     int status; /* of a failure; 0 = started */
     char text[1024];
 };
 
-static void leave_terminal(const struct broker *b)
+/* The log of all detached runs together; a large one makes way, once. */
+static char *common_log(const struct broker *b)
 {
-    g_autofree char *log = g_build_filename(b->paths->state, "detached.log", NULL);
+    char *log = g_build_filename(b->paths->state, "detached.log", NULL);
+    g_autofree char *old = g_strconcat(log, ".old", NULL);
+    struct stat st;
+    if (stat(log, &st) == 0 && st.st_size > LOG_MAX)
+        rename(log, old);
+    return log;
+}
+
+static bool leave_terminal(const struct broker *b, const struct launch *l, GError **error)
+{
+    g_autofree char *log = l->log ? g_strdup(l->log) : common_log(b);
     int null = open("/dev/null", O_RDONLY | O_CLOEXEC);
     int out = open(log, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+    if (out < 0 && l->log) {
+        g_set_error(error, STATUS_ERROR, STATUS_FAILED, "--log %s: %s", log, g_strerror(errno));
+        return false;
+    }
     setsid();
+    caller_stderr = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
     dup2(null, STDIN_FILENO);
     dup2(out >= 0 ? out : null, STDOUT_FILENO);
     dup2(out >= 0 ? out : null, STDERR_FILENO);
     close(null);
     if (out >= 0)
         close(out);
+    return true;
 }
 
 static int background(const struct launch *l, int fd)
@@ -230,12 +265,10 @@ static int background(const struct launch *l, int fd)
     g_autofree struct launch_refusal *refusal = g_new0(struct launch_refusal, 1);
     struct ready r = {0};
     g_autoptr(Broker) b = broker_open(&error);
-    if (b) {
-        leave_terminal(b);
+    if (b && leave_terminal(b, l, &error))
         r.status = run_here(b, l, refusal, fd, &error);
-    } else {
+    else
         r.status = status_of_error(error);
-    }
     /* After a start the other end is closed and nobody reads this. */
     if (error || r.status == STATUS_NO_FIT || r.status == STATUS_TIMED_OUT) {
         g_strlcpy(r.text, error ? error->message : "", sizeof r.text);

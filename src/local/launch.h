@@ -13,7 +13,8 @@ struct launch {
     bool wait;        /* queue when nothing is free */
     uint64_t wait_ms; /* 0 = for ever */
     bool detach;      /* go on in the background */
-    bool quiet;       /* no word about what is not protected */
+    const char *log; /* with detach: the file that gets the output; NULL = detached.log in the state folder */
+    bool quiet;      /* no word about what is not protected */
 };
 
 /* The grant does not fit: what the caller prints. */

@@ -320,6 +320,34 @@ def _(w):
     assert w.run("--detach", "--mem", "1G", "--", "no-such-command").returncode == 127
 
 
+@test("what a detached command prints goes to the common log, which is kept small, or to a file of its own")
+def _(w):
+    def printed(word, *args):
+        r = w.run("--detach", *args, "--mem", "1G", "--", "sh", "-c", f"echo {word}; echo {word} >&2")
+        assert r.returncode == 0 and w.call("wait", r.stdout.strip()).returncode == 0, r
+    common, own = w.path("state", "detached.log"), w.path("own.log")
+    printed("one")
+    printed("two", "--log", own)
+    printed("three", "--log", own)
+    assert open(own).read() == "two\ntwo\nthree\nthree\n" and open(common).read() == "one\none\n"
+    os.truncate(common, (16 << 20) + 1)
+    printed("four")
+    assert open(common).read() == "four\nfour\n" and os.path.getsize(common + ".old") == (16 << 20) + 1
+    r = w.run("--detach", "--log", w.path("no", "such"), "--mem", "1G", "--", "true")
+    assert r.returncode == 70 and f"--log {w.path('no', 'such')}: No such file" in r.stderr and w.slices("--all")[-1]["command"] != "true", r
+    r = w.run("--log", own, "--mem", "1G", "--", "true")
+    assert r.returncode == 64 and "goes with --detach" in r.stderr, r
+
+
+@test("warnings about a detached command are for who started it, not for its log")
+def _(w):
+    w.config("[run]\nprotection = no\n")
+    r = w.run("--detach", "--mem", "1G", "--", "true")
+    assert r.returncode == 0 and "can lift its limits" in r.stderr, r
+    assert w.call("wait", r.stdout.strip()).returncode == 0 and open(w.path("state", "detached.log")).read() == ""
+    assert w.run("--detach", "--quiet", "--mem", "1G", "--", "true").stderr == ""
+
+
 @test("a resize does not wait for a lock that anybody can take")
 def _(w):
     p = w.hold("--mem", "1G", "--name", "r")

@@ -38,7 +38,7 @@ _hami() {
     --engine) mapfile -t COMPREPLY < <(compgen -W "kernel copy" -- "$cur") ;;
     --vendor) mapfile -t COMPREPLY < <(compgen -W "$(hami __complete --vendor 2>/dev/null)" -- "$cur") ;;
     --print) mapfile -t COMPREPLY < <(compgen -W "managed-resources admission-policy" -- "$cur") ;;
-    --*-file | --*_file | --kubeconfig | --snapshot | --check) mapfile -t COMPREPLY < <(compgen -f -- "$cur") ;;
+    --*-file | --*_file | --log | --kubeconfig | --snapshot | --check) mapfile -t COMPREPLY < <(compgen -f -- "$cur") ;;
     --sim) mapfile -t COMPREPLY < <(compgen -f -W "t4 2xa100-40g 8xh200 gb10 a100-mig" -- "$cur") ;;
     *)
         local words

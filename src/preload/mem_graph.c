@@ -147,11 +147,12 @@ static void look_closer(CUgraphExec exec, CUgraph graph, struct mem_entry *e)
 {
     struct mem_graph_need need;
 
-    e->flags |= KEEPS;
+    e->flags |= e->owner ? KEEPS : 0;
     if (!mem_graph_need_of(graph, &need) || need.allocs < e->extra)
         return;
-    if (!need.keeps || frees_at_launch(exec))
-        e->flags &= (uint8_t)~KEEPS;
+    e->flags &= (uint8_t)~KEEPS;
+    if (need.keeps && !frees_at_launch(exec))
+        e->flags |= KEEPS;
     e->bytes = need.bytes;
     if (need.devices && !(need.devices >> e->device % 32 & 1))
         e->device = (uint16_t)__builtin_ctz(need.devices);

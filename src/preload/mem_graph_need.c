@@ -6,7 +6,9 @@
  * means a path of dependencies: two branches may run in any order. Each byte
  * that is freed is counted on once, so that whatever order the driver chooses,
  * no more than the answer lives at one time. Where order cannot be found out,
- * or would cost too much, nothing is counted on and the answer is the sum.
+ * or would cost too much, nothing is counted on and the answer is the sum. Of a
+ * graph with more nodes or deeper children than are looked at the answer is more
+ * than there is: what they hide is not given.
  */
 #include <errno.h>
 #include <string.h>
@@ -15,11 +17,11 @@
 #include "preload/mem_engine.h"
 #include "preload/mem_graph.h"
 
-#define NODES_MAX (1u << 20)
+#define NODES_MAX (1u << 24)
 #define EDGES_MAX (1u << 22)
 #define MEMORY_NODES_MAX 2048u
 #define ORDER_BYTES_MAX (UINT64_C(64) << 20)
-#define DEPTH_MAX 8u
+#define DEPTH_MAX 32u
 #define NOWHERE UINT32_MAX
 
 struct memory_node {
@@ -108,7 +110,9 @@ static bool look_at_child(struct graph_walk *w, uint32_t i, unsigned depth, uint
 
     if (real.cuGraphChildGraphNodeGetGraph(w->nodes[i], &child) != CUDA_SUCCESS)
         return true; /* of a kind that has none */
-    if (depth >= DEPTH_MAX || !need_below(child, depth + 1, &need))
+    if (depth >= DEPTH_MAX)
+        need = (struct mem_graph_need){.bytes = MEM_BYTES_MAX, .keeps = true};
+    else if (!need_below(child, depth + 1, &need))
         return false;
     *children = add_capped(*children, need.bytes);
     w->devices |= need.devices;
@@ -311,8 +315,12 @@ static bool need_below(CUgraph graph, unsigned depth, struct mem_graph_need *ret
     char *at;
 
     *ret = (struct mem_graph_need){0};
-    if (real.cuGraphGetNodes(graph, NULL, &n) != CUDA_SUCCESS || n > NODES_MAX)
+    if (real.cuGraphGetNodes(graph, NULL, &n) != CUDA_SUCCESS)
         return false;
+    if (n > NODES_MAX) {
+        *ret = (struct mem_graph_need){.bytes = MEM_BYTES_MAX, .allocs = UINT32_MAX, .keeps = true};
+        return true;
+    }
     if (!n)
         return true;
     total = n * (sizeof *w.nodes + sizeof *w.memory_of) + 2 * MEMORY_NODES_MAX * sizeof *w.allocs;

@@ -13,6 +13,7 @@
 #include <inttypes.h>
 #include <stdatomic.h>
 #include <stdbool.h>
+#include <time.h>
 
 #include "preload/log.h"
 #include "preload/mem_engine.h"
@@ -202,6 +203,22 @@ uint64_t overhead_expect(unsigned d, uint64_t n)
     return ledger_used(&slice.region, d) + (sum <= MEM_BYTES_MAX ? sum : MEM_BYTES_MAX);
 }
 
+/* Another thread that asks may have been stopped half way. */
+#define WAITS 200
+static bool used_by_us(unsigned d, uint64_t *ret)
+{
+    static const struct timespec moment = {.tv_nsec = 1000000};
+
+    for (unsigned i = 0; i < WAITS; i++) {
+        if (mem_self_used(d, ret))
+            return true;
+        if (!mem_self_is_asked())
+            return false;
+        nanosleep(&moment, NULL);
+    }
+    return false;
+}
+
 /* Bytes are in the ledger before the driver is asked for them and until it has
  * freed them, so the larger of two looks around the driver's figure is not less
  * than what it was asked for: what is left is rounding, however busy others are. */
@@ -212,7 +229,7 @@ void overhead_now(unsigned d)
 
     if (slice.slot != REGION_SLOTS - 1 && ctx_count(d)) {
         before = ledger_held(&slice.region, slice.slot, d) - overhead_charged(d) + share_borrowed(d);
-        if (mem_self_used(d, &used)) {
+        if (used_by_us(d, &used)) {
             atomic_store_explicit(&overheads[d].rounded, 0, memory_order_relaxed);
             after = ledger_held(&slice.region, slice.slot, d) - overhead_charged(d) + share_borrowed(d);
             before = before > after ? before : after;

@@ -75,6 +75,11 @@ bool mem_self_used(unsigned d, uint64_t *ret_bytes)
     return found;
 }
 
+bool mem_self_is_asked(void)
+{
+    return atomic_load_explicit(&busy, memory_order_relaxed) != 0;
+}
+
 bool mem_self_sm_percent(unsigned d, uint64_t *ret_percent)
 {
     unsigned n = PROCESSES_MAX, hostpid = begin();

@@ -13,6 +13,10 @@
  * know its pid on the host. Makes system calls; never on a hot path. */
 bool mem_self_used(unsigned d, uint64_t *ret_bytes);
 
+/* Whether another thread is asking right now: then there is no answer for this
+ * one, but one soon. */
+bool mem_self_is_asked(void);
+
 /* Percent of region device d's time that this process's kernels ran, by the
  * driver's newest sample. False when there is none since the last call. */
 bool mem_self_sm_percent(unsigned d, uint64_t *ret_percent);

@@ -355,9 +355,9 @@ static const struct gate gates[] = {
     {"mipmap", 0, true, 775, 0},    {"async", 0, true, 435, 0},     {"async", 5000, true, 440, 0},
     {"from_pool", 0, true, 450, 0}, {"created", 0, true, 590, 0},   {"created", 5000, true, 625, 0},
     {"mapped", 0, true, 420, 0},    {"mapped", 5000, true, 520, 0}, {"retained", 0, true, 665, 1},
-    {"exported", 0, true, 40, 0},   {"imported", 0, true, 380, 0},  {"handed_out", 0, true, 40, 0},
+    {"exported", 0, true, 155, 0},  {"imported", 0, true, 380, 0},  {"handed_out", 0, true, 40, 0},
     {"opened", 0, true, 280, 1},    {"opened", 5000, true, 285, 1}, {"graph", 0, true, 1360, 1},
-    {"graph", 1000, true, 1710, 1}, {"launched", 0, true, 480, 1},  {"refusals", 0, false, 320, 0},
+    {"graph", 1000, true, 1710, 1}, {"launched", 0, true, 505, 1},  {"refusals", 0, false, 320, 0},
     {"queries", 0, true, 150, 0},
 };
 

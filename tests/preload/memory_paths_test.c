@@ -258,6 +258,23 @@ static CUresult graph_again(void)
     return r == CUDA_SUCCESS ? cu->cuGraphLaunch(execs[n_taken], NULL) : r;
 }
 
+/* A child of a child of a child ... */
+static CUresult graph_of_deep_children(void)
+{
+    CUgraph graph, outer;
+    CUgraphNode node;
+    CUresult r = cu->cuGraphCreate(&graph, 0);
+
+    if (r == CUDA_SUCCESS)
+        r = cu->cuGraphAddMemAllocNode(&node, graph, NULL, 0, &node_params);
+    for (unsigned i = 0; i < 40 && r == CUDA_SUCCESS; i++) {
+        cu->cuGraphCreate(&outer, 0);
+        r = cu->cuGraphAddChildGraphNode(&node, outer, NULL, 0, graph);
+        graph = outer;
+    }
+    return r == CUDA_SUCCESS ? launch(graph) : r;
+}
+
 /* What a graph had between its launches another one keeps by the next. */
 static CUresult graph_beside_kept_memory(void)
 {
@@ -426,6 +443,7 @@ static const struct way {
     {"graph_beside_many_pools", graph_beside_many_pools, 10, 0},
     {"graph_node", graph_node, 10, 0},
     {"graph_again", graph_again, 10, 0},
+    {"graph_of_deep_children", graph_of_deep_children, 0, 0},
     {"graph_beside_kept_memory", graph_beside_kept_memory, 8, 0},
     {"captured", captured, 10, 0},
     {"graph_pairs_at_once", graph_pairs_at_once, 0, 0},

@@ -79,6 +79,16 @@ static void print_card(const struct card *d, const struct why_card *c)
     fprintf(stderr, ", cores %u %% free: %s\n", c->free_cores_pct, sched_reason_words(c->reason)->text);
 }
 
+/* Several instances (MIG) of one physical card? */
+static bool has_instances(const struct machine *m)
+{
+    for (uint32_t i = 0; i < m->n; i++)
+        for (uint32_t j = 0; j < i; j++)
+            if (m->cards[i].group == m->cards[j].group)
+                return true;
+    return false;
+}
+
 void refusal_print(const struct verb *v, const struct request *r, const struct launch_refusal *refusal,
                    bool waited)
 {
@@ -89,6 +99,8 @@ void refusal_print(const struct verb *v, const struct request *r, const struct l
     fprintf(stderr, "hami %s: %s: %s (%s)\n", v->name, asked, words->text, words->code);
     for (uint32_t i = 0; i < refusal->machine.n; i++)
         print_card(&refusal->machine.cards[i], &why->cards[i]);
+    if (why->reason == SCHED_NO_CARDS && has_instances(&refusal->machine))
+        fprintf(stderr, "  instances of one card count as one: --gpus asks for different cards\n");
     for (uint32_t i = 0; i < refusal->machine.n_silent; i++)
         fprintf(stderr, "  card %u  is counted by the driver and does not answer: see `hami doctor`\n",
                 refusal->machine.silent[i]);

@@ -76,6 +76,8 @@ static void draw_card(struct pen *p, const struct view_card *c)
     g_string_append_printf(p->to, " %s used, %s granted of %s", quantity_format_bytes(c->used_bytes, used),
                            quantity_format_bytes(c->granted_bytes, granted),
                            quantity_format_bytes(c->grantable_bytes, all));
+    if (c->grantable_bytes != c->card.card.mem_bytes) /* memory_scale */
+        g_string_append_printf(p->to, " (has %s)", quantity_format_bytes(c->card.card.mem_bytes, all));
     end_line(p);
     g_string_append(p->to, "  compute ");
     bar(p, (uint64_t)c->busy_permille << 10, (uint64_t)c->granted_cores * 10 << 10,

@@ -76,6 +76,15 @@ def _(w):
     assert j["reason"] == "NodeInsufficientDevice" and j["would_fit"] == "--gpus 2", j
 
 
+@test("a request for more cards than there are is told that instances of one card are no cards of their own")
+def _(w):
+    told = "instances of one card count as one: --gpus asks for different cards"
+    assert told not in w.run("--gpus", "3", "--", "true").stderr
+    w.profile = "a100-mig"
+    r = w.run("--gpus", "3", "--", "true")
+    assert r.returncode == 66 and told in r.stderr and "would fit now: --gpus 1" in r.stderr, r
+
+
 @test("to wait is recommended only where waiting helps")
 def _(w):
     never = "an empty host would not take it either"
@@ -195,6 +204,7 @@ def _(w):
     s = w.only()
     assert s["shares"][0]["mem_bytes"] == 50 << 30 and s["shares"][0]["cores"] == 20 and s["oversubscribe"], s
     b = w.hold("--name", "b")
+    assert "granted of 60.0 GiB (has 40.0 GiB)\n" in w.call("top", "--once").stdout
     assert json.loads(w.run("--json", "--", "true").stdout)["cards"][0]["reason"] == "CardTimeSlicingExhausted"
     for p in (a, b):
         p.stdin.close()

@@ -51,7 +51,8 @@ char *files_bell(const struct paths *p)
 static bool fail(const char *path, int number, GError **error)
 {
     g_set_error(error, STATUS_ERROR, number == EACCES || number == EROFS ? STATUS_DENIED : STATUS_FAILED,
-                "%s: %s", path, g_strerror(number));
+                "%s: %s%s", path, g_strerror(number),
+                number == ENOSPC ? "; make room there, or choose another folder with HAMI_RUNTIME_DIR" : "");
     return false;
 }
 
@@ -59,7 +60,7 @@ static bool fail(const char *path, int number, GError **error)
 bool files_put(const char *path, int mode, const char *text, gssize n, GError **error)
 {
     size_t length = n < 0 ? strlen(text) : (size_t)n;
-    int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, mode);
+    int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, mode);
     if (fd < 0)
         return fail(path, errno, error);
     bool done = fchmod(fd, (mode_t)mode) == 0 && pwrite(fd, text, length, 0) == (ssize_t)length &&
@@ -73,7 +74,7 @@ void files_ring(const struct paths *p)
 {
     g_autofree char *bell = files_bell(p);
     files_put(bell, 0600, "", 0, NULL);
-    int fd = open(bell, O_WRONLY | O_CLOEXEC);
+    int fd = open(bell, O_WRONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
     if (fd < 0)
         return;
     if (pwrite(fd, "x", 1, 0) < 0)

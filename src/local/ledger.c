@@ -7,8 +7,10 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/status.h"
@@ -36,12 +38,17 @@ static void set_error(struct ledger *l, GError **error)
 {
     int code = sqlite3_errcode(l->db);
     bool broken = code == SQLITE_CORRUPT || code == SQLITE_NOTADB;
-    l->full = code == SQLITE_FULL;
-    g_set_error(error, STATUS_ERROR, broken ? STATUS_CONFIG : STATUS_FAILED, "ledger %s: %s%s", l->path,
-                sqlite3_errmsg(l->db),
-                broken    ? "; stop all slices, move the file away, and a new one is made"
-                : l->full ? "; make room there"
-                          : "");
+    bool unusable = code == SQLITE_CANTOPEN || code == SQLITE_IOERR;
+    l->full = code == SQLITE_FULL || (unusable && sqlite3_system_errno(l->db) == ENOSPC);
+    g_set_error(
+        error, STATUS_ERROR, broken ? STATUS_CONFIG : STATUS_FAILED, "ledger %s: %s%s", l->path,
+        sqlite3_errmsg(l->db),
+        broken    ? "; stop all slices, move the file away, and a new one is made"
+        : l->full ? "; make room there"
+        : unusable
+            ? "; see what is there (it has to be a file on a disk that works), or choose another folder "
+              "with HAMI_STATE_DIR"
+            : "");
 }
 
 Statement *ledger_query(struct ledger *l, GError **error, const char *sql, const char *types, ...)
@@ -143,14 +150,82 @@ bool ledger_is_full(const struct ledger *l)
     return l->full;
 }
 
+/* ---- the lock ---------------------------------------------------------- */
+
+#define SILENT_MS 2000 /* a transaction takes milliseconds */
+
+/* Somebody who waits for a lock that a stopped process holds should be told. */
+struct notice {
+    GMutex mutex;
+    GCond cond;
+    bool done;
+    const struct ledger *ledger;
+};
+
+/* Who holds it; 0 when the kernel does not say. */
+static pid_t holder_of(int fd)
+{
+    struct stat st;
+    g_autofree char *text = NULL;
+    if (fstat(fd, &st) < 0 || !g_file_get_contents("/proc/locks", &text, NULL, NULL))
+        return 0;
+    g_autofree char *file = g_strdup_printf(":%lu", (unsigned long)st.st_ino);
+    g_auto(GStrv) lines = g_strsplit(text, "\n", -1);
+    for (char **line = lines; *line; line++) {
+        int pid = 0;
+        char place[64];
+        if (sscanf(*line, "%*s FLOCK %*s WRITE %d %63s", &pid, place) == 2 && g_str_has_suffix(place, file))
+            return pid;
+    }
+    return 0;
+}
+
+static void *notice_main(void *data)
+{
+    struct notice *n = data;
+    gint64 end_us = g_get_monotonic_time() + SILENT_MS * G_TIME_SPAN_MILLISECOND;
+    g_mutex_lock(&n->mutex);
+    while (!n->done && g_cond_wait_until(&n->cond, &n->mutex, end_us))
+        continue;
+    if (!n->done) {
+        int pid = holder_of(n->ledger->lock_fd);
+        g_autofree char *who = pid ? g_strdup_printf("process %d", pid) : g_strdup("somebody");
+        g_printerr("hami: waiting for %s, whose lock %s holds; if that is stopped let it go on, or end it\n",
+                   n->ledger->path, who);
+    }
+    g_mutex_unlock(&n->mutex);
+    return NULL;
+}
+
+static bool wait_for_lock(struct ledger *l)
+{
+    struct notice n = {.ledger = l};
+    int result;
+    g_mutex_init(&n.mutex);
+    g_cond_init(&n.cond);
+    GThread *thread = g_thread_try_new("notice", notice_main, &n, NULL);
+    do
+        result = flock(l->lock_fd, LOCK_EX);
+    while (result < 0 && errno == EINTR);
+    int number = errno;
+    g_mutex_lock(&n.mutex);
+    n.done = true;
+    g_cond_signal(&n.cond);
+    g_mutex_unlock(&n.mutex);
+    if (thread)
+        g_thread_join(thread);
+    g_mutex_clear(&n.mutex);
+    g_cond_clear(&n.cond);
+    errno = number;
+    return result == 0;
+}
+
 static bool take_lock(struct ledger *l, GError **error)
 {
-    while (flock(l->lock_fd, LOCK_EX) < 0)
-        if (errno != EINTR) {
-            g_set_error(error, STATUS_ERROR, STATUS_FAILED, "locking the ledger: %s", g_strerror(errno));
-            return false;
-        }
-    return true;
+    if (flock(l->lock_fd, LOCK_EX | LOCK_NB) == 0 || (errno == EWOULDBLOCK && wait_for_lock(l)))
+        return true;
+    g_set_error(error, STATUS_ERROR, STATUS_FAILED, "locking the ledger: %s", g_strerror(errno));
+    return false;
 }
 
 /* Two that turn a new file into one with a write-ahead log at once do not wait

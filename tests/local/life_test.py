@@ -415,6 +415,41 @@ def _(w):
         subprocess.run(["umount", "-l", w.path("state")])
 
 
+@test("a ledger at rest on a full disk says what to do")
+def _(w):
+    need_root()
+    os.mkdir(w.path("state"))
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=300k", "full", w.path("state")]).returncode:
+        raise Skip("no right to mount")
+    try:
+        assert w.run("--mem", "1G", "--", "true").returncode == 0
+        with open(w.path("state", "fill"), "wb", buffering=0) as f:
+            try:
+                while f.write(b"x" * 1024):
+                    pass
+            except OSError:
+                pass
+        r = w.call("ps")
+        assert r.returncode == 70 and "make room there" in r.stderr, r
+        os.unlink(w.path("state", "fill"))
+        assert w.run("--mem", "1G", "--", "true").returncode == 0
+    finally:
+        subprocess.run(["umount", "-l", w.path("state")])
+
+
+@test("who waits for a lock that somebody keeps is told whose it is")
+def _(w):
+    w.call("ps")
+    with open(w.path("state", "lock"), "r+") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        p = subprocess.Popen([w.hami, "ps"], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, env=w.env)
+        said = p.stderr.readline()
+        assert "waiting for" in said and f"process {os.getpid()} holds" in said, said
+        fcntl.flock(lock, fcntl.LOCK_UN)
+        assert p.wait(LIMIT_S) == 0 and p.stderr.read() == ""
+        p.stderr.close()
+
+
 @test("ps, top, events and version speak JSON")
 def _(w):
     p = w.hold("--mem", "1G", "--name", "j", "--cores", "30")

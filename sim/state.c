@@ -296,8 +296,11 @@ static int open_machine(char *err, size_t err_size)
         else if (v == REPLACE)
             v = REFUSE;
     } while (v == REPLACE);
+    struct stat st;
     if (v == MAKE && create(fd, profile, key, err, err_size) == 0)
         s = map_existing(fd, err, err_size);
+    else if (v == MAKE && fstat(fd, &st) == 0 && st.st_size == 0)
+        unlink(state_path); /* no empty file stays behind a name that is no profile */
     flock(fd, LOCK_UN);
     if (s == NULL) {
         close(fd);

@@ -151,7 +151,9 @@ static void a_file_that_is_not_a_state_file_is_left_alone(void)
 
 static void a_machine_that_cannot_be_made_leaves_no_device(void)
 {
+    g_unlink(path);
     g_assert_cmpint(init_answers("no-such-profile"), ==, CUDA_ERROR_NO_DEVICE);
+    g_assert_false(g_file_test(path, G_FILE_TEST_EXISTS));
     g_assert_cmpint(init_answers(""), ==, CUDA_ERROR_NO_DEVICE);
     char *good = path;
     path = g_strdup("/nonexistent/folder/state");

@@ -49,6 +49,8 @@ static void examine_region(struct broker *b, const struct ledger_slice *s, GArra
                    result == -EPROTO ? "what it holds is no region" : g_strerror(-result));
         return;
     }
+    if (s->suspended && !v->suspended)
+        doctor_add(rows, DOCTOR_SUSPENSION_LIFTED, s->id, 0, "%s", f->region);
     for (uint32_t i = 0; i < s->n_shares; i++) {
         const struct ledger_share *share = &s->shares[i];
         uint64_t limit = share->pending_bytes ? share->pending_bytes : share->mem_bytes;

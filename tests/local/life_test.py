@@ -542,8 +542,12 @@ def _(w):
     assert findings(w, s["id"]) == {"env_visible", "env_disable", "env_limits"}
     assert w.call("suspend", s["id"]).returncode == 0
     assert "suspended" in findings(w, s["id"])
-    assert w.call("resume", s["id"]).returncode == 0
     slice_dir = w.path("run", "slices", s["id"])
+    with open(os.path.join(slice_dir, "region", "vgpu.cache"), "r+b") as f:
+        f.seek(2011136 + 64)
+        f.write(b"\0" * 4)
+    assert "suspension_lifted" in findings(w, s["id"])
+    assert w.call("resume", s["id"]).returncode == 0
     with open(os.path.join(slice_dir, "region", "vgpu.cache"), "r+b") as f:
         f.seek(1600)
         f.write(b"\1" * 8)

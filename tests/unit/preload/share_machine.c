@@ -152,10 +152,7 @@ static uint64_t port_now(void)
 
 static uint64_t port_random(void)
 {
-    if (me == NOBODY) /* lanes alone are looked at */
-        return 1;
-    dice(1);
-    return self()->random;
+    return me == NOBODY ? 1 : dice(UINT64_MAX); /* or lanes alone are looked at */
 }
 
 static void port_sleep_until(uint64_t due)
@@ -257,21 +254,12 @@ static bool port_event_between(CUevent from, CUevent to, double *ret_ns)
     return event_of(from)->done && event_of(to)->done;
 }
 
-/* The gate's tenants have events, and one context. */
 static CUresult port_stream_query(CUstream stream)
 {
     (void)stream;
     call_driver(costs->query);
     return self()->queue.first < self()->queue.next ? CUDA_ERROR_NOT_READY : CUDA_SUCCESS;
 }
-
-static bool port_context_push(CUcontext context)
-{
-    (void)context;
-    return true;
-}
-
-static void port_context_pop(void) {}
 
 static void port_event_destroy(CUevent event)
 {
@@ -304,8 +292,6 @@ struct port port = {
     .stream_query = port_stream_query,
     .event_between_ns = port_event_between,
     .event_destroy = port_event_destroy,
-    .context_push = port_context_push,
-    .context_pop = port_context_pop,
     .is_capturing = port_is_capturing,
     .capture_mode = port_capture_mode,
 };

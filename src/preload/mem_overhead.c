@@ -89,11 +89,22 @@ static void enter(unsigned d, uint64_t bytes)
     publish(d, bytes);
 }
 
+/* A program that tries again and again is told once a second. */
+static bool may_say(void)
+{
+    static _Atomic int64_t said;
+    struct timespec now;
+    int64_t last = atomic_load_explicit(&said, memory_order_relaxed);
+
+    clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
+    return (!last || now.tv_sec > last) && atomic_compare_exchange_strong(&said, &last, (int64_t)now.tv_sec);
+}
+
 static CUresult reserve(unsigned d, uint64_t bytes, const char *remedy)
 {
     CUresult r = bytes ? mem_reserve(d, bytes) : CUDA_SUCCESS;
 
-    if (r != CUDA_SUCCESS)
+    if (r != CUDA_SUCCESS && may_say())
         log_error("Device %u: its memory limit leaves no room for another context of %" PRIu64
                   " bytes; raise the limit or %s",
                   d, bytes, remedy);

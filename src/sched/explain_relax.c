@@ -161,26 +161,32 @@ static bool fits_with_slots(struct explain_view *v, uint32_t i, uint32_t slots)
     return fits_on(v, i, &spec);
 }
 
-/* The most slots of one card that the pod can take: a slice of Enflame's takes as
- * many as it is large. */
+/* The most slots of one card that the pod can take: instances of one card may be asked for as several cards,
+ * a slice of Enflame's takes as many as it is large. */
 static uint32_t slots_wanted(const struct pod_request *pod)
 {
-    uint32_t largest = 1;
+    uint32_t wanted = 0;
     for (uint32_t i = 0; i < pod->n_requests; i++)
-        largest = MAX(largest, pod->requests[i].size);
-    return pod->n_slots * largest;
+        wanted += pod->requests[i].n_cards * MAX(pod->requests[i].size, 1u);
+    return wanted;
 }
 
-/* The fewest slots of each card with which node i takes the pod: at most what
- * its fullest card has in use and what the pod can take; 0 when that does not help. */
-static uint32_t slots_that_help(struct explain_view *v, uint32_t i)
+/* The most of each card that is worth a try: what its fullest card has in use and the pod can take. */
+static uint32_t most_slots(struct explain_view *v, uint32_t i)
 {
     const struct explain_node *node = &v->e->nodes[i];
     const struct card_use *use = explain_use(v, node->node);
-    uint32_t low = 0, high = 0;
+    uint32_t most = 0;
     for (uint32_t c = 0; c < node->n_cards; c++)
         if (node->cards[c].reason == SCHED_SLICES)
-            high = MAX(high, use[node->cards[c].card].slots + slots_wanted(v->pod));
+            most = MAX(most, use[node->cards[c].card].slots + slots_wanted(v->pod));
+    return most;
+}
+
+/* The fewest slots of each card with which node i takes the pod; 0 when that does not help. */
+static uint32_t slots_that_help(struct explain_view *v, uint32_t i)
+{
+    uint32_t low = 0, high = most_slots(v, i);
     if (!fits_with_slots(v, i, high))
         return 0;
     while (low + 1 < high) {

@@ -535,6 +535,12 @@ static void no_hint_asks_for_more_than_is_needed(void)
         g_test_message("change %d: %u compared", i, compared[i]);
 }
 
+/* Four instances, for which one card has room once it may be shared by four. */
+static void one_card_may_take_all_instances(void)
+{
+    check_smallest(4294803100u);
+}
+
 /* ---- 5000 nodes ------------------------------------------------------------------- */
 
 static void five_thousand_nodes_are_explained_at_once(void)
@@ -590,6 +596,7 @@ int main(int argc, char **argv)
     g_test_add_func("/explain/own_holdings_do_not_count", own_holdings_do_not_count);
     g_test_add_func("/explain/every_hint_is_true", every_hint_is_true);
     g_test_add_func("/explain/no_hint_asks_for_more_than_is_needed", no_hint_asks_for_more_than_is_needed);
+    g_test_add_func("/explain/one_card_may_take_all_instances", one_card_may_take_all_instances);
     g_test_add_func("/explain/five_thousand_nodes_are_explained_at_once",
                     five_thousand_nodes_are_explained_at_once);
     return g_test_run();

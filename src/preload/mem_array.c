@@ -29,13 +29,14 @@ static CUresult begin(struct array_call *c, const CUDA_ARRAY3D_DESCRIPTOR *d, un
     c->n = n;
     c->more = 0;
     c->held = 0;
-    if (r != CUDA_SUCCESS || n == 0)
+    if (r != CUDA_SUCCESS)
         return r;
-    if (n <= MEM_BYTES_MAX && (d->Width % MEM_ARRAY_ROW || levels > 1))
+    if (n <= MEM_BYTES_MAX && (n == 0 || d->Width % MEM_ARRAY_ROW || levels > 1))
         c->more = mem_array_bytes(d, levels, MEM_ARRAY_ROW) - n;
     if (c->more >= STEP_BYTES)
         c->held = c->more;
-    return mem_reserve((unsigned)c->here->device, n > UINT64_MAX - c->held ? UINT64_MAX : n + c->held);
+    n = n > UINT64_MAX - c->held ? UINT64_MAX : n + c->held;
+    return n ? mem_reserve((unsigned)c->here->device, n) : CUDA_SUCCESS;
 }
 
 static bool record(const struct array_call *c, uint64_t handle)
@@ -47,7 +48,7 @@ static bool record(const struct array_call *c, uint64_t handle)
                           .kind = MEM_ARRAY};
 
     mem_release((unsigned)c->here->device, c->held);
-    if (c->n)
+    if (c->n + c->more)
         mem_note_rounding((unsigned)c->here->device, c->n, c->more);
     return c->n == 0 || mem_record(&mem_arrays, &e);
 }

@@ -121,6 +121,9 @@ static uint64_t half(uint64_t n)
     return n > 1 ? n / 2 : 1;
 }
 
+/* Of a driver newer than the table: as much as any has for a texel. */
+static const struct format largest = {CU_AD_FORMAT_MAX, 1, 1, 128, false};
+
 uint64_t mem_array_bytes(const CUDA_ARRAY3D_DESCRIPTOR *d, unsigned int levels, unsigned int row_bytes)
 {
     const struct format *f = format_of(d->Format);
@@ -128,10 +131,13 @@ uint64_t mem_array_bytes(const CUDA_ARRAY3D_DESCRIPTOR *d, unsigned int levels, 
     uint64_t width = d->Width, height = d->Height ? d->Height : 1, depth = d->Depth ? d->Depth : 1;
     uint64_t total = 0;
 
-    if (!f || !width || d->Flags & (FLAG_SPARSE | FLAG_DEFERRED))
+    if (!width || d->Flags & (FLAG_SPARSE | FLAG_DEFERRED))
         return 0;
-    if (f->channels && d->NumChannels != 1 && d->NumChannels != 2 && d->NumChannels != 4)
-        return 0;
+    if (!f || (f->channels && d->NumChannels != 1 && d->NumChannels != 2 && d->NumChannels != 4)) {
+        if (row_bytes == 1)
+            return 0;
+        f = &largest;
+    }
     for (unsigned int level = 0; level == 0 || level < levels; level++) { /* the driver makes one of none */
         uint64_t row =
             times(blocks(width, f->block_width), f->bits / 8u * (f->channels ? d->NumChannels : 1u));

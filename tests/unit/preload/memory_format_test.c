@@ -115,9 +115,25 @@ static void every_format_has_its_exact_size(void)
     }
 }
 
+/* What a newer driver may take has to have room all the same. */
+static void unknown_formats_are_guessed_from_above(void)
+{
+    CUDA_ARRAY3D_DESCRIPTOR d = {.Width = 8, .Height = 8, .Format = CU_AD_FORMAT_MAX, .NumChannels = 1};
+
+    g_assert_cmpuint(mem_array_bytes(&d, 1, MEM_ARRAY_ROW), ==, 8 * 8 * 16);
+    d.Flags = 0x40;
+    g_assert_cmpuint(mem_array_bytes(&d, 1, MEM_ARRAY_ROW), ==, 0);
+    d = (CUDA_ARRAY3D_DESCRIPTOR){.Width = 1, .Height = 8, .Format = CU_AD_FORMAT_FLOAT, .NumChannels = 1};
+    g_assert_cmpuint(mem_array_bytes(&d, 1, MEM_ARRAY_ROW), ==, 8 * 64);
+    d.NumChannels = 3;
+    g_assert_cmpuint(mem_array_bytes(&d, 1, MEM_ARRAY_ROW), ==, 8 * 64);
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
     g_test_add_func("/memory_format/every_format_has_its_exact_size", every_format_has_its_exact_size);
+    g_test_add_func("/memory_format/unknown_formats_are_guessed_from_above",
+                    unknown_formats_are_guessed_from_above);
     return g_test_run();
 }

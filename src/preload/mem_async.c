@@ -215,6 +215,18 @@ static int device_of(const CUmemLocation *l, CUdevice *ret_ordinal)
     return slice_device_of(*ret_ordinal);
 }
 
+/* Managed memory counts in full wherever it is now, as that of cuMemAllocManaged
+ * does: on the device that is current where its location names none. */
+static int device_of_pool(CUmemAllocationType type, const CUmemLocation *l, CUdevice *ret_ordinal)
+{
+    int device = device_of(l, ret_ordinal);
+
+    if (device >= 0 || type != CU_MEM_ALLOCATION_TYPE_MANAGED)
+        return device;
+    *ret_ordinal = ctx_here()->device >= 0 ? ctx_here()->ordinal : 0;
+    return slice_device_of(*ret_ordinal);
+}
+
 HOOK CUresult cuMemPoolCreate(CUmemoryPool *ret, const CUmemPoolProps *props)
 {
     CUresult r = mem_enter();
@@ -229,7 +241,7 @@ HOOK CUresult cuMemPoolCreate(CUmemoryPool *ret, const CUmemPoolProps *props)
     r = real.cuMemPoolCreate(&pool, props);
     if (r != CUDA_SUCCESS)
         return r;
-    device = device_of(&props->location, &ordinal);
+    device = device_of_pool(props->allocType, &props->location, &ordinal);
     if (!mem_pool_add(pool, MEM_POOL_DEVICE, device, ordinal)) {
         real.cuMemPoolDestroy(pool);
         return too_many_pools();
@@ -292,7 +304,7 @@ HOOK CUresult cuMemSetMemPool(CUmemLocation *location, CUmemAllocationType type,
     ctx_forget();
     if (r != CUDA_SUCCESS || !mem_active())
         return r;
-    device = device_of(location, &ordinal);
+    device = device_of_pool(type, location, &ordinal);
     mem_pool_add(pool, MEM_POOL_DEVICE, device, ordinal);
     return r;
 }

@@ -368,6 +368,28 @@ static void streams_that_do_not_get_on_cost_one_block_past_the_limit(void)
     fake_end();
 }
 
+static void managed_pools_count_wherever_their_memory_is(void)
+{
+    CUmemPoolProps props = {.allocType = CU_MEM_ALLOCATION_TYPE_MANAGED,
+                            .location = {.type = CU_MEM_LOCATION_TYPE_HOST}};
+    CUmemoryPool pool = NULL;
+    CUdeviceptr p = 0;
+
+    begin();
+    g_assert_cmpint(cuMemPoolCreate(&pool, &props), ==, CUDA_SUCCESS);
+    g_assert_cmpint(cuMemAllocFromPoolAsync(&p, 65 * MIB, pool, NULL), ==, CUDA_ERROR_OUT_OF_MEMORY);
+    g_assert_cmpint(cuMemAllocFromPoolAsync(&p, 40 * MIB, pool, NULL), ==, CUDA_SUCCESS);
+    g_assert_cmpuint(ledger_used(&slice.region, 0), >=, 40 * MIB);
+    give(p, NULL);
+    cuMemPoolDestroy(pool);
+    props.allocType = CU_MEM_ALLOCATION_TYPE_PINNED;
+    g_assert_cmpint(cuMemPoolCreate(&pool, &props), ==, CUDA_SUCCESS);
+    g_assert_cmpint(cuMemAllocFromPoolAsync(&p, 65 * MIB, pool, NULL), ==, CUDA_SUCCESS);
+    give(p, NULL);
+    cuMemPoolDestroy(pool);
+    fake_end();
+}
+
 /* ---- spans ---- */
 
 static void spans_join_and_forget(void)
@@ -411,6 +433,7 @@ int main(int argc, char **argv)
     TEST(a_change_of_the_current_pool_is_seen);
     TEST(a_figure_from_before_an_allocation_is_not_used);
     TEST(the_ledger_holds_what_the_driver_has_taken);
+    TEST(managed_pools_count_wherever_their_memory_is);
     TEST(streams_that_do_not_get_on_cost_one_block_past_the_limit);
     TEST(spans_join_and_forget);
     return g_test_run();

@@ -6,10 +6,12 @@
 #include "base/status.h"
 #include "scheduler/assigned.h"
 
+/* Somebody waits for the answer: fewer attempts than the service makes. */
 static KubeClient *client_of(const struct scheduler_options *o, GError **error)
 {
+    struct kube_client_options options = {.attempts = 3};
     KubeConfig *config = kube_config_find(o->kubeconfig, o->kube_context, error);
-    return config ? kube_client_new(config, NULL, error) : NULL;
+    return config ? kube_client_new(config, &options, error) : NULL;
 }
 
 static void clear(struct scheduler *s)

@@ -401,8 +401,10 @@ def _(w):
                     pass
             except OSError:
                 pass
+        command = next(s["pid"] for s in w.slices() if s["name"] == "dying")
         dying.kill()
         dying.wait()
+        eventually(lambda: not alive(command), "the command's death")
         r = w.call("ps", "--json")
         assert r.returncode == 0 and "make room" in r.stderr, r
         assert "living" in {s["name"] for s in json.loads(r.stdout)}, r

@@ -23,7 +23,7 @@ void compute_tick(uint64_t now_ns);
  * has none. */
 void compute_context_switched(void);
 
-/* A context, or a stream, is about to end, the stream maybe only to be captured: before the driver is told. */
+/* A context or stream is about to end, the stream maybe only to be captured; the driver has not been told. */
 void compute_context_ending(CUcontext ctx);
 void compute_stream_ending(CUstream stream);
 

@@ -326,6 +326,18 @@ void overhead_tick(void)
         measure_again(d, FALL_SLOWLY);
 }
 
+bool overhead_falls(void)
+{
+    bool falls = false;
+
+    for (unsigned d = 0; d < REGION_DEVICES && !falls; d++) {
+        mem_lock(&overheads[d].lock);
+        falls = overheads[d].falls > 0;
+        mem_unlock(&overheads[d].lock);
+    }
+    return falls;
+}
+
 void overhead_after_fork(void)
 {
     for (unsigned d = 0; d < REGION_DEVICES; d++)

@@ -14,6 +14,7 @@
 #ifndef HAMI_PRELOAD_MEM_OVERHEAD_H
 #define HAMI_PRELOAD_MEM_OVERHEAD_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "abi/cuda.h"
@@ -47,6 +48,9 @@ void overhead_end(unsigned d);
 
 /* Measures again; only the management library is asked. */
 void overhead_tick(void);
+
+/* Whether the last measurement was below the charge, and another may lower it. */
+bool overhead_falls(void);
 
 void overhead_after_fork(void);
 

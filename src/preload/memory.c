@@ -45,7 +45,7 @@ void memory_tick(uint64_t now_ns)
 
 bool memory_watches(void)
 {
-    return atomic_load_explicit(&mem_shared, memory_order_relaxed);
+    return atomic_load_explicit(&mem_shared, memory_order_relaxed) || overhead_falls();
 }
 
 void memory_after_fork(void)

@@ -480,6 +480,44 @@ static int take_all(int argc, char **argv)
     return 0;
 }
 
+/* Odd sizes until refused: what the driver rounds up is charged by then. All is freed, and nothing more is
+ * done: is as much free as before after some looks of the helper? Free now and then, wherever it is between
+ * two of them. */
+enum { GIVE_BACKS = 3, LOOKS = 500 };
+
+static const char *give_back_once(void)
+{
+    size_t before = 0, left = 0, total;
+    CUdeviceptr p[TRIES];
+    unsigned n = 0, looks = 0;
+
+    cu->cuMemGetInfo_v2(&before, &total);
+    while (n < TRIES && cu->cuMemAlloc_v2(&p[n], MIB + 1) == CUDA_SUCCESS)
+        n++;
+    for (unsigned i = 0; i < n; i++)
+        cu->cuMemFree_v2(p[i]);
+    do {
+        g_usleep(20000);
+        cu->cuMemGetInfo_v2(&left, &total);
+    } while (left < before && ++looks < LOOKS);
+    return n == TRIES || looks == 0 ? "never charged" : looks < LOOKS ? "back" : "kept";
+}
+
+static int give_back(int argc, char **argv)
+{
+    const char *said = "back";
+
+    (void)argc, (void)argv;
+    cu = kit_cuda();
+    kit_context(0);
+    for (unsigned i = 0; i < GIVE_BACKS && strcmp(said, "back") == 0; i++) {
+        said = give_back_once();
+        g_usleep(300000 * i);
+    }
+    kit_tell("%s", said);
+    return 0;
+}
+
 static int physical(int argc, char **argv)
 {
     size_t left = 0, total = 0;
@@ -523,7 +561,22 @@ static void a_way_ends_at_the_limit(gconstpointer data)
     kit_free(kit);
 }
 
-static const struct kit_body bodies[] = {{"take_all", take_all}, {"physical", physical}, {0}};
+static void what_was_rounded_up_is_given_back(void)
+{
+    struct kit *kit = kit_new(card);
+    struct kit_process *p;
+    g_autofree char *line = NULL;
+
+    kit_env(kit, "CUDA_DEVICE_MEMORY_LIMIT", "%dm", LIMIT_MIB);
+    p = kit_start(kit, "give_back", NULL);
+    line = kit_line(p);
+    g_assert_cmpstr(line, ==, "back");
+    g_assert_cmpint(kit_finish(p, NULL, NULL), ==, 0);
+    kit_free(kit);
+}
+
+static const struct kit_body bodies[] = {
+    {"take_all", take_all}, {"give_back", give_back}, {"physical", physical}, {0}};
 
 int main(int argc, char **argv)
 {
@@ -534,5 +587,6 @@ int main(int argc, char **argv)
         g_autofree char *path = g_strdup_printf("/memory_paths/%s_memory_ends_at_the_limit", ways[i].name);
         g_test_add_data_func(path, &ways[i], a_way_ends_at_the_limit);
     }
+    g_test_add_func("/memory_paths/what_was_rounded_up_is_given_back", what_was_rounded_up_is_given_back);
     return g_test_run();
 }

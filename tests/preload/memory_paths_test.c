@@ -238,23 +238,26 @@ static CUDA_MEM_ALLOC_NODE_PARAMS node_params = {
  * all are launched a second time, and nothing is freed. */
 static CUresult graph_again(void)
 {
-    static CUdeviceptr ptrs[TRIES];
+    enum { GRAPHS = 20 }; /* twice what fits; the addresses of 200 are more than an emulated process has */
+    CUdeviceptr ptr;
     CUresult r = CUDA_SUCCESS;
     CUgraph graph;
     CUgraphNode node;
 
-    for (unsigned i = 0; n_taken == 0 && i < TRIES && r == CUDA_SUCCESS; i++) {
+    for (unsigned i = 0; n_taken == 0 && i < GRAPHS && r == CUDA_SUCCESS; i++) {
         cu->cuGraphCreate(&graph, 0);
         r = cu->cuGraphAddMemAllocNode(&node, graph, NULL, 0, &node_params);
-        ptrs[i] = node_params.dptr;
+        ptr = node_params.dptr;
         if (r == CUDA_SUCCESS)
             r = cu->cuGraphInstantiateWithFlags(&execs[i], graph, 0);
         if (r == CUDA_SUCCESS)
             r = cu->cuGraphLaunch(execs[i], NULL);
         if (r == CUDA_SUCCESS)
-            r = cu->cuMemFreeAsync(ptrs[i], NULL);
+            r = cu->cuMemFreeAsync(ptr, NULL);
         cu->cuCtxSynchronize();
     }
+    if (n_taken >= GRAPHS)
+        return CUDA_ERROR_UNKNOWN; /* nothing was refused */
     return r == CUDA_SUCCESS ? cu->cuGraphLaunch(execs[n_taken], NULL) : r;
 }
 

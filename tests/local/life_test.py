@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """The life of slices: races, queues, deaths at every step, resize, doctor."""
+import contextlib
 import fcntl
 import json
 import os
@@ -385,22 +386,34 @@ def _(w):
     w.call("stop", "--grace", "0s", "odd")
 
 
-@test("a full disk keeps nobody from looking and stopping")
-def _(w):
-    need_root()
+@contextlib.contextmanager
+def small_disk(w, size):
+    """The ledger's folder on a file system of that size; yields what fills it up."""
     os.mkdir(w.path("state"))
-    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=3m", "full", w.path("state")]).returncode:
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "full", w.path("state")]).returncode:
         raise Skip("no right to mount")
-    try:
-        dying = w.hold("--mem", "1G", "--name", "dying")
-        living = w.start("--mem", "1G", "--name", "living", "--", "sh", "-c", "echo in; exec sleep 1000")
-        assert line(living) == "in"
+
+    def fill():
         with open(w.path("state", "fill"), "wb", buffering=0) as f:
             try:
-                while f.write(b"x" * 4096):
+                while f.write(b"x" * 1024):
                     pass
             except OSError:
                 pass
+    try:
+        yield fill
+    finally:
+        subprocess.run(["umount", "-l", w.path("state")])
+
+
+@test("a full disk keeps nobody from looking and stopping")
+def _(w):
+    need_root()
+    with small_disk(w, "3m") as fill:
+        dying = w.hold("--mem", "1G", "--name", "dying")
+        living = w.start("--mem", "1G", "--name", "living", "--", "sh", "-c", "echo in; exec sleep 1000")
+        assert line(living) == "in"
+        fill()
         command = next(s["pid"] for s in w.slices() if s["name"] == "dying")
         dying.kill()
         dying.wait()
@@ -413,30 +426,18 @@ def _(w):
         assert living.wait(LIMIT_S) != 0
         os.unlink(w.path("state", "fill"))
         assert w.slices() == [] and w.leftovers() == []
-    finally:
-        subprocess.run(["umount", "-l", w.path("state")])
 
 
 @test("a ledger at rest on a full disk says what to do")
 def _(w):
     need_root()
-    os.mkdir(w.path("state"))
-    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=300k", "full", w.path("state")]).returncode:
-        raise Skip("no right to mount")
-    try:
+    with small_disk(w, "300k") as fill:
         assert w.run("--mem", "1G", "--", "true").returncode == 0
-        with open(w.path("state", "fill"), "wb", buffering=0) as f:
-            try:
-                while f.write(b"x" * 1024):
-                    pass
-            except OSError:
-                pass
+        fill()
         r = w.call("ps")
         assert r.returncode == 70 and "make room there" in r.stderr, r
         os.unlink(w.path("state", "fill"))
         assert w.run("--mem", "1G", "--", "true").returncode == 0
-    finally:
-        subprocess.run(["umount", "-l", w.path("state")])
 
 
 @test("who waits for a lock that somebody keeps is told whose it is")

@@ -39,6 +39,11 @@ struct kube_client_options {
      * The error is borrowed. May be NULL. */
     void (*stale)(void *data, const GError *error);
     void *stale_data;
+    /* A request met no answer twice and goes on trying; NULL: the server answers again. Told in turns, so
+     * that a server that cannot be reached is known long before a request gives up. The error is borrowed.
+     * May be NULL. */
+    void (*silent)(void *data, const GError *error);
+    void *silent_data;
     bool no_gzip;       /* do not ask for compressed answers */
     kube_jitter jitter; /* for tests; NULL = random */
     void *jitter_data;

@@ -30,6 +30,7 @@ struct kube_client {
     struct kube_credentials *credentials;
     GTlsCertificate *shown; /* to the server, by the connections of the lanes; NULL: none */
     gint64 full_us;         /* when the bucket of permits will be full again */
+    bool silent;            /* options.silent was told so */
     GQueue deadlines;       /* struct kube_deadline: of the calls under way */
     GSource *clock;         /* rings for all of them, */
     gint64 clock_us;        /* at that moment; G_MAXINT64 = never */

@@ -177,6 +177,15 @@ static bool renew(struct call *c, const GError *error)
     return kube_credentials_renew(c->client->credentials, header) && !c->once;
 }
 
+/* error NULL: there was an answer. */
+static void tell_silent(KubeClient *client, const GError *error)
+{
+    if (!client->options.silent || client->silent == (error != NULL))
+        return;
+    client->silent = error != NULL;
+    client->options.silent(client->options.silent_data, error);
+}
+
 /* An attempt has failed: repeats or ends the call. Takes the error. */
 static void attempt_failed(struct call *c, GError *error)
 {
@@ -195,6 +204,11 @@ static void attempt_failed(struct call *c, GError *error)
         call_fail(c, error);
         return;
     }
+    /* One failure is that of a connection whose other end was started again. */
+    if (c->attempts >= 2 && kube_error_status(error) == 0 &&
+        (g_error_matches(error, KUBE_ERROR, KUBE_ERROR_UNAVAILABLE) ||
+         g_error_matches(error, KUBE_ERROR, KUBE_ERROR_TIMEOUT)))
+        tell_silent(c->client, error);
     g_error_free(error);
     attempt_clear(c);
     c->client->counters.retries++;
@@ -290,6 +304,8 @@ static void on_headers(GObject *session, GAsyncResult *result, void *data)
     struct call *c = data;
     GError *error = NULL;
     c->in = soup_session_send_finish(SOUP_SESSION(session), result, &error);
+    if (c->in)
+        tell_silent(c->client, NULL);
     if (!c->in) {
         attempt_failed(c, below_http(c, error));
     } else if (!G_IS_POLLABLE_INPUT_STREAM(c->in) ||

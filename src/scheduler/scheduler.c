@@ -101,6 +101,16 @@ static void token_stale(void *data, const GError *error)
              "the token read before is used until it expires; write the file again", NULL);
 }
 
+static void server_silent(void *data, const GError *error)
+{
+    (void)data;
+    if (error)
+        log_line(LOG_WARN, "server-silent", "why", error->message, "remedy",
+                 "asked again until it answers; is the address right, and does the API server run?", NULL);
+    else
+        log_line(LOG_INFO, "server-answers", NULL, NULL);
+}
+
 static bool start(struct scheduler *s, GError **error)
 {
     g_autoptr(GPtrArray) warnings = g_ptr_array_new_with_free_func(g_free);
@@ -109,6 +119,7 @@ static bool start(struct scheduler *s, GError **error)
     struct kube_client_options options = {.refused = rights_refused,
                                           .refused_data = s->rights,
                                           .stale = token_stale,
+                                          .silent = server_silent,
                                           .qps = s->o.kube_qps,
                                           .burst = s->o.kube_burst,
                                           .timeout_ms = s->o.kube_timeout_ms};

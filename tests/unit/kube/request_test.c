@@ -385,6 +385,48 @@ static void test_nobody_listens(void)
     answer_clear(&a);
 }
 
+struct heard {
+    unsigned silent, answers;
+};
+
+static void on_silent(void *data, const GError *error)
+{
+    struct heard *h = data;
+    if (error)
+        h->silent++;
+    else
+        h->answers++;
+}
+
+/* The 1st request meets no answer once, the 2nd three times. */
+static void lose_some(struct fake_api *api, const struct fake_request *r)
+{
+    (void)api;
+    if (r->number == 1 || (r->number >= 3 && r->number <= 5))
+        fake_reset(r);
+    else
+        fake_answer(r, 200, "{}");
+}
+
+static void test_silence_is_told_while_it_lasts(void)
+{
+    struct fake_api api;
+    struct heard h = {0, 0};
+    fake_api_open(&api, lose_some, NULL);
+    g_autoptr(KubeClient) client =
+        fake_api_client(&api, &(struct kube_client_options){.silent = on_silent, .silent_data = &h});
+    struct answer a = ask(client, (struct kube_request){.method = "GET", .path = "/x"});
+    assert_body(a, "{}");
+    answer_clear(&a);
+    g_assert_cmpuint(h.silent + h.answers, ==, 0); /* once may be a server that was started again */
+    a = ask(client, (struct kube_request){.method = "GET", .path = "/x"});
+    assert_body(a, "{}");
+    answer_clear(&a);
+    g_assert_cmpuint(h.silent, ==, 1);
+    g_assert_cmpuint(h.answers, ==, 1);
+    fake_api_close(&api);
+}
+
 static void never(struct fake_api *api, const struct fake_request *r)
 {
     (void)api;
@@ -601,6 +643,7 @@ int main(int argc, char **argv)
         g_test_add_data_func(path, GSIZE_TO_POINTER(i), test_lost_connection);
     }
     ADD(nobody_listens);
+    ADD(silence_is_told_while_it_lasts);
     ADD(silence_ends_at_the_deadline);
     ADD(cancelled_request_says_so);
     ADD(token_is_read_again_after_401);

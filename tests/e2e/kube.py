@@ -6,13 +6,17 @@ version never takes the place of this one, and a build that was interrupted
 leaves nothing behind. The first build takes minutes (2600 packages) and prints
 how far it is; a machine whose Go is too old gets a newer one (toolchain.py);
 a machine without Go or without the modules is told why it has no control plane.
+
+    python3 tests/e2e/kube.py    builds it, and says where it is
 """
 import fcntl
 import hashlib
 import os
 import re
 import shutil
+import signal
 import subprocess
+import sys
 import tempfile
 import time
 
@@ -122,3 +126,11 @@ def compile_into(folder, env, total, say):
         raise Absent(f"the control plane was not built within {BUILD_LIMIT_S} s ({done} of {total} packages); the next run goes on from there")
     if p.returncode != 0:
         raise subprocess.CalledProcessError(p.returncode, command, stderr="".join(other[-20:]))
+
+
+if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # the unfinished folder goes
+    try:
+        print(find(lambda text: print(text, flush=True)))
+    except Absent as why_not:
+        print(why_not)

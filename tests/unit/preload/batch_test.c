@@ -17,7 +17,6 @@
 #include "preload/card.h"
 #include "preload/compute.h"
 #include "preload/helper.h"
-#include "preload/log.h"
 #include "preload/measure.h"
 #include "preload/slice.h"
 #include "preload/throttle.h"
@@ -212,30 +211,15 @@ struct port port = {
 
 /* ---- what else the gate sees ---- */
 
-struct slice slice;
-struct helper helper;
-
-enum slice_state slice_attach(void)
-{
-    return SLICE_ON;
-}
-
 uint32_t slice_cores_limit(unsigned d)
 {
     (void)d;
     return 90;
 }
 
-void helper_wake(void) {}
-
 bool compute_capturing(void)
 {
     return atomic_load(&captures) != 0;
-}
-
-void log_line(enum log_level level, const char *file, int line, const char *format, ...)
-{
-    (void)level, (void)file, (void)line, (void)format;
 }
 
 /* ---- what threads do ---- */

@@ -24,7 +24,6 @@
 #include "preload/compute.h"
 #include "preload/helper.h"
 #include "preload/lane.h"
-#include "preload/log.h"
 #include "preload/port.h"
 #include "preload/slice.h"
 #include "preload/throttle.h"
@@ -298,30 +297,15 @@ struct port port = {
 
 /* ---- what the gate sees of the slice ----------------------------------- */
 
-struct slice slice;
-struct helper helper;
-
-enum slice_state slice_attach(void)
-{
-    return SLICE_ON;
-}
-
 uint32_t slice_cores_limit(unsigned d)
 {
     (void)d;
     return self()->percent;
 }
 
-void helper_wake(void) {}
-
 bool compute_capturing(void)
 {
     return false;
-}
-
-void log_line(enum log_level level, const char *file, int line, const char *format, ...)
-{
-    (void)level, (void)file, (void)line, (void)format;
 }
 
 /* ---- programs ---------------------------------------------------------- */

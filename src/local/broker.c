@@ -399,6 +399,24 @@ static bool name_is_free(struct broker *b, const char *name, GError **error)
     return slices != NULL;
 }
 
+/* As a list of cards to avoid it would quietly avoid nothing. */
+static bool uuids_are_whole(const struct machine *m, const struct request *r, GError **error)
+{
+    const struct {
+        const char *flag, *list;
+    } lists[] = {{"uuid", r->use_uuids}, {"not-uuid", r->not_uuids}};
+    for (size_t i = 0; i < G_N_ELEMENTS(lists); i++) {
+        uint32_t card;
+        struct machine_word cut = machine_cut_uuid(m, lists[i].list, &card);
+        if (!cut.len)
+            continue;
+        g_set_error(error, STATUS_ERROR, STATUS_USAGE, "--%s %.*s: only the beginning of a UUID; write %s",
+                    lists[i].flag, (int)cut.len, cut.at, m->cards[card].uuid);
+        return false;
+    }
+    return true;
+}
+
 /* Into the driver's order, whatever order they were liked in: CUDA numbers them
  * as the grant does, NVML as the driver does, and the two should agree. */
 static void sort_shares(const struct machine *m, const struct request_grant *g, struct ledger_slice *s)
@@ -454,7 +472,8 @@ bool broker_reserve(struct broker *b, const struct broker_request *r,
     if (!ledger_begin(b->ledger, error))
         return false;
     bool fine = (!r->name || name_is_free(b, r->name, error)) &&
-                broker_cards(b, r->machine, inventory, ret_machine, error);
+                broker_cards(b, r->machine, inventory, ret_machine, error) &&
+                uuids_are_whole(ret_machine, &r->request, error);
     if (fine && (why_find(ret_machine, &r->request, ret_why), ret_why->reason == SCHED_FITS) &&
         place_choose(ret_machine, &r->request, &g) == SCHED_FITS && place_add(ret_machine, &g)) {
         fill_slice(b, r, ret_machine, &g, ret);

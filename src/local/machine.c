@@ -6,6 +6,8 @@
 
 #include <string.h>
 
+#include "model/lists.h"
+
 void machine_bind(struct machine *m)
 {
     for (uint32_t i = 0; i < m->n && i < MACHINE_CARDS; i++) {
@@ -21,6 +23,18 @@ int machine_find(const struct machine *m, const char *uuid)
         if (strcmp(m->cards[i].uuid, uuid) == 0)
             return (int)i;
     return -1;
+}
+
+struct machine_word machine_cut_uuid(const struct machine *m, const char *list, uint32_t *ret_card)
+{
+    struct machine_word w;
+    while ((w.at = lists_next(&list, &w.len)))
+        for (uint32_t i = 0; i < m->n; i++)
+            if (strncmp(m->cards[i].uuid, w.at, w.len) == 0 && m->cards[i].uuid[w.len] != '\0') {
+                *ret_card = i;
+                return w;
+            }
+    return (struct machine_word){"", 0};
 }
 
 uint16_t machine_pair_score(unsigned nvml_level, unsigned links)

@@ -7,6 +7,8 @@
 #ifndef HAMI_LOCAL_MACHINE_H
 #define HAMI_LOCAL_MACHINE_H
 
+#include <stddef.h>
+
 #include "model/card.h"
 
 #define MACHINE_CARDS 64
@@ -30,6 +32,14 @@ void machine_bind(struct machine *m);
 
 /* Index of a UUID; -1 when it is not there. */
 int machine_find(const struct machine *m, const char *uuid);
+
+/* The first member of a comma list that is the beginning of a card's UUID and not all of it; which card's in
+ * *ret_card. An empty text: there is none. */
+struct machine_word {
+    const char *at;
+    size_t len;
+};
+struct machine_word machine_cut_uuid(const struct machine *m, const char *list, uint32_t *ret_card);
 
 /* Score of a pair from the nearest common bridge and the number of NVLinks:
  * the field's figures (10 for across sockets ... 60 same board, 100 per link). */

@@ -143,6 +143,9 @@ def _(w):
     show = ["--mem", "1G", "--", "sh", "-c", "echo $CUDA_VISIBLE_DEVICES"]
     assert w.run("--uuid", uuids[1], *show).stdout.strip() == uuids[1]
     assert w.run("--not-uuid", uuids[0], *show).stdout.strip() == uuids[1]
+    for flag in ("--uuid", "--not-uuid"):
+        r = w.run(flag, "GPU-another," + uuids[0][:-3], *show)
+        assert r.returncode == 64 and f"{flag} {uuids[0][:-3]}: only the beginning of a UUID; write {uuids[0]}\n" in r.stderr, r
     assert w.run("--type", "a100", *show).returncode == 0
     assert w.run("--not-type", "a100", *show).returncode == 66
     says = w.run("--type", "H200", *show).stderr

@@ -180,6 +180,121 @@ static void publishing_is_rare_and_keeps_blocks(void)
     finish();
 }
 
+/* ---- two slices under one monitor ---- */
+
+/* The monitor's round, every five seconds, for one card that both slices have: it counts activity down, and
+ * a slice of lower priority is blocked while one of higher priority counts as active. */
+static struct region_base *slices[2]; /* by priority: 0 goes before 1 */
+static guint64 next_round_ns, next_publish_ns, high_from_ns, high_until_ns, let_go_ns;
+
+static void monitor_round(void)
+{
+    bool is_active[2] = {false, false};
+    for (int p = 0; p < 2; p++)
+        if (slices[p]->recent_kernel > 0)
+            is_active[p] = --slices[p]->recent_kernel > 0;
+    for (int p = 0; p < 2; p++) {
+        bool blocks = p == 1 && is_active[0];
+        if (blocks && slices[p]->recent_kernel >= 0)
+            slices[p]->recent_kernel = -1;
+        if (!blocks && slices[p]->recent_kernel < 0) {
+            slices[p]->recent_kernel = 0;
+            let_go_ns = next_round_ns;
+        }
+    }
+}
+
+static void others_move(void)
+{
+    while (clock_ns >= next_publish_ns) {
+        if (next_publish_ns >= high_from_ns && next_publish_ns < high_until_ns) {
+            slice.region.base = slices[0];
+            monitor_publish(next_publish_ns);
+            slice.region.base = slices[1];
+        }
+        next_publish_ns += SECOND_NS / 10; /* its helper comes by so often */
+    }
+    while (clock_ns >= next_round_ns) {
+        monitor_round();
+        next_round_ns += 5 * SECOND_NS;
+    }
+}
+
+/* The moment of low's next launch; each takes a millisecond. */
+static guint64 low_launches(void)
+{
+    slice_gate();
+    guint64 at = clock_ns;
+    clock_ns += SECOND_NS / 1000;
+    others_move();
+    return at;
+}
+
+static void high_priority_blocks_within_a_round_and_for_two_after(void)
+{
+    for (unsigned phase = 0; phase < 50; phase++) { /* of the monitor's rounds */
+        begin(others_move);
+        slices[0] = g_new0(struct region_base, 1);
+        slices[1] = base;
+        next_publish_ns = clock_ns;
+        next_round_ns = clock_ns + SECOND_NS + phase * (SECOND_NS / 10);
+        high_from_ns = clock_ns + 12 * SECOND_NS;
+        high_until_ns = high_from_ns + 33 * SECOND_NS;
+        guint64 last_before = 0, first_after = 0, launches_before = 0;
+        for (guint64 at = low_launches(); at < high_until_ns + 30 * SECOND_NS; at = low_launches()) {
+            launches_before += at < high_from_ns;
+            if (at < high_until_ns)
+                last_before = at;
+            else if (!first_after)
+                first_after = at;
+        }
+        g_assert_cmpuint(launches_before, >=, 11900); /* nobody else works: never blocked */
+        g_assert_cmpuint(last_before, <=, high_from_ns + 5 * SECOND_NS + SECOND_NS / 20);
+        g_assert_cmpuint(let_go_ns, >=, high_until_ns);
+        g_assert_cmpuint(first_after, >=, let_go_ns);
+        g_assert_cmpuint(first_after, <=, let_go_ns + SECOND_NS / 40);
+        g_assert_cmpuint(first_after, <=, high_until_ns + 10 * SECOND_NS + SECOND_NS / 20);
+        g_assert_cmpuint(complaints, ==, 0);
+        g_free(slices[0]);
+        finish();
+    }
+}
+
+/* ---- a block that is written while activity is published ---- */
+
+static gint publishes, publisher_ends;
+
+static gpointer publish_for_ever(gpointer now)
+{
+    for (guint64 at = *(guint64 *)now; !g_atomic_int_get(&publisher_ends); at += 2 * SECOND_NS) {
+        monitor_publish(at);
+        g_atomic_int_inc(&publishes);
+    }
+    return NULL;
+}
+
+static void a_block_is_never_overwritten_by_a_publication_under_way(void)
+{
+    begin(NULL);
+    guint64 now = clock_ns;
+    g_atomic_int_set(&publisher_ends, 0);
+    GThread *publisher = g_thread_new("publisher", publish_for_ever, &now);
+    unsigned lost = 0;
+    for (unsigned round = 0; round < 8000; round++) {
+        __atomic_store_n(&base->recent_kernel, 0, __ATOMIC_SEQ_CST);
+        for (volatile unsigned i = 0; i < round % 64; i = i + 1)
+            ;
+        __atomic_store_n(&base->recent_kernel, -1, __ATOMIC_SEQ_CST);
+        for (gint seen = g_atomic_int_get(&publishes); g_atomic_int_get(&publishes) - seen < 2;)
+            g_thread_yield(); /* what was under way has ended */
+        lost += __atomic_load_n(&base->recent_kernel, __ATOMIC_SEQ_CST) != -1;
+    }
+    g_atomic_int_set(&publisher_ends, 1);
+    g_thread_join(publisher);
+    g_assert_cmpuint(lost, ==, 0);
+    finish();
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -192,5 +307,7 @@ int main(int argc, char **argv)
     TEST(suspension_has_no_time_limit);
     TEST(waiting_is_visible_and_answers_within_20_ms);
     TEST(publishing_is_rare_and_keeps_blocks);
+    TEST(high_priority_blocks_within_a_round_and_for_two_after);
+    TEST(a_block_is_never_overwritten_by_a_publication_under_way);
     return g_test_run();
 }

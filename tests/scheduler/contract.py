@@ -15,7 +15,9 @@ def world(build, *objects, flags=(), fake=(), env=None):
     """An API server with the objects, and a service over it: w, s."""
     w = kit.World(build, objects, fake)
     try:
-        yield w, w.start(*flags, env=env)
+        s = w.start(*flags, env=env)
+        w.until_watched()
+        yield w, s
     finally:
         w.close()
 

@@ -177,6 +177,13 @@ class World:
             s.process.line(wait)
         return s
 
+    def until_watched(self, kinds=3):
+        """Until nodes, pods and quotas are watched: ready is who has listed them."""
+        until = time.monotonic() + LIMIT_S
+        while self.api("GET", "/control/stats").json["watches"] < kinds:
+            assert time.monotonic() < until, "the service does not watch"
+            time.sleep(0.005)
+
     def close(self):
         for p in reversed(self.processes):
             p.end()

@@ -56,7 +56,8 @@ void cluster_quota_set(Cluster *c, const char *namespace_, const char *quota, co
 void cluster_quota_remove(Cluster *c, const char *namespace_, const char *quota);
 struct cluster_quota {
     const char *namespace_, *resource;
-    int64_t used, limit; /* scaled units; limit -1 = none */
+    int64_t used;  /* MiB, or cores */
+    int64_t limit; /* as it was set, in the resource's own unit; -1 = none */
 };
 void cluster_quota_each(const Cluster *c, bool (*f)(const struct cluster_quota *q, void *data), void *data);
 /* NULL, or the resource that the request would take over its namespace's limit (admission: whole-pod peak,

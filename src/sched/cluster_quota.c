@@ -180,7 +180,7 @@ void cluster_quota_each(const Cluster *c, bool (*f)(const struct cluster_quota *
             struct cluster_quota q = {.namespace_ = space->name,
                                       .resource = g_ptr_array_index(c->resources, a->resource),
                                       .used = a->used,
-                                      .limit = a->limit < 0 ? -1 : quota_scaled(c, a->resource, a->limit)};
+                                      .limit = a->limit};
             if ((a->used || a->limit >= 0) && !f(&q, data))
                 return;
         }

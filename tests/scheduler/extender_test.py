@@ -4,7 +4,7 @@
 import time
 
 import kit
-from contract import DEVICES, world
+from contract import DEVICES, mlu, mlu_node, quota, world
 from kit import node, pod, slice_of, test
 
 
@@ -357,9 +357,7 @@ def _(build):
 
 @test("quota holds in placement and is lifted with its object")
 def _(build):
-    quota = {"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "q", "namespace": "default"},
-             "spec": {"hard": {"limits.nvidia.com/gpumem": "4000"}}}
-    with world(build, node("a", cards=4), quota) as (w, s):
+    with world(build, node("a", cards=4), quota(**{"nvidia.com/gpumem": 4000})) as (w, s):
         s.place(pod("p", slice_of(mem=3000)), ["a"])
         q = w.create(pod("q", slice_of(mem=2000)))
         assert s.filter(q, ["a"])["FailedNodes"] == {"a": "4/4 ResourceQuotaNotFit"}
@@ -559,19 +557,28 @@ def _(build):
         assert json.loads(r.stdout)["held"] == ["kube-scheduler said last: " + said + " [2J"], r
 
 
-@test("a snapshot holds the quotas too")
+@test("a snapshot holds the quotas too, and limits are shown as they are written")
 def _(build):
     import os
     import subprocess
-    quota = {"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "q", "namespace": "default"},
-             "spec": {"hard": {"limits.nvidia.com/gpumem": "4000"}}}
-    with world(build, node("a", cards=4), quota) as (w, s):
-        s.filter(w.create(pod("w", slice_of(mem=5000))), ["a"])
+    rows = [  # resource, its limit, what runs, its use in MiB, what is asked beside it
+        ("nvidia.com/gpumem", 4000, slice_of(mem=1000), 1000, slice_of(mem=3001)),
+        ("cambricon.com/mlu.smlu.vmemory", 60, mlu(20), 20 * 256, mlu(41))]  # scheduler.md 6.8: 256 MiB each
+    with world(build, node("a", cards=4), mlu_node("m"), flags=["--legacy-metrics"]) as (w, s):
+        w.create(quota(**{r[0]: r[1] for r in rows}))
+        s.until("hami_resource_quota_limit", 60, quota_name=rows[1][0])
+        for i, (resource, limit, runs, used, asked) in enumerate(rows):
+            s.place(pod(f"runs{i}", runs), ["a", "m"])
+            s.filter(w.create(pod(f"w{i}", asked)), ["a", "m"])
+            assert s.metric("hami_resource_quota_limit", namespace="default", quota_name=resource) == limit
+            assert s.metric("hami_resource_quota_used", quota_name=resource, limit=limit) == used, s.metrics()
+            assert s.metric("QuotaUsed", quotaName=resource, limit=limit) == used, s.metrics()
         path = os.path.join(w.dir, "snapshot.json")
         with open(path, "w") as f:
             f.write(s.get("/debug/snapshot").text)
-        r = subprocess.run([os.path.join(build, "hami"), "explain", "pod", "default/w", "--snapshot", path], capture_output=True, text=True)
-        assert r.returncode == 66 and "ResourceQuotaNotFit" in r.stdout, r
+        for i in range(len(rows)):
+            r = subprocess.run([os.path.join(build, "hami"), "explain", "pod", f"default/w{i}", "--snapshot", path], capture_output=True, text=True)
+            assert r.returncode == 66 and "ResourceQuotaNotFit" in r.stdout, r
 
 
 @test("a node that went while the watch was broken is gone after the new list")

@@ -271,11 +271,18 @@ struct quota_watch {
     unsigned n;
 };
 
+/* MiB of a unit that a limit counts (scheduler.md 6.8). */
+static int64_t memory_factor(const char *resource)
+{
+    return strcmp(resource, "cambricon.com/mlu.smlu.vmemory") == 0 ? 256 : 1;
+}
+
 static bool watch_quota(const struct cluster_quota *q, void *data)
 {
     struct quota_watch *watch = data;
     bool checked = strncmp(q->resource, "nvidia", 6) == 0 || strncmp(q->resource, "cambricon", 9) == 0;
-    if (strcmp(q->namespace_, watch->space) == 0 && checked && q->limit >= 0 && q->used > q->limit)
+    if (strcmp(q->namespace_, watch->space) == 0 && checked && q->limit >= 0 &&
+        q->used > q->limit * memory_factor(q->resource))
         watch->used[watch->n++] = q->used;
     return true;
 }

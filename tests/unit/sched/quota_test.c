@@ -342,20 +342,20 @@ static void usage_comes_and_goes_with_pods_and_limits_with_their_objects(void)
     hold(&w, "MLU", 50 * 256, 10);
     expect(&w, mem, 50 * 256, -1); /* counted before there is a quota */
     cluster_quota_set(w.cluster, "default", "q", mem, 100);
-    expect(&w, mem, 50 * 256, 100 * 256);
+    expect(&w, mem, 50 * 256, 100); /* as it is written */
     cluster_quota_set(w.cluster, "default", "q", mem, 60);
-    expect(&w, mem, 50 * 256, 60 * 256);
+    expect(&w, mem, 50 * 256, 60);
     cluster_quota_set(w.cluster, "default", "lower", mem, 40);
     cluster_quota_set(w.cluster, "default", "nothing", "requests.cpu", 1);
-    expect(&w, mem, 50 * 256, 40 * 256);
+    expect(&w, mem, 50 * 256, 40);
     cluster_quota_remove(w.cluster, "default", "nothing");
     cluster_quota_remove(w.cluster, "elsewhere", "lower");
-    expect(&w, mem, 50 * 256, 40 * 256);
+    expect(&w, mem, 50 * 256, 40);
     cluster_quota_remove(w.cluster, "default", "lower");
-    expect(&w, mem, 50 * 256, 60 * 256);
+    expect(&w, mem, 50 * 256, 60);
     g_assert_true(cluster_release(w.cluster, "holder"));
     g_assert_false(cluster_release(w.cluster, "holder"));
-    expect(&w, mem, 0, 60 * 256); /* never below 0 */
+    expect(&w, mem, 0, 60); /* never below 0 */
     cluster_quota_remove(w.cluster, "default", "q");
     expect(&w, mem, 0, -1);
     world_clear(&w);

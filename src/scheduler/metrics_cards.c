@@ -217,13 +217,41 @@ bool metrics_is_of_pods(enum metric m)
     return is_of_memory(m) || m == METRIC_POD_CORES || m == METRIC_OLD_POD_CORES;
 }
 
-static uint64_t grant_value(const struct scrape *w, const struct card *c, const struct card_grant *g)
+/* The labels tell a container and a card: several instances of one card are one sample. */
+static bool is_same_sample(const struct card_grant *a, const struct card_grant *b)
+{
+    return a->slot == b->slot && a->card == b->card;
+}
+
+static bool is_told_already(const struct cluster_pod *p, uint16_t i)
+{
+    uint16_t k = 0;
+    while (k < i && !is_same_sample(&p->grants[k], &p->grants[i]))
+        k++;
+    return k < i;
+}
+
+/* Of the grant and the later ones of its sample. */
+static uint64_t sample_value(const struct scrape *w, const struct card *c, const struct cluster_pod *p,
+                             uint16_t i)
 {
     const struct family *f = family_of(w, c);
+    uint64_t mem_bytes = 0;
+    uint32_t cores = 0;
+    for (uint16_t k = i; k < p->n_grants; k++)
+        if (is_same_sample(&p->grants[k], &p->grants[i])) {
+            mem_bytes += p->grants[k].mem_bytes;
+            cores += family_cores(f, p->grants[k].cores);
+        }
     if (is_of_memory(w->metric))
-        return g->mem_bytes;
-    uint32_t cores = family_cores(f, g->cores);
+        return mem_bytes;
     return metric_is_old(w->metric) ? cores : normalised(f, c, cores);
+}
+
+/* What an init container had is given back once all of them ended (scheduler.md 4.6). */
+static bool is_given_back(const struct cluster_pod *p, const struct card_grant *g)
+{
+    return p->started && p->slot_kind[g->slot] == SLOT_INIT;
 }
 
 static bool print_pod(const struct cluster_pod *p, void *data)
@@ -234,7 +262,7 @@ static bool print_pod(const struct cluster_pod *p, void *data)
     size_t space_len = strlen(p->namespace_), name_len = strlen(p->name);
     for (uint16_t i = 0; i < p->n_grants; i++) {
         const struct card_grant *g = &p->grants[i];
-        if (g->card >= node->spec->n_cards)
+        if (g->card >= node->spec->n_cards || is_given_back(p, g) || is_told_already(p, i))
             continue;
         const struct card *c = &node->spec->cards[g->card];
         size_t len = strlen(c->uuid);
@@ -246,7 +274,7 @@ static bool print_pod(const struct cluster_pod *p, void *data)
         at = prom_text(prom_word(at, &word[POD]), p->name, name_len);
         at = prom_number(prom_word(at, &word[CONTAINER]), g->slot);
         at = prom_text(prom_word(at, &word[POD_UUID]), c->uuid, len);
-        at = prom_number(prom_word(at, &word[END_OF_LABELS]), grant_value(w, c, g));
+        at = prom_number(prom_word(at, &word[END_OF_LABELS]), sample_value(w, c, p, i));
         *at++ = '\n';
         prom_done(w->out, at);
     }

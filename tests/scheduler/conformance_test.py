@@ -455,5 +455,21 @@ def _(build):
         assert s.metric("nodeGPUMigInstance", migname="1g.5gb-13") == 1
 
 
+@test("1.4 instances of one card that a container has are one sample, and what init containers had goes with them")
+def _(build):
+    profiles = [{"name": "1g.5gb", "memoryMB": 4864, "core": 15, "sliceCount": 1, "placements": [{"start": i, "size": 1} for i in range(7)]}]
+    with world(build, node("a", cards=1, mode="mig", count=7, migProfiles=profiles), flags=["--legacy-metrics"]) as (w, s):
+        s.place(pod("p", slice_of(gpus=2, mem=4000), init=[slice_of(gpus=3, mem=4000)]), ["a"])
+        for init in (True, False):
+            for name, each in (("hami_vgpu_memory_allocated_bytes", 4864 << 20), ("hami_vgpu_core_allocated_ratio", 15),
+                               ("vGPUMemoryAllocated", 4864 << 20), ("vGPUCoreAllocated", 15)):
+                found = [line.rsplit(" ", 1) for line in s.metrics().splitlines() if line.startswith(name + "{")]
+                assert [int(value) for _, value in found] == ([3 * each] if init else []) + [2 * each], (name, found)
+                assert len({labels for labels, _ in found}) == len(found), found
+            w.api("PATCH", "/api/v1/namespaces/default/pods/p", {"status": {"initContainerStatuses": [
+                {"name": "init0", "state": {"terminated": {"exitCode": 0}}}]}}, "application/merge-patch+json")
+            s.until("hami_gpu_core_allocated_ratio", 30)
+
+
 if __name__ == "__main__":
     kit.main()

@@ -124,25 +124,27 @@ static const struct cli_option options[] = {
     /* Of releases after 2.10: who may call /refit, which is not here. */
     IGNORED("device-plugin-namespace"),
     IGNORED("device-plugin-service-account"),
+    /* klog's */
+    IGNORED("stderrthreshold"),
+    IGNORED("vmodule"),
+    IGNORED("log_dir"),
+    IGNORED("log_file"),
+    IGNORED("log_file_max_size"),
+    IGNORED("log_backtrace_at"),
 #undef IGNORED
     {"sgpu-topology-aware", 0, CLI_MAYBE, "BOOL", NULL, &ignored},
-#define KLOG(name)                                                                                           \
+/* klog's: a switch takes its value with "=" only, the others take the next word, too. */
+#define SWITCH(name)                                                                                         \
     {                                                                                                        \
-        name, 0, CLI_MAYBE, "VALUE", NULL, &ignored                                                          \
+        name, 0, CLI_MAYBE, "BOOL", NULL, &ignored                                                           \
     }
-    KLOG("logtostderr"),
-    KLOG("alsologtostderr"),
-    KLOG("stderrthreshold"),
-    KLOG("vmodule"),
-    KLOG("log_dir"),
-    KLOG("log_file"),
-    KLOG("log_file_max_size"),
-    KLOG("add_dir_header"),
-    KLOG("skip_headers"),
-    KLOG("skip_log_headers"),
-    KLOG("one_output"),
-    KLOG("log_backtrace_at"),
-#undef KLOG
+    SWITCH("logtostderr"),
+    SWITCH("alsologtostderr"),
+    SWITCH("add_dir_header"),
+    SWITCH("skip_headers"),
+    SWITCH("skip_log_headers"),
+    SWITCH("one_output"),
+#undef SWITCH
     {0},
 };
 

@@ -343,7 +343,9 @@ def _(build):
         s = w.start("--node-scheduler-policy=binpack", "--gpu-scheduler-policy=spread", "--force-overwrite-default-scheduler=true",
                     "--leader-elect=false", "--leader-elect-resource-name=x", "--leader-elect-resource-namespace=y", "--enable-ascend=true",
                     "--enable-iluvatar=true", "--legacy-metrics=false", "--debug", "-v=4", "--kube-qps=1000", "--kube-burst=2000",
-                    "--node-lock-timeout=5m", "--cambricon-mlu-name=cambricon.com/mlu", "--logtostderr=true")
+                    "--node-lock-timeout=5m", "--cambricon-mlu-name=cambricon.com/mlu", "--logtostderr=true",
+                    "--alsologtostderr", "--skip_headers", "--stderrthreshold", "INFO", "--vmodule", "x=1", "--log_dir", w.dir,
+                    "--log_file", "x", "--log_file_max_size", "1", "--log_backtrace_at", "x:1", "--one_output=false")  # klog's
         assert s.get("/readyz").status == 200
 
 

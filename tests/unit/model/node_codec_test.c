@@ -35,6 +35,14 @@ static const struct text_row rows[] = {
      "a,1,2,3,T,0,true,0,hami-core:b,1,2,3,T,0,false,0,hami-core:", NULL},
     {"an unknown NUMA node", "DCU", "a,1,2,3,T,-1,true,0,:", "a,1,2,3,T,-1,true,0,:", NULL},
     {"only separators are no devices", "DCU", "::", "", NULL},
+    {"an empty segment between devices", "DCU", "a,1,2,3,T,0,true::b,1,2,3,T,0,true:",
+     "a,1,2,3,T,0,true,0,hami-core:b,1,2,3,T,0,true,0,hami-core:", NULL},
+    {"Go's other words for healthy", "DCU", "a,1,2,3,T,0,t:b,1,2,3,T,0,TRUE:c,1,2,3,T,0,True:",
+     "a,1,2,3,T,0,true,0,hami-core:b,1,2,3,T,0,true,0,hami-core:c,1,2,3,T,0,true,0,hami-core:", NULL},
+    {"Go's words for unhealthy", "DCU", "a,1,2,3,T,0,0:b,1,2,3,T,0,F:c,1,2,3,T,0,False:d,1,2,3,T,0,FALSE:",
+     "a,1,2,3,T,0,false,0,hami-core:b,1,2,3,T,0,false,0,hami-core:"
+     "c,1,2,3,T,0,false,0,hami-core:d,1,2,3,T,0,false,0,hami-core:",
+     NULL},
     {"eight fields", "DCU", "a,4,16384,100,DCU-X,0,true,0:", NULL, "8 fields"},
     {"no colon", "DCU", "a,4,16384,100,DCU-X,0,true", NULL, "no colon"},
     {"nothing", "DCU", "", NULL, "no colon"},
@@ -46,6 +54,9 @@ static const struct text_row rows[] = {
     {"memory beyond 31 bits", "DCU", "a,4,2147483648,100,X,0,true:", NULL, "devmem 2147483648 is not within"},
     {"memory beyond 64 bits", "DCU", "a,4,99999999999999999999,100,X,0,true:", NULL, "is not an integer"},
     {"a blank in a number", "DCU", "a, 4,1,100,X,0,true:", NULL, "count \" 4\" is not an integer"},
+    {"a NUMA node that is no number", "DCU", "a,4,1,100,X,zero,true:", NULL,
+     "numa \"zero\" is not an integer"},
+    {"health in a case that Go does not know", "DCU", "a,4,1,100,X,0,tRUE:", NULL, "health \"tRUE\""},
     {"health of another kind", "DCU", "a,4,1,100,X,0,yes:", NULL, "health \"yes\""},
     {"an index below zero", "DCU", "a,4,1,100,X,0,true,-1,hami-core:", NULL, "index -1 is negative"},
     {"two devices with one id", "DCU", "a,1,2,3,T,0,true:a,1,2,3,T,0,true:", NULL, "have the same id a"},
@@ -395,18 +406,21 @@ static void pair_scores_are_read(void)
     static const struct {
         const char *text;
         int ab, ba; /* -1 = refused */
+        const char *why;
     } cases[] = {
-        {"[{\"uuid\":\"a\",\"score\":{\"b\":50,\"x\":1}},{\"uuid\":\"b\",\"score\":{\"a\":60}}]", 50, 60},
-        {"[{\"uuid\":\"a\",\"score\":{\"b\":1800}}]", 1800, 0},
-        {"[]", 0, 0},
-        {"[{\"uuid\":\"stranger\",\"score\":{\"a\":1}},{\"uuid\":\"b\"}]", 0, 0},
-        {"[{\"uuid\":\"a\",\"score\":{\"b\":-1}}]", -1, -1},
-        {"[{\"uuid\":\"a\",\"score\":{\"b\":70000}}]", -1, -1},
-        {"[{\"uuid\":\"a\",\"score\":{\"b\":1.5}}]", -1, -1},
-        {"[{\"uuid\":\"a\",\"score\":[]}]", -1, -1},
-        {"{}", -1, -1},
-        {"[{\"uuid\":\"a\"}", -1, -1},
-        {"[5]", -1, -1},
+        {"[{\"uuid\":\"a\",\"score\":{\"b\":50,\"x\":1}},{\"uuid\":\"b\",\"score\":{\"a\":60}}]", 50, 60,
+         NULL},
+        {"[{\"uuid\":\"a\",\"score\":{\"b\":1800}}]", 1800, 0, NULL},
+        {"[]", 0, 0, NULL},
+        {"[{\"uuid\":\"stranger\",\"score\":{\"a\":1}},{\"uuid\":\"b\"}]", 0, 0, NULL},
+        /* TestFit_TopologyNegativeScores: the reference adds them up; no link scores below 0 (3.4) */
+        {"[{\"uuid\":\"a\",\"score\":{\"b\":-1}}]", -1, -1, "not an integer within 0 and 65535"},
+        {"[{\"uuid\":\"a\",\"score\":{\"b\":70000}}]", -1, -1, NULL},
+        {"[{\"uuid\":\"a\",\"score\":{\"b\":1.5}}]", -1, -1, NULL},
+        {"[{\"uuid\":\"a\",\"score\":[]}]", -1, -1, NULL},
+        {"{}", -1, -1, NULL},
+        {"[{\"uuid\":\"a\"}", -1, -1, NULL},
+        {"[5]", -1, -1, NULL},
     };
     const struct card cards[] = {{.uuid = "a"}, {.uuid = "b"}};
     for (size_t i = 0; i < G_N_ELEMENTS(cases); i++) {
@@ -416,6 +430,8 @@ static void pair_scores_are_read(void)
         g_test_message("%s", cases[i].text);
         g_assert_true((table == NULL) == (cases[i].ab < 0));
         g_assert_true((why != NULL) == (table == NULL));
+        if (cases[i].why && !strstr(why, cases[i].why))
+            g_error("\"%s\" does not say \"%s\"", why, cases[i].why);
         if (table) {
             g_assert_cmpint(table[1], ==, cases[i].ab);
             g_assert_cmpint(table[2], ==, cases[i].ba);

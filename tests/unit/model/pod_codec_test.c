@@ -28,6 +28,7 @@ static const struct {
     {"an empty slot in front", ";GPU-a,NVIDIA,1,2:;", "1/GPU-a/NVIDIA/1/2 ", NULL},
     {"consumed by the agent", ";;", "", NULL},
     {"nothing at all", "", "", NULL},
+    {"an empty slot behind", "GPU-a,NVIDIA,1,2:;;", "0/GPU-a/NVIDIA/1/2 ", NULL},
     {"no separator at the end", "GPU-a,NVIDIA,1,2", "0/GPU-a/NVIDIA/1/2 ", NULL},
     {"pieces without a comma are ignored", "rubbish:GPU-a,NVIDIA,1,2:;", "0/GPU-a/NVIDIA/1/2 ", NULL},
     {"further fields are ignored", "GPU-a,NVIDIA,1,2,extra,5:;", "0/GPU-a/NVIDIA/1/2 ", NULL},
@@ -190,6 +191,39 @@ static void a_container_without_a_card_is_an_empty_slot(void)
     write_all(&s);
     assert_value(&s, "hami.io/vgpu-devices-allocated",
                  ";GPU-a,NVIDIA,3000,30:GPU-b,NVIDIA,3000,30:;GPU-a,NVIDIA,5000,0:;");
+    clear(&s);
+}
+
+/* TestPodDevicesCoding: in the reference a trailing separator is one more slot, which is written too, so a
+ * text grows each time (4.2). The containers are the slots here: what is read and written again is what it
+ * was. */
+static void a_text_does_not_grow_when_it_is_written_again(void)
+{
+    static const char *const texts[] = {";GPU-a,NVIDIA,3000,30:;;", ";GPU-a,NVIDIA,3000,30:;;;",
+                                        ";GPU-a,NVIDIA,3000,30:"};
+    for (size_t i = 0; i < G_N_ELEMENTS(texts); i++) {
+        struct scene s;
+        unsigned unknown;
+        g_autofree char *why = NULL;
+        scene_init(&s, "NVIDIA", 3);
+        put("hami.io/vgpu-devices-allocated", texts[i], &s);
+        g_assert_true(pod_codec_restore(families(), &s.node, get, &s, &s.grant, &unknown, &why));
+        g_hash_table_remove_all(s.annotations);
+        write_all(&s);
+        assert_value(&s, "hami.io/vgpu-devices-allocated", ";GPU-a,NVIDIA,3000,30:;;");
+        clear(&s);
+    }
+}
+
+/* TestPodDevicesCoding: an empty list is one empty slot in the reference; a family without cards has no key
+ * (4.2). */
+static void a_pod_without_cards_has_no_list(void)
+{
+    struct scene s;
+    scene_init(&s, "NVIDIA", 2);
+    write_all(&s);
+    assert_value(&s, "hami.io/vgpu-devices-to-allocate", NULL);
+    assert_value(&s, "hami.io/vgpu-devices-allocated", NULL);
     clear(&s);
 }
 
@@ -606,6 +640,8 @@ int main(int argc, char **argv)
     TEST(too_many_devices_and_slots_are_refused);
     TEST(every_assignment_says_node_and_time);
     TEST(a_container_without_a_card_is_an_empty_slot);
+    TEST(a_text_does_not_grow_when_it_is_written_again);
+    TEST(a_pod_without_cards_has_no_list);
     TEST(mlu_writes_both_spellings_and_a_profile);
     TEST(ascend_writes_the_templates_name);
     TEST(ascend_soft_slices_have_memory_and_cores);

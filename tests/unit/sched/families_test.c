@@ -145,6 +145,35 @@ static void expect_last(struct world *w, struct pod_request *r, unsigned n, cons
     g_assert_cmpstr(why->str, ==, want);
 }
 
+/* TestCalcScoreUsesDeviceScoringWeightsAsTopologyTieBreaker: of two cards with the same links the emptier
+ * one, by the weights: 16 and 15, then 26 and 27 (6.3). */
+static void weights_decide_between_equally_near_cards(void)
+{
+    static const uint16_t pairs[] = {0, 1, 1, 0};
+    const struct pod_grant held = {.n = 2,
+                                   .grants = {{.mem_bytes = MIB(4096), .cores = 90, .card = 0, .slices = 1},
+                                              {.mem_bytes = MIB(8192), .cores = 10, .card = 1, .slices = 7}}};
+    const uint8_t app = SLOT_APP;
+    struct world w;
+    struct pod_request r;
+    struct cluster_answer a;
+    world_init(&w, 1);
+    struct node_spec *spec = world_add_node(&w, "NVIDIA", 2);
+    spec->pair_score = pairs;
+    world_set_node(&w, 0);
+    cluster_bound(w.cluster, "holder", "default", "holder", w.names[0], &held, &app, 1, 0, false);
+    g_assert_cmpuint(cluster_node_use(w.cluster, w.nodes[0])[1].slots, ==, 7);
+    world_request(&w, &r, "NVIDIA", 1);
+    r.topology_aware = true;
+    r.requests[0].mem_percent = 40;
+    for (uint32_t memory = 1; memory <= 3; memory += 2) {
+        r.weight_mem = memory;
+        g_assert_cmpint(cluster_fit(w.cluster, &r, w.nodes[0], &a, NULL), ==, SCHED_FITS);
+        g_assert_cmpuint(a.grant.grants[0].card, ==, memory == 1);
+    }
+    world_clear(&w);
+}
+
 /* vendors.md W7: a template takes AI cores, which end before the memory where that is overcommitted. */
 static void templates_end_with_the_ai_cores(void)
 {
@@ -302,6 +331,8 @@ int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
     g_test_add_func("/families/all_families_share_one_ledger", all_families_share_one_ledger);
+    g_test_add_func("/families/weights_decide_between_equally_near_cards",
+                    weights_decide_between_equally_near_cards);
     g_test_add_func("/families/templates_end_with_the_ai_cores", templates_end_with_the_ai_cores);
     g_test_add_func("/families/slices_end_with_the_card_s_size", slices_end_with_the_card_s_size);
     g_test_add_func("/families/every_uuid_annotation_of_every_family_holds",

@@ -106,6 +106,41 @@ static void metax_online_pods_avoid_company_before_fullness(void)
     }
 }
 
+/* TestOverrideScore: the reference's figure is times 10000, and times -10000 where the lower one wins:
+ * whatever the policy and the fullness, more is better. Of two linked cards, 10 * A - (T - A - R) is 100
+ * where they are all there is of their zone, and 60 where they are half of four (appendix A). */
+static void metax_links_decide_before_fullness(void)
+{
+    for (unsigned row = 0; row < 8; row++) {
+        bool spread = row & 1, busy_first = row & 2, wanted = row & 4;
+        struct world w;
+        struct pod_request r;
+        struct cluster_answer a;
+        const struct pod_grant held = {
+            .n = 1,
+            .grants = {{.mem_bytes = MIB(65536), .cores = 100, .card = busy_first ? 4 : 2, .slices = 1}}};
+        const uint8_t app = SLOT_APP;
+        world_init(&w, 1);
+        world_add_node(&w, "Metax-SGPU", 5);                          /* four cards of a zone and another */
+        struct node_spec *spec = world_add_node(&w, "Metax-SGPU", 3); /* two of a zone and another */
+        spec->cards[2].group = 9;
+        world_set_node(&w, 1);
+        cluster_bound(w.cluster, "holder", "default", "holder", w.names[busy_first ? 0 : 1], &held, &app, 1,
+                      0, false);
+        world_request(&w, &r, "Metax-SGPU", 2);
+        r.requests[0].cores = 100;
+        r.topology_wanted = wanted;
+        r.node_policy = spread ? NODE_SPREAD : NODE_BINPACK;
+        cluster_place(w.cluster, &r, w.nodes, 2, &a);
+        g_assert_cmpint(a.reason, ==, SCHED_FITS);
+        bool first = spread != busy_first; /* by fullness alone */
+        g_test_message("%s, the %s has a busy card, links %s", spread ? "spread" : "binpack",
+                       busy_first ? "first" : "second", wanted ? "count" : "do not");
+        g_assert_cmpstr(cluster_node_spec(w.cluster, a.node)->name, ==, w.names[wanted || !first]);
+        world_clear(&w);
+    }
+}
+
 /* ---- fullness --------------------------------------------------------------------- */
 
 /* TestComputeDefaultScore: the sum of three shares times ten; 0 where one has no whole. */
@@ -155,6 +190,7 @@ int main(int argc, char **argv)
 #define TEST(name) g_test_add_func("/grade/" #name, name)
     TEST(metax_gpu_nodes_compare_by_their_tables);
     TEST(metax_online_pods_avoid_company_before_fullness);
+    TEST(metax_links_decide_before_fullness);
     TEST(fullness_is_the_sum_of_three_shares);
     return g_test_run();
 }

@@ -256,6 +256,29 @@ static void the_configuration_adds_variables_and_a_runtime_class(void)
     check_mutations(set, rows, G_N_ELEMENTS(rows));
 }
 
+/* Test_MutateAdmission_RuntimeClassName, 2.4.6: only a pod that has none gets one. */
+static void a_pod_keeps_the_runtime_class_that_it_has(void)
+{
+    static const struct {
+        const char *name, *spec, *class;
+    } rows[] = {
+        {"another one", "'runtimeClassName':'kata'", "'runtimeClassName':'kata'"},
+        {"the same", "'runtimeClassName':'nvidia'", "'runtimeClassName':'nvidia'"},
+        {"none", "'restartPolicy':'Never'", "'runtimeClassName':'nvidia'"},
+    };
+    g_autoptr(FamilySet) set = pods_families();
+    struct admit_policy p = policy();
+    family(set, "NVIDIA")->runtime_class = "nvidia";
+    for (size_t i = 0; i < G_N_ELEMENTS(rows); i++) {
+        bool ours;
+        g_autofree char *pod = around(LIMITS("'nvidia.com/gpu':'1'"), rows[i].spec, "");
+        g_autofree char *got = admitted(set, &p, pod, &ours);
+        g_test_message("%s: %s", rows[i].name, got);
+        g_assert_true(ours);
+        g_assert_nonnull(strstr(got, rows[i].class));
+    }
+}
+
 /* TestMutateAdmissionDefaultsExclusiveCore: custom names, empty memory name. */
 static void configured_names_are_used(void)
 {
@@ -400,6 +423,7 @@ int main(int argc, char **argv)
     TEST(nvidia_containers_get_counts_and_cores);
     TEST(other_families_write_what_their_plugins_read);
     TEST(the_configuration_adds_variables_and_a_runtime_class);
+    TEST(a_pod_keeps_the_runtime_class_that_it_has);
     TEST(configured_names_are_used);
     TEST(a_memory_factor_and_templates_agree);
     TEST(operations_are_the_example_of_the_contract);

@@ -374,11 +374,6 @@ CUresult cuCtxDestroy(CUcontext ctx)
     return cuCtxDestroy_v2(ctx);
 }
 
-CUresult cuCtxDetach(CUcontext ctx)
-{
-    return cuCtxDestroy_v2(ctx);
-}
-
 /* ---- questions ---- */
 
 CUresult cuCtxGetDevice(CUdevice *device)

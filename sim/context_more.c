@@ -10,9 +10,28 @@ CUresult cuCtxAttach(CUcontext *pctx, unsigned int flags)
 {
     struct sim_context *ctx;
     CUresult r = pctx == NULL || flags != 0 ? CUDA_ERROR_INVALID_VALUE : sim_current(&ctx);
-    if (r == CUDA_SUCCESS)
-        *pctx = (CUcontext)ctx;
+    if (r != CUDA_SUCCESS)
+        return r;
+    pthread_mutex_lock(&sim_driver_lock);
+    ctx->retained += !ctx->primary;
+    pthread_mutex_unlock(&sim_driver_lock);
+    *pctx = (CUcontext)ctx;
     return r;
+}
+
+/* The last holder's end is the context's. */
+CUresult cuCtxDetach(CUcontext handle)
+{
+    struct sim_context *ctx = (struct sim_context *)handle;
+    if (!sim_initialized())
+        return CUDA_ERROR_NOT_INITIALIZED;
+    if (!sim_context_valid(ctx) || ctx->primary)
+        return CUDA_ERROR_INVALID_CONTEXT;
+    pthread_mutex_lock(&sim_driver_lock);
+    bool held = ctx->retained > 0;
+    ctx->retained -= held;
+    pthread_mutex_unlock(&sim_driver_lock);
+    return held ? CUDA_SUCCESS : cuCtxDestroy_v2(handle);
 }
 
 CUresult cuCtxGetCacheConfig(CUfunc_cache *ret)

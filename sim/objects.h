@@ -74,7 +74,7 @@ struct sim_context {
     CUdevice ordinal;
     unsigned device, part;
     unsigned flags, api_version;
-    uint32_t retained;
+    uint32_t retained; /* primary: how often; created: by cuCtxAttach, beside its maker */
     uint64_t id;
     size_t limits[CU_LIMIT_MAX];
     int cache_config, shared_config;

@@ -289,6 +289,9 @@ static void primary_contexts_are_counted_and_created_ones_cost_memory(void)
     assert_ok(cuCtxGetCurrent(&current));
     g_assert_true(current == c);
     g_assert_cmpuint(machine_free(), <, before);
+    assert_ok(cuCtxAttach(&current, 0));
+    assert_ok(cuCtxDetach(c)); /* its maker holds it still */
+    g_assert_cmpuint(machine_free(), <, before);
     assert_ok(cuCtxDestroy_v2(c));
     assert_ok(cuCtxGetCurrent(&current));
     g_assert_true(current == a);

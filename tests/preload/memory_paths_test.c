@@ -26,6 +26,7 @@ static unsigned n_taken;
 
 union out {
     CUdeviceptr ptr;
+    CUdeviceptr_v1 ptr_v1;
     CUarray array;
     CUmipmappedArray mipmap;
     CUmemGenericAllocationHandle handle;
@@ -48,6 +49,16 @@ static CUresult pitched(void)
     size_t pitch;
 
     return cu->cuMemAllocPitch_v2(&out.ptr, &pitch, 8000, CHUNK / 8192, 16);
+}
+
+/* There are fewer addresses of 32 bits than the slice has memory: half of it is taken by others. */
+static CUresult pitched_v1(void)
+{
+    unsigned pitch;
+
+    if (n_taken < 5)
+        return pitched();
+    return cu->cuMemAllocPitch(&out.ptr_v1, &pitch, 8000, CHUNK / 8192, 16);
 }
 
 static CUresult async_default(void)
@@ -138,6 +149,14 @@ static CUresult array_3d(void)
         .Width = 256, .Height = 256, .Depth = 96, .Format = CU_AD_FORMAT_FLOAT, .NumChannels = 1};
 
     return cu->cuArray3DCreate_v2(&out.array, &d);
+}
+
+static CUresult array_3d_v1(void)
+{
+    CUDA_ARRAY3D_DESCRIPTOR_v1 d = {
+        .Width = 256, .Height = 256, .Depth = 96, .Format = CU_AD_FORMAT_FLOAT, .NumChannels = 1};
+
+    return cu->cuArray3DCreate(&out.array, &d);
 }
 
 static CUresult mipmapped(void)
@@ -428,6 +447,7 @@ static const struct way {
     {"plain", plain, 10, 0},
     {"managed", managed, 10, 0},
     {"pitched", pitched, 10, 0},
+    {"pitched_v1", pitched_v1, 10, 0},
     {"async_default", async_default, 8, 0},
     {"async_per_thread", async_per_thread, 8, 0},
     {"from_pool", from_pool, 8, 0},
@@ -437,6 +457,7 @@ static const struct way {
     {"created_and_imported", created_and_imported, 10, 0},
     {"array_2d", array_2d, 10, 0},
     {"array_3d", array_3d, 10, 0},
+    {"array_3d_v1", array_3d_v1, 10, 0},
     {"mipmapped", mipmapped, 12, 8},
     {"mipmapped_without_levels", mipmapped_without_levels, 10, 0},
     {"array_of_short_rows", array_of_short_rows, SOME, 24},

@@ -60,11 +60,11 @@ static int ipc_take(int argc, char **argv)
     gsize n;
     g_autofree guchar *bytes = g_base64_decode(argv[0], &n);
 
-    (void)argc;
     memcpy(&handle, bytes, n < sizeof handle ? n : sizeof handle);
     kit_context(0);
     STEP("before", 0);
-    STEP("open", cu->cuIpcOpenMemHandle_v2(&p, handle, CU_IPC_MEM_LAZY_ENABLE_PEER_ACCESS));
+    STEP("open", (argc > 1 ? cu->cuIpcOpenMemHandle
+                           : cu->cuIpcOpenMemHandle_v2)(&p, handle, CU_IPC_MEM_LAZY_ENABLE_PEER_ACCESS));
     STEP("alloc", cu->cuMemAlloc_v2(&(CUdeviceptr){0}, 700 * MIB));
     STEP("close", cu->cuIpcCloseMemHandle(p));
     return 0;
@@ -128,14 +128,36 @@ static int pinned_when_full(int argc, char **argv)
 {
     const struct real_cuda *cu = kit_cuda();
     CUdeviceptr p;
-    void *host;
+    void *host, *own = g_malloc0(16 * MIB);
 
     (void)argc, (void)argv;
     kit_context(0);
     STEP("fill", cu->cuMemAlloc_v2(&p, 1024 * MIB));
     STEP("pinned", cu->cuMemHostAlloc(&host, 16 * MIB, 0));
+    STEP("unpinned", cu->cuMemFreeHost(host));
+    STEP("pinned v2", cu->cuMemAllocHost_v2(&host, 16 * MIB));
+    STEP("pinned v1", cu->cuMemAllocHost(&host, 16 * MIB));
+    STEP("registered v2", cu->cuMemHostRegister_v2(own, 8 * MIB, 0x2));
+    STEP("registered v1", cu->cuMemHostRegister((char *)own + 8 * MIB, 8 * MIB, 0));
+    STEP("unregistered", cu->cuMemHostUnregister(own));
     STEP("reserve", cu->cuMemAddressReserve(&p, UINT64_C(1) << 35, 0, 0, 0));
     return 0;
+}
+
+/* What memory is said to be, asked one by one and at once. */
+static void tell_attributes(CUdeviceptr p)
+{
+    static CUpointer_attribute asked[] = {CU_POINTER_ATTRIBUTE_MEMORY_TYPE, CU_POINTER_ATTRIBUTE_IS_MANAGED,
+                                          CU_POINTER_ATTRIBUTE_DEVICE_ORDINAL};
+    const struct real_cuda *cu = kit_cuda();
+    unsigned one[3] = {9, 9, 9}, all[3] = {9, 9, 9};
+    void *answers[] = {&all[0], &all[1], &all[2]};
+
+    for (unsigned i = 0; i < G_N_ELEMENTS(asked); i++)
+        cu->cuPointerGetAttribute(&one[i], asked[i], p);
+    cu->cuPointerGetAttributes(G_N_ELEMENTS(asked), asked, answers, p);
+    kit_tell("type %u managed %u device %u, type %u managed %u device %u", one[0], one[1], one[2], all[0],
+             all[1], all[2]);
 }
 
 static int oversubscribe(int argc, char **argv)
@@ -150,6 +172,8 @@ static int oversubscribe(int argc, char **argv)
         STEP("alloc", cu->cuMemAlloc_v2(&p[i], 1536 * MIB));
     cu->cuPointerGetAttribute(&managed, CU_POINTER_ATTRIBUTE_IS_MANAGED, p[3]);
     kit_tell("managed %u", managed);
+    for (int i = 0; i < 4; i++)
+        tell_attributes(p[i] + MIB);
     STEP("free", cu->cuMemFree_v2(p[3]));
     return 0;
 }
@@ -252,7 +276,7 @@ static void expect(struct kit *kit, const char *body, const char *expected)
     kit_free(kit);
 }
 
-static void opened_memory_is_charged_to_who_made_it(void)
+static void opened_by(const char *version)
 {
     struct kit *kit = kit_limited("1G");
     struct kit_process *offer = kit_start(kit, "ipc_offer", NULL);
@@ -261,12 +285,18 @@ static void opened_memory_is_charged_to_who_made_it(void)
 
     g_assert_cmpstr(alloc, ==, "alloc 0 724");
     g_assert_cmpstr(get, ==, "get 0 724");
-    taken = kit_run(kit, "ipc_take", handle, NULL);
+    taken = kit_run(kit, "ipc_take", handle, version, NULL);
     g_assert_cmpstr(taken, ==, "before 0 724\nopen 0 724\nalloc 0 24\nclose 0 24\n");
     kit_say(offer, "free");
     end = kit_line(offer);
     g_assert_true(g_str_has_prefix(end, "free 0"));
     kit_free(kit);
+}
+
+static void opened_memory_is_charged_to_who_made_it(void)
+{
+    opened_by(NULL);
+    opened_by("v1");
 }
 
 static void pools_belong_to_their_device_wherever_they_are_used(void)
@@ -299,8 +329,16 @@ static void a_release_threshold_keeps_the_charge(void)
 
 static void host_memory_and_address_space_are_free(void)
 {
-    expect(kit_limited("1G"), "pinned_when_full", "fill 0 0\npinned 0 0\nreserve 0 0\n");
+    expect(kit_limited("1G"), "pinned_when_full",
+           "fill 0 0\npinned 0 0\nunpinned 0 0\npinned v2 0 0\npinned v1 0 0\nregistered v2 0 0\nregistered "
+           "v1 0 0\n"
+           "unregistered 0 0\nreserve 0 0\n");
 }
+
+#define LIKE_DEVICE_MEMORY                                                                                   \
+    "type 2 managed 0 device 0, type 2 managed 0 device 0\n" /* 2: CU_MEMORYTYPE_DEVICE */
+#define LIKE_NOTHING                                                                                         \
+    "type 9 managed 9 device 9, type 0 managed 0 device 4294967294\n" /* the driver's own: -2 */
 
 static void oversubscription_gives_more_than_the_card_has(void)
 {
@@ -308,13 +346,15 @@ static void oversubscription_gives_more_than_the_card_has(void)
 
     kit_env(kit, "CUDA_OVERSUBSCRIBE", "true");
     expect(kit, "oversubscribe",
-           "alloc 0 4608\nalloc 0 3072\nalloc 0 1536\nalloc 0 0\nmanaged 0\nfree 0 1536\n");
+           "alloc 0 4608\nalloc 0 3072\nalloc 0 1536\nalloc 0 0\nmanaged 0\n" LIKE_DEVICE_MEMORY
+               LIKE_DEVICE_MEMORY LIKE_DEVICE_MEMORY LIKE_DEVICE_MEMORY "free 0 1536\n");
 }
 
 static void without_oversubscription_the_card_is_the_end(void)
 {
     expect(kit_limited("6G"), "oversubscribe",
-           "alloc 0 2560\nalloc 0 1024\nalloc 2 1024\nalloc 2 1024\nmanaged 9\nfree 0 1024\n");
+           "alloc 0 2560\nalloc 0 1024\nalloc 2 1024\nalloc 2 1024\nmanaged 9\n" LIKE_DEVICE_MEMORY
+               LIKE_DEVICE_MEMORY LIKE_NOTHING LIKE_NOTHING "free 0 1024\n");
 }
 
 static void captures_of_allocations_survive_in_every_mode(void)

@@ -84,6 +84,128 @@ static void a_driver_failure_is_passed_on_and_cancels(void)
     fake_end();
 }
 
+/* ---- ... by entries that the driver above does not have, which see what is charged meanwhile ---- */
+
+static uint64_t charged;
+static CUmemoryPool own_pool;
+
+static CUresult fail(void)
+{
+    charged = used(0);
+    return CUDA_ERROR_ECC_UNCORRECTABLE;
+}
+
+static CUresult fail_pool(CUdeviceptr *ret, size_t n, CUmemoryPool pool, CUstream stream)
+{
+    (void)ret, (void)n, (void)pool, (void)stream;
+    return fail();
+}
+
+static CUresult fail_pitch(CUdeviceptr_v1 *ret, unsigned *pitch, unsigned w, unsigned h, unsigned element)
+{
+    (void)ret, (void)pitch, (void)w, (void)h, (void)element;
+    return fail();
+}
+
+static CUresult fail_array_v1(CUarray *ret, const CUDA_ARRAY_DESCRIPTOR_v1 *d)
+{
+    (void)ret, (void)d;
+    return fail();
+}
+
+static CUresult fail_array(CUarray *ret, const CUDA_ARRAY_DESCRIPTOR *d)
+{
+    (void)ret, (void)d;
+    return fail();
+}
+
+static CUresult fail_solid_v1(CUarray *ret, const CUDA_ARRAY3D_DESCRIPTOR_v1 *d)
+{
+    (void)ret, (void)d;
+    return fail();
+}
+
+static CUresult fail_mipmap(CUmipmappedArray *ret, const CUDA_ARRAY3D_DESCRIPTOR *d, unsigned levels)
+{
+    (void)ret, (void)d, (void)levels;
+    return fail();
+}
+
+/* Each takes 4 MiB, if it can. */
+static CUresult take_pool(void *ret)
+{
+    return cuMemAllocFromPoolAsync(ret, 4 * MIB, own_pool, NULL);
+}
+
+static CUresult take_pitch(void *ret)
+{
+    return cuMemAllocPitch(ret, &(unsigned){0}, 4096, 1024, 4);
+}
+
+static CUresult take_array_v1(void *ret)
+{
+    CUDA_ARRAY_DESCRIPTOR_v1 d = {1024, 1024, CU_AD_FORMAT_FLOAT, 1};
+
+    return cuArrayCreate(ret, &d);
+}
+
+static CUresult take_array(void *ret)
+{
+    CUDA_ARRAY_DESCRIPTOR d = {1024, 1024, CU_AD_FORMAT_FLOAT, 1};
+
+    return cuArrayCreate_v2(ret, &d);
+}
+
+static CUresult take_solid_v1(void *ret)
+{
+    CUDA_ARRAY3D_DESCRIPTOR_v1 d = {1024, 32, 32, CU_AD_FORMAT_FLOAT, 1, 0};
+
+    return cuArray3DCreate(ret, &d);
+}
+
+static CUresult take_mipmap(void *ret)
+{
+    CUDA_ARRAY3D_DESCRIPTOR d = {1024, 1024, 0, CU_AD_FORMAT_FLOAT, 1, 0};
+
+    return cuMipmappedArrayCreate(ret, &d, 1);
+}
+
+static void what_the_driver_refuses_is_given_back_by_every_entry(void)
+{
+    static const struct {
+        const char *name;
+        CUresult (*take)(void *ret);
+    } entries[] = {
+        {"cuMemAllocFromPoolAsync", take_pool}, {"cuMemAllocPitch", take_pitch},
+        {"cuArrayCreate", take_array_v1},       {"cuArrayCreate_v2", take_array},
+        {"cuArray3DCreate", take_solid_v1},     {"cuMipmappedArrayCreate", take_mipmap},
+    };
+    CUmemPoolProps props = {.allocType = CU_MEM_ALLOCATION_TYPE_PINNED,
+                            .location = {.type = CU_MEM_LOCATION_TYPE_DEVICE}};
+
+    for (gsize i = 0; i < G_N_ELEMENTS(entries); i++) {
+        uint64_t output = 0x5a5a;
+
+        g_test_message("%s", entries[i].name);
+        fake_begin(10 * MIB, 0);
+        real.cuMemAllocFromPoolAsync = fail_pool;
+        real.cuMemAllocPitch = fail_pitch;
+        real.cuArrayCreate = fail_array_v1;
+        real.cuArrayCreate_v2 = fail_array;
+        real.cuArray3DCreate = fail_solid_v1;
+        real.cuMipmappedArrayCreate = fail_mipmap;
+        g_assert_cmpint(cuMemPoolCreate(&own_pool, &props), ==, CUDA_SUCCESS);
+        charged = 0;
+        for (unsigned again = 0; again < 4; again++) { /* three would not fit side by side */
+            g_assert_cmpint(entries[i].take(&output), ==, CUDA_ERROR_ECC_UNCORRECTABLE);
+            g_assert_cmpuint(charged, >=, 4 * MIB);
+            g_assert_cmpuint(used(0), ==, 0);
+        }
+        g_assert_cmpuint(output, ==, 0x5a5a);
+        fake_end();
+    }
+}
+
 static void a_failed_free_keeps_the_charge(void)
 {
     CUdeviceptr p = 0;
@@ -403,6 +525,7 @@ int main(int argc, char **argv)
     TEST(a_refusal_does_not_reach_the_driver);
     TEST(refusals_are_logged_at_most_once_a_second);
     TEST(a_driver_failure_is_passed_on_and_cancels);
+    TEST(what_the_driver_refuses_is_given_back_by_every_entry);
     TEST(a_failed_free_keeps_the_charge);
     TEST(unknown_double_and_null_frees_are_the_drivers_business);
     TEST(absurd_sizes_are_refused_without_wrapping);

@@ -329,6 +329,46 @@ static void graph_memory_is_reserved_before_the_launch(void)
     fake_end();
 }
 
+static CUresult refuse_node(CUgraphNode *ret, CUgraph graph, const CUgraphNode *after, size_t n_after,
+                            CUDA_MEM_ALLOC_NODE_PARAMS *params)
+{
+    (void)ret, (void)graph, (void)after, (void)n_after, (void)params;
+    return CUDA_ERROR_INVALID_VALUE;
+}
+
+/* A node that was not made is not paid for, nor a launch that did not happen. */
+static void a_graph_that_the_driver_refuses_costs_nothing(void)
+{
+    CUDA_MEM_ALLOC_NODE_PARAMS params = {.poolProps.location = {.type = CU_MEM_LOCATION_TYPE_DEVICE, .id = 0},
+                                         .bytesize = 10 * MIB,
+                                         .dptr = 0x7000};
+    CUresult (*genuine)(CUgraphNode *, CUgraph, const CUgraphNode *, size_t, CUDA_MEM_ALLOC_NODE_PARAMS *);
+    CUgraph graph = (CUgraph)0x100;
+    CUgraphExec exec = (CUgraphExec)0x200;
+    struct memory_graph g;
+    CUgraphNode node;
+
+    fake_begin(16 * MIB, 0);
+    genuine = real.cuGraphAddMemAllocNode;
+    real.cuGraphAddMemAllocNode = refuse_node;
+    g_assert_cmpint(cuGraphAddMemAllocNode(&node, graph, NULL, 0, &params), ==, CUDA_ERROR_INVALID_VALUE);
+    memory_graph_instantiated(exec, graph);
+    g_assert_cmpint(memory_graph_begin(exec, &g), ==, CUDA_SUCCESS);
+    g_assert_cmpuint(ledger_used(&slice.region, 0), ==, 0);
+    memory_graph_end(&g, CUDA_SUCCESS);
+    real.cuGraphAddMemAllocNode = genuine;
+    g_assert_cmpint(cuGraphAddMemAllocNode(&node, graph, NULL, 0, &params), ==, CUDA_SUCCESS);
+    memory_graph_instantiated(exec, graph);
+    for (unsigned i = 0; i < 3; i++) {
+        g_assert_cmpint(memory_graph_begin(exec, &g), ==, CUDA_SUCCESS);
+        g_assert_cmpuint(ledger_used(&slice.region, 0), ==, 10 * MIB);
+        memory_graph_end(&g, CUDA_ERROR_LAUNCH_FAILED);
+        check(0, 0);
+    }
+    g_assert_cmpint(cuGraphDestroy(graph), ==, CUDA_SUCCESS);
+    fake_end();
+}
+
 /* ---- contexts ---- */
 
 static void a_context_that_ends_takes_its_memory_along(void)
@@ -578,6 +618,7 @@ int main(int argc, char **argv)
     TEST(explicit_pools_are_charged_to_their_device);
     TEST(a_destroyed_pool_is_charged_until_nothing_lives_in_it);
     TEST(graph_memory_is_reserved_before_the_launch);
+    TEST(a_graph_that_the_driver_refuses_costs_nothing);
     TEST(a_context_that_ends_takes_its_memory_along);
     TEST(a_context_is_charged_once_per_process_and_device);
     TEST(what_is_under_way_is_not_taken_for_a_context);

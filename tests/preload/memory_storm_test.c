@@ -3,6 +3,7 @@
  * Threads of several processes that make, fill, trim and destroy pools and take
  * plain memory at the limit: it holds but for the steps in which the driver
  * grows a pool, and in the end nothing is held and nothing is charged.
+ * HAMI_TEST_SEED repeats a run as far as threads and processes do.
  */
 #include <pthread.h>
 #include <signal.h>
@@ -12,6 +13,7 @@
 
 #include "region/region.h"
 #include "support.h"
+#include "tests/unit/seed.h"
 
 #define MIB (UINT64_C(1) << 20)
 #define LIMIT_MIB 384
@@ -120,7 +122,7 @@ static int rage(int argc, char **argv)
     ctx = kit_context(0);
     rounds = (unsigned)atoi(argv[1]);
     for (unsigned i = 0; i < THREADS; i++) {
-        storms[i].seed = (unsigned)atoi(argv[0]) * THREADS + i;
+        storms[i].seed = (unsigned)strtoul(argv[0], NULL, 10) * THREADS + i;
         pthread_create(&threads[i], NULL, storm, &storms[i]);
     }
     for (unsigned i = 0; i < THREADS; i++) {
@@ -178,6 +180,7 @@ static void pools_in_a_storm_stay_within_the_limit_and_end_at_nothing(void)
     g_autofree char *stop = kit_path(kit, "stop"), *preload = g_strdup(kit_get_env(kit, "LD_PRELOAD"));
     g_autofree char *line = NULL;
     guint64 most, now;
+    uint32_t seed = test_seed();
 
     kit_env(kit, "CUDA_DEVICE_MEMORY_LIMIT", "%dm", LIMIT_MIB);
     kit_no_preload(kit);
@@ -185,8 +188,8 @@ static void pools_in_a_storm_stay_within_the_limit_and_end_at_nothing(void)
     g_free(kit_line(watcher));
     kit_env(kit, "LD_PRELOAD", "%s", preload);
     for (int i = 0; i < 2; i++) {
-        g_autofree char *seed = g_strdup_printf("%d", g_test_rand_int_range(1, 1000000));
-        p[i] = kit_start(kit, "rage", seed, "4000", NULL);
+        g_autofree char *own = g_strdup_printf("%u", seed + (uint32_t)i);
+        p[i] = kit_start(kit, "rage", own, "4000", NULL);
     }
     for (int i = 0; i < 2; i++) {
         g_autofree char *done = kit_line(p[i]);

@@ -14,7 +14,12 @@
 #include <unistd.h>
 
 #define CROWD 1500
-#define EACH 7 /* bytes per process */
+/* Three hundred are asked to be in within two seconds; a quiet machine takes 0.03. Time on the wall is
+ * stretched by whatever else runs, so ten times as much is left: it shows whoever waits for each of the
+ * others in turn. The processor time of one more who joins shows whoever looks at each of the others. */
+#define JOIN_MS 20000
+#define JOIN_MORE 8 /* times what it takes among few */
+#define EACH 7      /* bytes per process */
 #define HAMMERERS 8
 #define OVERFLOW_SLOT (REGION_SLOTS - 1)
 
@@ -92,6 +97,29 @@ static void disperse(pid_t *pids, unsigned n)
             scene_wait(pids[i]);
 }
 
+static uint64_t own_cpu_ns(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
+    return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
+
+/* Of one more process, which leaves again: the least of several. */
+static uint64_t join_cpu_ns(const struct scene *s)
+{
+    uint64_t least = UINT64_MAX;
+    for (int i = 0; i < 20; i++) {
+        struct region r;
+        uint64_t start = own_cpu_ns();
+        scene_join(s, &r);
+        uint64_t took = own_cpu_ns() - start;
+        region_slot_release(&r, r.slot);
+        region_close(&r);
+        least = MIN(least, took);
+    }
+    return least;
+}
+
 static void three_hundred_join_at_once(struct scene *s, gconstpointer unused)
 {
     (void)unused;
@@ -103,15 +131,21 @@ static void three_hundred_join_at_once(struct scene *s, gconstpointer unused)
         return;
     }
     double ms = wait_joined(square, 300);
-    g_test_message("300 processes joined at once in %.1f ms (asked: less than 2000)", ms);
+    g_test_message("300 processes joined at once in %.1f ms", ms);
+    g_assert_cmpfloat(ms, <, JOIN_MS);
     g_assert_cmpuint(square->failed, ==, 0);
     scene_join(s, &r);
     g_assert_cmpuint(ledger_used(&r, 0), ==, 300 * EACH);
+    uint64_t among_many = join_cpu_ns(s);
     disperse(pids, 300);
     gint64 start = g_get_monotonic_time();
     int freed = region_reclaim(&r);
     g_test_message("%d of them reclaimed in %.2f ms", freed, (double)(g_get_monotonic_time() - start) / 1e3);
     g_assert_cmpuint(ledger_used(&r, 0), ==, 0);
+    uint64_t among_few = join_cpu_ns(s);
+    g_test_message("joining takes %" G_GUINT64_FORMAT " ns among many, %" G_GUINT64_FORMAT " among few",
+                   among_many, among_few);
+    g_assert_cmpuint(among_many, <, JOIN_MORE * among_few);
     region_close(&r);
     munmap(square, sizeof *square);
 }

@@ -440,7 +440,11 @@ static void stuck_initialiser_is_waited_for_one_second(struct scene *s, gconstpo
     assert_usable(s);
     int fd = open(s->path, O_RDWR | O_CLOEXEC);
     g_assert_cmpint(region_lock(fd, F_WRLCK, REGION_LOCK_INIT), ==, 0);
+    gint64 start = g_get_monotonic_time();
     g_assert_cmpint(open_result(s), ==, -EAGAIN);
+    gint64 waited = g_get_monotonic_time() - start;
+    g_assert_cmpint(waited, >=, G_USEC_PER_SEC);
+    g_assert_cmpint(waited, <, 4 * G_USEC_PER_SEC); /* a busy machine may wake it late */
     close(fd);
     assert_usable(s);
 }

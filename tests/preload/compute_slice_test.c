@@ -311,19 +311,68 @@ static void unlimited_process_counts_its_launches(void)
     stop(kit, p, base);
 }
 
+static void without_nvml(struct kit *kit)
+{
+    g_autofree char *driver = g_build_filename(g_getenv("HAMI_BUILD"), "sim", "libcuda.so.1", NULL);
+    g_autofree char *link = kit_path(kit, "libcuda.so.1");
+    g_assert_cmpint(symlink(driver, link), ==, 0);
+    kit_env(kit, "LD_LIBRARY_PATH", "%s", kit_dir(kit));
+}
+
 /* Nothing in the engine asks NVML: host pids, samples and MIG do not matter. */
 static void limit_holds_without_a_management_library(void)
 {
     struct kit *kit = kit_new(NULL);
     struct region_base *base;
-    g_autofree char *driver = g_build_filename(g_getenv("HAMI_BUILD"), "sim", "libcuda.so.1", NULL);
-    g_autofree char *link = kit_path(kit, "libcuda.so.1");
-    g_assert_cmpint(symlink(driver, link), ==, 0);
-    kit_env(kit, "LD_LIBRARY_PATH", "%s", kit_dir(kit));
+    without_nvml(kit);
     kit_env(kit, "CUDA_DEVICE_SM_LIMIT", "25");
     struct kit_process *p = started(kit, &base);
     g_assert_cmpuint(waits_of(p, account_of(base), 50), >, 5);
     stop(kit, p, base);
+}
+
+/* A process whose pid on the host nobody tells it, on an instance of a card, where NVML knows no utilization.
+ */
+static struct kit_process *start_in_own_pids(struct kit *kit)
+{
+    g_autofree char *self = g_file_read_link("/proc/self/exe", NULL);
+    const char *const argv[] = {
+        "unshare",           "-p", "--fork", "--kill-child", "--mount-proc", self, "--child",
+        "launch_on_request", NULL};
+    return kit_start_program(kit, argv);
+}
+
+static void limit_holds_on_an_instance_and_with_an_unknown_pid(void)
+{
+    static const struct {
+        const char *profile;
+        bool own_pids, has_nvml;
+    } rows[] = {
+        {"a100-mig", false, true}, {"a100-mig", true, true}, {"a100-mig", true, false}, {"t4", true, false}};
+    bool may_unshare = getuid() == 0 && system("unshare -p --fork --mount-proc true 2>/dev/null") == 0;
+    if (!may_unshare)
+        g_test_message("without root and the right to make pid namespaces, their rows are left out");
+    for (gsize i = 0; i < G_N_ELEMENTS(rows); i++) {
+        if (rows[i].own_pids && !may_unshare)
+            continue;
+        struct kit *kit = kit_new(rows[i].profile);
+        g_test_message("%s, own pids %d, NVML %d", rows[i].profile, rows[i].own_pids, rows[i].has_nvml);
+        kit_env(kit, "CUDA_DEVICE_SM_LIMIT", "25");
+        if (g_str_has_suffix(rows[i].profile, "mig"))
+            kit_env(kit, "CUDA_VISIBLE_DEVICES", "MIG-%s", kit_uuid(kit, 0) + 4);
+        if (!rows[i].has_nvml)
+            without_nvml(kit);
+        struct kit_process *p =
+            rows[i].own_pids ? start_in_own_pids(kit) : kit_start(kit, "launch_on_request", NULL);
+        kit_say(p, "1");
+        g_free(kit_line(p));
+        struct region_base *base = map_region(kit);
+        g_assert_cmpuint(waits_of(p, account_of(base), 50), >, 5);
+        g_assert_cmpuint(atomic_load(&account_of(base)->cores_pct), ==, 25);
+        if (!rows[i].has_nvml)
+            g_assert_cmpint(base->procs[0].hostpid, ==, 0);
+        stop(kit, p, base);
+    }
 }
 
 /* ---- death ---- */
@@ -397,6 +446,7 @@ int main(int argc, char **argv)
     TEST(turn_is_given_back_by_an_idle_process);
     TEST(unlimited_process_counts_its_launches);
     TEST(limit_holds_without_a_management_library);
+    TEST(limit_holds_on_an_instance_and_with_an_unknown_pid);
     TEST(killed_holder_of_a_turn_holds_up_nobody);
     TEST(child_of_a_fork_takes_nothing_from_its_parent);
     return g_test_run();

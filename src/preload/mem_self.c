@@ -6,19 +6,23 @@
 #include "preload/mem_self.h"
 
 #include <stdatomic.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
 
 #include "preload/identity.h"
 #include "preload/real.h"
 #include "preload/slice.h"
 
 #define PROCESSES_MAX 1024
+#define SECOND_US 1000000ULL
 
 static _Atomic uint32_t busy;
 static bool initialized;
 static nvmlDevice_t handles[REGION_DEVICES];
 static nvmlProcessInfo_t processes[PROCESSES_MAX];
 static nvmlProcessUtilizationSample_t samples[PROCESSES_MAX];
-static unsigned long long newest[REGION_DEVICES]; /* sample seen, of any process */
+static unsigned long long newest[REGION_DEVICES]; /* sample seen, of any process: us, by the wall clock */
 
 static bool handle_of(unsigned d)
 {
@@ -80,23 +84,39 @@ bool mem_self_is_asked(void)
     return atomic_load_explicit(&busy, memory_order_relaxed) != 0;
 }
 
+/* The machine's, whatever a preloaded library makes of the time for the program. */
+static unsigned long long wall_us(void)
+{
+    struct timespec t = {0};
+
+    syscall(SYS_clock_gettime, CLOCK_REALTIME, &t);
+    return (unsigned long long)t.tv_sec * SECOND_US + (unsigned long long)t.tv_nsec / 1000;
+}
+
+/* A sample from the future was taken before the clock was set back, or is nonsense: it is not what we have
+ * seen, or nothing from now on would be newer. */
 bool mem_self_sm_percent(unsigned d, uint64_t *ret_percent)
 {
     unsigned n = PROCESSES_MAX, hostpid = begin();
-    unsigned long long ours = 0, last;
+    unsigned long long ours = 0, last, latest;
 
     if (!hostpid)
         return false;
+    latest = wall_us() + SECOND_US;
+    last = newest[d] <= latest ? newest[d] : latest - 3 * SECOND_US;
     if (!handle_of(d) ||
-        real_nvml.nvmlDeviceGetProcessUtilization(handles[d], samples, &n, newest[d]) != NVML_SUCCESS)
+        real_nvml.nvmlDeviceGetProcessUtilization(handles[d], samples, &n, last) != NVML_SUCCESS)
         n = 0;
-    last = newest[d];
+    newest[d] = last;
     for (unsigned i = 0; i < n && i < PROCESSES_MAX; i++) {
-        if (samples[i].timeStamp > newest[d])
-            newest[d] = samples[i].timeStamp;
-        if (samples[i].pid != hostpid || samples[i].timeStamp <= last || samples[i].timeStamp < ours)
+        unsigned long long taken = samples[i].timeStamp;
+
+        if (taken <= last || taken > latest)
             continue;
-        ours = samples[i].timeStamp;
+        newest[d] = taken > newest[d] ? taken : newest[d];
+        if (samples[i].pid != hostpid || taken < ours)
+            continue;
+        ours = taken;
         *ret_percent = samples[i].smUtil;
     }
     atomic_store(&busy, 0);

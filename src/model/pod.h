@@ -30,6 +30,7 @@ struct card_request {
     uint64_t mem_bytes;   /* 0 = see below */
     uint32_t mem_percent; /* 1..100 of whatever card; 0 with mem_bytes 0 = the whole card */
     bool mem_none;        /* memory is not counted */
+    bool mem_default;     /* mem_bytes are the configuration's: the pod says nothing of memory */
     uint32_t cores;       /* the family's unit; percent for FAMILY_CORES_OF_TOTAL */
     uint32_t aux[CARD_AUX];
     uint16_t size;  /* Enflame: slice size; 0 = by memory and cores */

@@ -3,10 +3,12 @@
  * Follows the pods and keeps the ledger's holders in step.
  *
  * What is believed: a pod that is bound, whose assignment names as many cards
- * as its containers ask for and no more of each. An unbound pod's annotations
- * mean nothing (anyone may write them; a failed decision of another scheduler
- * leaves them behind), and one that claims more than it asks for is reported
- * and not counted: kubelet never gives it that.
+ * as its containers ask for and no more of each. Where a container leaves its
+ * memory to device-config.yaml, what was given followed the file of that day,
+ * and is believed up to the whole card. An unbound pod's annotations mean nothing
+ * (anyone may write them; a failed decision of another scheduler leaves them
+ * behind), and one that claims more than it asks for is reported and not
+ * counted: kubelet never gives it that.
  */
 #include <string.h>
 
@@ -45,10 +47,18 @@ static void count_request(const struct family *f, const struct card_request *r, 
                                     : card->mem_bytes;
     if (!is_exact(f, g) || card->mode == CARD_MIG)
         return;
+    if (r->mem_default)
+        g->mem_bytes = MIN(g->mem_bytes, card->mem_bytes);
     if (!r->mem_none)
         g->mem_bytes = MAX(g->mem_bytes, MIN(mem, card->mem_bytes) / QUANTITY_MIB * QUANTITY_MIB);
     if (f->cores_kind == FAMILY_CORES_PERCENT && !(g->flags & CARD_GRANT_ONLINE))
         g->cores = MAX(g->cores, MIN(r->cores, card->cores));
+}
+
+/* More memory than the container itself writes. */
+static bool is_too_much(const struct family *f, const struct card_request *r, const struct card_grant *g)
+{
+    return is_exact(f, g) && r->mem_bytes && !r->mem_default && g->mem_bytes > r->mem_bytes;
 }
 
 /* Puts the groups of one family's cards onto the containers that ask for some,
@@ -71,7 +81,7 @@ static bool align_family(const struct family *f, const struct node_spec *node)
             if (slot >= 0 && g->slot != slot)
                 break;
             slot = g->slot;
-            if (is_exact(f, g) && request->mem_bytes && g->mem_bytes > request->mem_bytes)
+            if (is_too_much(f, request, g))
                 return false;
             count_request(f, request, &node->cards[g->card], g);
             taken++;

@@ -213,6 +213,7 @@ static void memory_default(const struct family *f, struct card_request *r)
         r->mem_bytes = f->mem_default_bytes;
     else if (f->mem_default == FAMILY_MEM_CONST)
         r->mem_bytes = f->mem_allocatable_bytes;
+    r->mem_default = r->mem_bytes != 0;
 }
 
 static void memory(struct reading *x, struct card_request *r)

@@ -4,7 +4,7 @@
 import time
 
 import kit
-from contract import DEVICES, mlu, mlu_node, quota, world
+from contract import DEVICES, event_of, mlu, mlu_node, quota, world
 from kit import node, pod, slice_of, test
 
 
@@ -218,6 +218,36 @@ def _(build):
         s.process.line("event=assignment-refused .*pod=thief")
         assert s.metric("hami_scheduler_assignments_refused_total") == 1
         s.place(pod("p", slice_of(mem=40960)), ["a"])
+
+
+@test("what was given by an older defaultMemory counts after it was lowered; what a pod writes itself is its bound")
+def _(build):
+    import os
+    with world(build, node("a", cards=2)) as (w, s):
+        s.process.end()
+        path = os.path.join(w.dir, "device-config.yaml")
+
+        def restart(default):
+            with open(path, "w") as f:
+                f.write("nvidia: {resourceCountName: nvidia.com/gpu, resourceMemoryName: nvidia.com/gpumem, "
+                        f"resourceMemoryPercentageName: nvidia.com/gpumem-percentage, resourceCoreName: nvidia.com/gpucores, defaultMemory: {default}}}\n")
+            return w.start("--device-config-file", path)
+
+        s = restart(30000)
+        s.place(pod("p", slice_of()), ["a"])
+        card = w.pod("p")["metadata"]["annotations"][DEVICES].split(",")[0]
+        other = "GPU-a-0" if card == "GPU-a-1" else "GPU-a-1"
+        for name, asks, on, claims in (("thief", slice_of(mem=1), card, 30000), ("boaster", slice_of(), other, 1 << 20)):
+            p = pod(name, asks, annotations={DEVICES: f"{on},NVIDIA,{claims},0:;", "hami.io/vgpu-node": "a"})
+            p["spec"]["nodeName"] = "a"
+            w.create(p)
+        s.process.end()
+        s = restart(1000)
+        assert s.metric("hami_gpu_memory_allocated_bytes", device_uuid=card) == 30000 << 20
+        assert s.metric("hami_gpu_memory_allocated_bytes", device_uuid=other) == 40960 << 20, "a card has no more"
+        assert s.metric("hami_scheduler_assignments_refused_total") == 1
+        event_of(w, "thief", "AssignmentRefused", "the assigned cards are not what the containers ask for")
+        assert s.filter(w.create(pod("late", slice_of(mem=20000))), ["a"])["NodeNames"] is None
 
 
 @test("an assignment with the reference's shifted slots counts on the container that asks")

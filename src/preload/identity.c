@@ -59,21 +59,6 @@ static bool is_roots(int fd)
     return getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &n) == 0 && peer.uid == 0;
 }
 
-/* A number in decimal, or 4 bytes of one: both are in use. */
-static int32_t parse_reply(const char *reply, size_t n)
-{
-    int32_t binary;
-    long value = 0;
-    if (n == sizeof binary && !(reply[0] >= '0' && reply[0] <= '9')) {
-        memcpy(&binary, reply, sizeof binary);
-        return binary;
-    }
-    size_t i = 0;
-    for (; i < n && reply[i] >= '0' && reply[i] <= '9' && value < INT32_MAX; i++)
-        value = value * 10 + (reply[i] - '0');
-    return i && value <= INT32_MAX ? (int32_t)value : 0;
-}
-
 static int32_t ask_broker(void)
 {
     const char *wanted = secure_getenv("LIBVGPU_HOSTPID_BROKER");
@@ -89,7 +74,7 @@ static int32_t ask_broker(void)
     if (connect(fd, (struct sockaddr *)&address, sizeof address) == 0 && is_roots(fd) &&
         poll(&waiting, 1, BROKER_WAIT_MS) == 1) {
         ssize_t n = recv(fd, reply, sizeof reply, 0);
-        pid = n > 0 ? parse_reply(reply, (size_t)n) : 0;
+        pid = n > 0 ? region_hostpid_parse(reply, (size_t)n) : 0;
     }
     close(fd);
     if (!pid)

@@ -23,17 +23,22 @@ enum { LINE_BYTES = 1024 };
 static const char *const titles[] = {
     [LOG_ERROR] = "ERROR", [LOG_WARN] = "Warn", [LOG_INFO] = "Info", [LOG_DEBUG] = "Debug"};
 
-/* Text that is no level between 0 and 4 means errors only. */
+int log_level_parse(const char *text)
+{
+    if (!text || text[0] < '0' || text[0] > '9')
+        return LOG_ERROR;
+    if (!text[1])
+        return text[0] - '0';
+    return text[0] >= '1' ? LOG_DEBUG : LOG_ERROR; /* 10 and above */
+}
+
 static int level_wanted(void)
 {
     static atomic_int cached = -1;
     int level = atomic_load_explicit(&cached, memory_order_relaxed);
     if (level >= 0)
         return level;
-    const char *text = getenv("LIBCUDA_LOG_LEVEL");
-    level = text && text[0] >= '0' && text[0] <= '9' ? text[0] - '0' : LOG_ERROR;
-    if (text && text[0] && text[1])
-        level = text[0] >= '1' && text[0] <= '9' ? LOG_DEBUG : LOG_ERROR; /* 10 and above */
+    level = log_level_parse(getenv("LIBCUDA_LOG_LEVEL"));
     atomic_store_explicit(&cached, level, memory_order_relaxed);
     return level;
 }

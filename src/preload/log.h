@@ -8,6 +8,9 @@
 
 enum log_level { LOG_ERROR = 0, LOG_WARN = 2, LOG_INFO = 3, LOG_DEBUG = 4 };
 
+/* What LIBCUDA_LOG_LEVEL says, 0 to 9; text that is no level (NULL = unset) means errors only. */
+int log_level_parse(const char *text);
+
 __attribute__((format(printf, 4, 5))) void log_line(enum log_level level, const char *file, int number,
                                                     const char *format, ...);
 

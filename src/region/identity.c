@@ -8,6 +8,8 @@
 #include <string.h>
 #include <unistd.h>
 
+enum { PID_LIMIT = 1 << 22, PID_DIGITS = 7 }; /* PID_MAX_LIMIT of 64-bit Linux */
+
 #define FNV_START 0xcbf29ce484222325ull
 
 static uint64_t hash(uint64_t h, const void *data, size_t n)
@@ -65,6 +67,21 @@ bool region_stat_parse(const char *text, size_t n, char *ret_state, uint64_t *re
         return false;
     at = skip_fields(at, end, 2);
     return at && take_number(&at, end, ret_start_ticks);
+}
+
+int32_t region_hostpid_parse(const char *reply, size_t n)
+{
+    const char *at = reply, *end = reply + n;
+    int32_t binary;
+    uint64_t value = 0;
+    if (n == sizeof binary && reply[3] == '\0') {
+        memcpy(&binary, reply, sizeof binary);
+        return binary > 0 && binary < PID_LIMIT ? binary : 0;
+    }
+    size_t digits = n < PID_DIGITS ? n : PID_DIGITS;
+    if (!take_number(&at, reply + digits, &value) || value >= PID_LIMIT)
+        return 0;
+    return at == end || strchr(" \r\n", *at) ? (int32_t)value : 0;
 }
 
 enum region_presence region_presence_of(int32_t pid, uint64_t *ret_start_ticks)

@@ -32,6 +32,11 @@ enum region_presence region_presence_of(int32_t pid, uint64_t *ret_start_ticks);
 bool region_stat_parse(const char *text, size_t n, char *ret_state, uint64_t *ret_threads,
                        uint64_t *ret_start_ticks);
 
+/* The pid in a broker's reply; 0 = none that Linux gives. Both forms are in use:
+ * decimal, maybe with a blank, a line's end or NUL behind it, and the 4 bytes of a
+ * number. A pid is below 2^22: 4 bytes of which the last is 0 are a number's. */
+int32_t region_hostpid_parse(const char *reply, size_t n);
+
 /* Hash of what makes one run of a container: boot id, pid namespace, start of
  * its first process. */
 uint64_t region_incarnation(const struct region_identity *self);

@@ -572,6 +572,42 @@ static void process_stat_is_parsed_whatever_the_name(void)
     }
 }
 
+static const struct reply {
+    const char *name;
+    char bytes[16];
+    size_t n;
+    int32_t pid;
+} replies[] = {
+    {"decimal", "4242", 4, 4242},
+    {"decimal and a line's end", "4242\n", 5, 4242},
+    {"decimal and NUL", "31337", 6, 31337},
+    {"one digit", "7", 1, 7},
+    {"three digits and a line's end", "123\n", 4, 123},
+    {"the largest", "4194303", 7, 4194303},
+    {"a number", "\x92\x10\0", 4, 4242},
+    {"a number whose first byte is a digit's", "\x31\x45\x02", 4, 0x024531},
+    {"a number that begins with two digits", "42\x03", 4, 0x033234},
+    {"more than there can be", "4194304", 7, 0},
+    {"far more than there can be", "42949672960001", 14, 0},
+    {"a number that is too large", "\0\0\x40", 4, 0},
+    {"a negative number", "\xff\xff\xff\xff", 4, 0},
+    {"a number of none", "\0\0\0", 4, 0},
+    {"half a number", "\x92\x10", 2, 0},
+    {"a word", "nonsense", 8, 0},
+    {"a word behind it", "4242x", 5, 0},
+    {"a minus", "-4242", 5, 0},
+    {"nothing", "", 0, 0},
+};
+
+static void reply_of_a_broker_is_a_pid_or_nothing(void)
+{
+    for (size_t i = 0; i < G_N_ELEMENTS(replies); i++) {
+        g_autofree char *exact = g_memdup2(replies[i].bytes, replies[i].n);
+        g_test_message("%s", replies[i].name);
+        g_assert_cmpint(region_hostpid_parse(exact, replies[i].n), ==, replies[i].pid);
+    }
+}
+
 int main(int argc, char **argv)
 {
     static const char *const names[] = {"a b", "Z) Z 0 (", ") R 1", "", "))))", "x\ny"};
@@ -607,5 +643,6 @@ int main(int argc, char **argv)
     }
     g_test_add_func("/slot/process_stat_is_parsed_whatever_the_name",
                     process_stat_is_parsed_whatever_the_name);
+    g_test_add_func("/slot/reply_of_a_broker_is_a_pid_or_nothing", reply_of_a_broker_is_a_pid_or_nothing);
     return g_test_run();
 }

@@ -6,7 +6,7 @@
  *   1. What did not change is not parsed again: a digest of the texts that
  *      decide a node's cards is compared first (a kubelet's heartbeat costs one scan).
  *   2. A malformed register keeps the cards that were known, and is said once.
- *   3. Nothing is written, except the mark of a dead agent (Deleted_...) and,
+ *   3. Nothing is written, except the mark of a dead agent (Deleted_...) of which cards were known and,
  *      with --compat-handshake, the reference's answer to Reported_....
  */
 #include <string.h>
@@ -34,10 +34,11 @@ struct node_state {
     uint64_t digest;
     struct node_rest *rest; /* NULL = all of it is NULL and 0 */
     uint64_t generation;    /* of the list that saw it last */
-    bool own_agent;         /* hami.io/node-agent: our agent registers this node */
-    bool registered;        /* the ledger has it */
-    bool uncounted;         /* its pods are being listed: until then it takes none */
-    char name[];            /* its key in the table */
+    uint64_t known;  /* families whose cards the ledger has, or had and whose death is not marked yet */
+    bool own_agent;  /* hami.io/node-agent: our agent registers this node */
+    bool registered; /* the ledger has it */
+    bool uncounted;  /* its pods are being listed: until then it takes none */
+    char name[];     /* its key in the table */
 };
 
 static struct node_object object; /* scratch: 64 KiB, one at a time */
@@ -151,6 +152,8 @@ static void set_cards(struct scheduler *s, struct node_state *state, const char 
         g_free(make_rest(state)->cordon);
         state->rest->cordon = cordoned ? json_text_dup(*cordoned) : NULL;
     }
+    for (uint32_t i = 0; i < cards.spec.n_cards; i++)
+        state->known |= UINT64_C(1) << cards.spec.cards[i].family;
     state->registered = cards.spec.n_cards > 0;
     s->node_generation += state->registered != was;
     if (state->registered) {
@@ -188,8 +191,9 @@ static void patch_annotation(struct scheduler *s, const char *node, const char *
         kube_patch_async(s->client, &target, &a, NULL, written, g_strdup(node));
 }
 
-/* The words of the handshake that the reference and old agents expect. */
-static void answer_handshakes(struct scheduler *s, const char *name, const struct node_object *o,
+/* The words of the handshake that the reference and old agents expect. A family of which no cards were ever
+ * known is not marked (scheduler.md section 3.6). */
+static void answer_handshakes(struct scheduler *s, struct node_state *state, const struct node_object *o,
                               uint64_t alive)
 {
     for (uint32_t i = 0; i < s->families->n; i++) {
@@ -206,13 +210,16 @@ static void answer_handshakes(struct scheduler *s, const char *name, const struc
         g_autoptr(GDateTime) now = g_date_time_new_now_local();
         g_autofree char *version = g_strndup(o->resource_version.at, o->resource_version.len);
         const char *word = NULL;
-        if (is == HANDSHAKE_REQUESTING && !(alive >> i & 1) && f->cleanup == FAMILY_CLEANUP_HANDSHAKE)
+        bool died = !(alive >> i & 1) && state->known >> i & 1;
+        if (is == HANDSHAKE_DELETED && died)
+            state->known &= ~(UINT64_C(1) << i);
+        if (is == HANDSHAKE_REQUESTING && died && f->cleanup == FAMILY_CLEANUP_HANDSHAKE)
             word = "Deleted_%Y-%m-%d %H:%M:%S";
         else if (is == HANDSHAKE_REPORTED && s->o.compat_handshake)
             word = "Requesting_%Y-%m-%d %H:%M:%S";
         g_autofree char *answer = word ? g_date_time_format(now, word) : NULL;
         if (answer)
-            patch_annotation(s, name, version, f->handshake_key, answer);
+            patch_annotation(s, state->name, version, f->handshake_key, answer);
     }
 }
 
@@ -331,7 +338,7 @@ static void apply(struct scheduler *s, const char *json, size_t len)
     }
     drop_rest(state, false);
     if (s->leading)
-        answer_handshakes(s, name, &object, alive);
+        answer_handshakes(s, state, &object, alive);
     if (timer_changes && s->nodes_synced)
         schedule_recheck(s);
 }

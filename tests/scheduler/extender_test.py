@@ -422,13 +422,23 @@ def _(build):
         assert s.filter(p, ["a"])["FailedNodes"] == {"a": "node unregistered"}
 
 
-@test("a handshake that was never answered counts as dead after a minute, and is marked")
+@test("a handshake that was never answered counts as dead after a minute, and is marked where cards were known")
 def _(build):
-    old = {"hami.io/node-handshake": "Requesting_2020-01-01 00:00:00"}
-    with world(build, node("dead", annotations=old, allocatable=False), node("alive")) as (w, s):
+    """TestRegisterSkipsCleanupForUntrackedVendor: no cards of "dead" were ever known."""
+    text = "Requesting_2020-01-01 00:00:00"
+    old = {"hami.io/node-handshake": text}
+
+    def handshake(name):
+        return w.api("GET", f"/api/v1/nodes/{name}").json["metadata"]["annotations"]["hami.io/node-handshake"]
+    with world(build, node("dead", annotations=old, allocatable=False), node("alive", annotations=old)) as (w, s):
         assert s.metric("hami_scheduler_nodes") == 1
-        node_now = w.api("GET", "/api/v1/nodes/dead").json
-        assert node_now["metadata"]["annotations"]["hami.io/node-handshake"].startswith("Deleted_"), node_now["metadata"]
+        w.api("PATCH", "/api/v1/nodes/alive", {"status": {"allocatable": {"nvidia.com/gpu": "0"}}}, "application/merge-patch+json")
+        s.process.line("event=node-unregistered node=alive")
+        until = time.monotonic() + kit.LIMIT_S
+        while not handshake("alive").startswith("Deleted_"):
+            assert time.monotonic() < until, handshake("alive")
+            time.sleep(0.02)
+        assert handshake("dead") == text
 
 
 @test("a malformed register keeps the cards that were known")

@@ -439,10 +439,12 @@ def _(build):
         assert s.metric("hami_resource_quota_limit") is None
 
 
+SEVENTHS = [{"name": "1g.5gb", "memoryMB": 4864, "core": 15, "sliceCount": 1, "placements": [{"start": i, "size": 1} for i in range(7)]}]
+
+
 @test("1.4 MIG instances are shown once the device plugin has made them")
 def _(build):
-    profiles = [{"name": "1g.5gb", "memoryMB": 4864, "core": 15, "sliceCount": 1, "placements": [{"start": i, "size": 1} for i in range(7)]}]
-    with world(build, node("a", cards=1, mode="mig", count=7, migProfiles=profiles), flags=["--legacy-metrics"]) as (w, s):
+    with world(build, node("a", cards=1, mode="mig", count=7, migProfiles=SEVENTHS), flags=["--legacy-metrics"]) as (w, s):
         s.place(pod("p", slice_of(mem=4000)), ["a"])
         placed = json.loads(w.pod("p")["metadata"]["annotations"]["hami.io/vgpu-mig-allocations"])
         assert placed == [{"containerIndex": 0, "deviceIndex": 0, "gpuUUID": "GPU-a-0", "profile": "1g.5gb", "placement": {"start": 6, "size": 1}}], placed
@@ -455,10 +457,20 @@ def _(build):
         assert s.metric("nodeGPUMigInstance", migname="1g.5gb-13") == 1
 
 
+@test("6.1 MIG pods right after each other are decided before anything of the first came back")
+def _(build):
+    """B10: the reference takes the card for faulty until then."""
+    with world(build, node("a", cards=1, mode="mig", count=7, migProfiles=SEVENTHS)) as (w, s):
+        pods = [w.create(pod(f"p{i}", slice_of(mem=4000))) for i in range(8)]
+        assert [s.filter(p, ["a"])["NodeNames"] for p in pods] == 7 * [["a"]] + [None]
+        assert [s.bind(p, "a") for p in pods[:7]] == 7 * [""]
+        places = [json.loads(w.pod(f"p{i}")["metadata"]["annotations"]["hami.io/vgpu-mig-allocations"])[0]["placement"]["start"] for i in range(7)]
+        assert sorted(places) == list(range(7)), places
+
+
 @test("1.4 instances of one card that a container has are one sample, and what init containers had goes with them")
 def _(build):
-    profiles = [{"name": "1g.5gb", "memoryMB": 4864, "core": 15, "sliceCount": 1, "placements": [{"start": i, "size": 1} for i in range(7)]}]
-    with world(build, node("a", cards=1, mode="mig", count=7, migProfiles=profiles), flags=["--legacy-metrics"]) as (w, s):
+    with world(build, node("a", cards=1, mode="mig", count=7, migProfiles=SEVENTHS), flags=["--legacy-metrics"]) as (w, s):
         s.place(pod("p", slice_of(gpus=2, mem=4000), init=[slice_of(gpus=3, mem=4000)]), ["a"])
         for init in (True, False):
             for name, each in (("hami_vgpu_memory_allocated_bytes", 4864 << 20), ("hami_vgpu_core_allocated_ratio", 15),

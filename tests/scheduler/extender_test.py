@@ -496,6 +496,7 @@ def _(build):
         assert [n["metadata"]["name"] for n in a["Nodes"]["items"]] == ["a"], a
         assert a["FailedNodes"] == {"tiny": "2/2 CardInsufficientMemory", "bare": "node unregistered"}, a
         assert s.metric("hami_scheduler_pods") == 1
+        assert "nothing was decided" in s.bind(q, "a")  # S7
 
 
 @test("a template of a node that does not exist yet shows its cards by capacity")

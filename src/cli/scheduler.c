@@ -50,7 +50,7 @@ static const struct cli_option options[] = {
     {"context", 0, CLI_TEXT, "NAME", "context of the kubeconfig", &kube_context},
     {"kube-qps", 0, CLI_TEXT, "N", "requests a second at most (no limit)", &kube_qps},
     {"kube-burst", 0, CLI_TEXT, "N", "with --kube-qps (10)", &kube_burst},
-    {"kube-timeout", 0, CLI_TEXT, "SECONDS", "of a request (30)", &kube_timeout},
+    {"kube-timeout", 0, CLI_TEXT, "SECONDS", "of a request (30); 0 = none", &kube_timeout},
     {"scheduler-name", 0, CLI_TEXT, "NAME", "profile that admission gives pods to, and source of events",
      &scheduler_name},
     {"node-scheduler-policy", 0, CLI_TEXT, "POLICY", "binpack or spread, where a pod says nothing (binpack)",
@@ -307,7 +307,7 @@ static int fill(struct scheduler_options *o)
     o->leader_own = mode == 1;
     o->events = (enum scheduler_events)event;
     o->kube_burst = (uint32_t)burst;
-    o->kube_timeout_ms = (uint32_t)timeout_s * 1000;
+    o->kube_timeout_ms = kube_timeout && !timeout_s ? UINT32_MAX : (uint32_t)timeout_s * 1000;
     o->log_level = (uint32_t)level;
     o->log_json = format == 1;
     return 0;

@@ -27,7 +27,8 @@ struct scheduler_options {
     uint32_t cert_life_s;              /* of certificates that we make */
     const char *kubeconfig, *kube_context;
     double kube_qps;
-    uint32_t kube_burst, kube_timeout_ms;
+    uint32_t kube_burst;
+    uint32_t kube_timeout_ms; /* of a request; 0 = 30 s, UINT32_MAX = none (seven weeks) */
     const char *scheduler_name, *node_policy, *card_policy, *node_selector;
     const char *device_config, *device_config_name; /* text and file name; NULL = built-in */
     struct vendor_options vendors;

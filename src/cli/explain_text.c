@@ -5,11 +5,14 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/words.h"
 #include "cli/cli.h"
 #include "model/quantity.h"
 
 #define NODES_SHOWN 5
 #define CARDS_SHOWN 8
+#define HINT_WIDTH 78 /* 80 columns, indented by two */
+#define LIST_SHOWN 24 /* of the types or UUIDs that a hint drops */
 
 static const struct family *family_of(const struct explain_view *v, int request)
 {
@@ -35,7 +38,7 @@ static uint64_t units(const struct explain_view *v, const struct explain_hint *h
     return bytes / (unit ? unit : QUANTITY_MIB);
 }
 
-/* "nvidia.com/gpumem: 9000 -> 8000"; what a percentage comes to depends on the card, so that an amount
+/* "nvidia.com/gpumem 9000 -> 8000"; what a percentage comes to depends on the card, so that an amount
  * takes its place. */
 static char *mem_change(const struct explain_view *v, const struct explain_hint *h)
 {
@@ -43,12 +46,12 @@ static char *mem_change(const struct explain_view *v, const struct explain_hint 
     const char *mem = resource(v, h, FAMILY_MEM);
     uint64_t to = units(v, h, h->to);
     if (h->from)
-        return g_strdup_printf("%s: %" G_GUINT64_FORMAT " -> %" G_GUINT64_FORMAT, mem, units(v, h, h->from),
+        return g_strdup_printf("%s %" G_GUINT64_FORMAT " -> %" G_GUINT64_FORMAT, mem, units(v, h, h->from),
                                to);
     if (!r->mem_percent || r->mem_percent == 100)
-        return g_strdup_printf("%s: whole card -> %" G_GUINT64_FORMAT, mem, to);
-    return g_strdup_printf("%s: %u -> instead of it %s: %" G_GUINT64_FORMAT,
-                           resource(v, h, FAMILY_MEM_PERCENT), r->mem_percent, mem, to);
+        return g_strdup_printf("%s whole card -> %" G_GUINT64_FORMAT, mem, to);
+    return g_strdup_printf("%s %u -> %s %" G_GUINT64_FORMAT, resource(v, h, FAMILY_MEM_PERCENT),
+                           r->mem_percent, mem, to);
 }
 
 /* Cores that are asked for without a count are counted together (AWS Neuron). */
@@ -57,26 +60,67 @@ static char *count_change(const struct explain_view *v, const struct explain_hin
     const struct card_request *r = &v->request->requests[MAX(h->request, 0)];
     bool cores = family_of(v, h->request)->cores_kind == FAMILY_CORES_MASK && !r->whole;
     uint64_t each = cores ? MAX(r->cores, 1u) : 1;
-    return g_strdup_printf("%s: %" G_GUINT64_FORMAT " -> %" G_GUINT64_FORMAT,
+    return g_strdup_printf("%s %" G_GUINT64_FORMAT " -> %" G_GUINT64_FORMAT,
                            resource(v, h, cores ? FAMILY_CORES : FAMILY_COUNT), h->from * each, h->to * each);
+}
+
+/* The list that a hint drops. */
+static const char *dropped_list(const struct explain_view *v, const struct explain_hint *h)
+{
+    const struct pod_selection *s = v->request->selections, *end = s + v->request->n_selections;
+    while (s < end && s->family != family_of(v, h->request)->id)
+        s++;
+    if (s == end)
+        return NULL;
+    if (h->change == EXPLAIN_TYPES)
+        return h->from ? s->not_types : s->use_types;
+    return h->from < 2 ? s->use_uuids[h->from] : s->not_uuids[h->from & 1];
+}
+
+/* " H100", as much of it as a line has room for: a pod's owner wrote it, and perhaps thousands of names. */
+static char *dropped_text(const struct explain_view *v, const struct explain_hint *h)
+{
+    bool is_list = h->change == EXPLAIN_TYPES || h->change == EXPLAIN_UUIDS;
+    const char *list = is_list ? dropped_list(v, h) : NULL;
+    if (!list)
+        return g_strdup("");
+    g_autofree char *start = g_strndup(list, 4 * LIST_SHOWN), *valid = g_utf8_make_valid(start, -1);
+    words_make_printable(valid, "");
+    g_strstrip(valid);
+    if (g_utf8_strlen(valid, -1) <= LIST_SHOWN)
+        return g_strconcat(" ", valid, NULL);
+    g_autofree char *shown = g_utf8_substring(valid, 0, LIST_SHOWN - 3);
+    return g_strconcat(" ", shown, "...", NULL);
 }
 
 /* What selects cards, to be left out: by its flag where the request is made of flags, else by its annotation.
  */
 static char *selection_change(const struct explain_view *v, const struct explain_hint *h)
 {
-    const char *key = h->annotation ? h->annotation : "that selects";
+    const char *key = h->annotation ? h->annotation : "what selects cards";
     bool ruled_out = strstr(key, "/no") != NULL; /* nvidia.com/nouse-gputype */
+    g_autofree char *list = dropped_text(v, h);
     if (v->held)
-        return g_strdup_printf("remove the annotation %s", key);
+        return g_strdup_printf("remove %s%s", key, list);
     switch (h->change) {
     case EXPLAIN_TYPES:
-        return g_strdup(ruled_out ? "leave out --not-type" : "leave out --type");
+        return g_strdup_printf("leave out --%s%s", ruled_out ? "not-type" : "type", list);
     case EXPLAIN_UUIDS:
-        return g_strdup(ruled_out ? "leave out --not-uuid" : "leave out --uuid");
+        return g_strdup_printf("leave out --%s%s", ruled_out ? "not-uuid" : "uuid", list);
     default:
         return g_strdup(h->change == EXPLAIN_MODE ? "leave out --mode" : "leave out --numa");
     }
+}
+
+/* Names the node: it is the example, and the hint says no other. */
+static char *slots_change(const struct explain_view *v, const struct explain_hint *h)
+{
+    const char *node = node_name(v, h->example);
+    if (h->n_nodes == 1)
+        return g_strdup_printf("deviceSplitCount of node %s is used up; raise to %" G_GUINT64_FORMAT, node,
+                               h->to);
+    return g_strdup_printf("deviceSplitCount of node %s + %u more is used up; raise to %" G_GUINT64_FORMAT,
+                           node, h->n_nodes - 1, h->to);
 }
 
 static char *change_text(const struct explain_view *v, const struct explain_hint *h)
@@ -88,7 +132,7 @@ static char *change_text(const struct explain_view *v, const struct explain_hint
     case EXPLAIN_MEM:
         return g_steal_pointer(&mem);
     case EXPLAIN_CORES:
-        return g_strdup_printf("%s: %" G_GUINT64_FORMAT " -> %" G_GUINT64_FORMAT, cores, h->from, h->to);
+        return g_strdup_printf("%s %" G_GUINT64_FORMAT " -> %" G_GUINT64_FORMAT, cores, h->from, h->to);
     case EXPLAIN_MEM_AND_CORES:
         return g_strdup_printf("%s and %s -> %" G_GUINT64_FORMAT, mem, cores, h->also);
     case EXPLAIN_COUNT:
@@ -102,24 +146,34 @@ static char *change_text(const struct explain_view *v, const struct explain_hint
         return g_strdup_printf("remove `mutex` from %s",
                                v->held ? "hami.io/gpu-scheduler-policy" : "--gpu-policy");
     case EXPLAIN_SLOTS:
-        return g_strdup_printf("raise deviceSplitCount of the nodes to %" G_GUINT64_FORMAT, h->to);
+        return slots_change(v, h);
     case EXPLAIN_QUOTA:
-        return g_strdup_printf("raise the namespace's quota limits.%s: %" G_GUINT64_FORMAT
-                               " -> %" G_GUINT64_FORMAT,
+        return g_strdup_printf("raise the quota limits.%s %" G_GUINT64_FORMAT " -> %" G_GUINT64_FORMAT,
                                h->annotation ? h->annotation : "", h->from, h->to);
     case EXPLAIN_CORDON:
         return g_strdup("lift the cordon (node annotation hami.io/device-cordon)");
     case EXPLAIN_WAIT:
-        return g_strdup("change nothing and wait: it fits when other pods end");
+        return g_strdup("change nothing and wait for other pods to end");
     }
     return g_strdup("");
+}
+
+/* A figure "-> 7168 fits 3 nodes"; what is to be done, "remove ...: fits 3 nodes". */
+static bool is_figure(enum explain_change change)
+{
+    return change == EXPLAIN_MEM || change == EXPLAIN_CORES || change == EXPLAIN_MEM_AND_CORES ||
+           change == EXPLAIN_COUNT;
 }
 
 char *explain_hint_text(const struct explain_view *v, const struct explain_hint *h)
 {
     g_autofree char *change = change_text(v, h);
-    return g_strdup_printf("%s: %u node%s (%s%s)", change, h->n_nodes, h->n_nodes == 1 ? "" : "s",
-                           h->n_nodes > 1 ? "such as " : "", node_name(v, h->example));
+    g_autofree char *fits = g_strdup_printf("%s%s fits %u node%s", change, is_figure(h->change) ? "" : ":",
+                                            h->n_nodes, h->n_nodes == 1 ? "" : "s");
+    g_autofree char *full =
+        g_strdup_printf("%s (%s%s)", fits, h->n_nodes > 1 ? "such as " : "", node_name(v, h->example));
+    bool is_short = h->change == EXPLAIN_SLOTS || g_utf8_strlen(full, -1) > HINT_WIDTH;
+    return is_short ? g_steal_pointer(&fits) : g_steal_pointer(&full);
 }
 
 /* ---- for people --------------------------------------------------------- */

@@ -26,7 +26,8 @@ json_t *explain_json(const struct explain_view *v);
 #define EXPLAIN_CORES_TEXT 40
 const char *explain_cores_text(const struct family *f, uint64_t cores, char buf[EXPLAIN_CORES_TEXT]);
 
-/* "gpumem 8000 -> 7168 on 3 nodes (node-a)". Caller frees. */
+/* "nvidia.com/gpumem 8000 -> 7168 fits 3 nodes (such as node-a)"; without the example where a terminal's line
+ * would not hold it. Caller frees. */
 char *explain_hint_text(const struct explain_view *v, const struct explain_hint *h);
 
 #endif

@@ -12,7 +12,7 @@ static void append_list(GString *s, const char *flag, const char *list)
         g_string_append_printf(s, "%s %s ", flag, list);
 }
 
-/* "the same without --type and --uuid": those that were given. */
+/* "the same without --type H100 and --uuid GPU-1": those that were given. */
 static char *without_lists(const struct request *r)
 {
     g_autoptr(GString) s = g_string_new("the same without");
@@ -20,7 +20,7 @@ static char *without_lists(const struct request *r)
     static const char *const flags[] = {"--type", "--not-type", "--uuid", "--not-uuid"};
     for (gsize i = 0, n = 0; i < G_N_ELEMENTS(lists); i++)
         if (lists[i])
-            g_string_append_printf(s, "%s %s", n++ ? " and" : "", flags[i]);
+            g_string_append_printf(s, "%s %s %s", n++ ? " and" : "", flags[i], lists[i]);
     return g_strdup(s->str);
 }
 

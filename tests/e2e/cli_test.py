@@ -44,7 +44,7 @@ def _(w):
     w.refused_place("waits", gpus=1, mem=9000, cores=1)
     r = hami(w, "explain", "pod", f"{w.ns}/waits")
     assert "CardInsufficientMemory" in r.stdout, r
-    helps = int(re.search(r"nvidia\.com/gpumem: 9000 -> (\d+)", r.stdout)[1])
+    helps = int(re.search(r"nvidia\.com/gpumem 9000 -> (\d+)", r.stdout)[1])
     w.place("helped", gpus=1, mem=helps, cores=1)
     answer = json.loads(hami(w, "explain", "pod", f"{w.ns}/waits", "--json").stdout)
     assert "CardInsufficientMemory" in json.dumps(answer), answer

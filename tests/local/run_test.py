@@ -149,7 +149,7 @@ def _(w):
     assert w.run("--type", "a100", *show).returncode == 0
     assert w.run("--not-type", "a100", *show).returncode == 66
     says = w.run("--type", "H200", *show).stderr
-    assert "--mem 1G --type H200:" in says and "would fit now: the same without --type\n" in says, says
+    assert "--mem 1G --type H200:" in says and "would fit now: the same without --type H200\n" in says, says
 
 
 @test("without a compute limit the share in use is shown as well")

@@ -269,8 +269,8 @@ def _(build):
             got = asks(*[word for f in flags for word in ("--request", f)])
             assert got[0] == want[0] and got[1].startswith(want[1].split(", 100 %")[0]) and got[1].endswith(want[1].split(",")[-1]), (flags, got, want)
         assert asks("--request=nvidia.com/gpu=1", "--type", "A100")[0] == 0 and asks("--request=nvidia.com/gpu=1", "--type", "H100")[0] == 66
-        for flags, says in ((["--type", "H100"], "leave out --type:"), (["--not-type", "A100"], "leave out --not-type:"),
-                            (["--uuid", "GPU-x"], "leave out --uuid:"), (["--not-uuid", "GPU-gpu-0,GPU-gpu-1"], "leave out --not-uuid:")):
+        for flags, says in ((["--type", "H100"], "leave out --type H100: fits 1 node"), (["--not-type", "A100"], "leave out --not-type A100: fits 1 node"),
+                            (["--uuid", "GPU-x"], "leave out --uuid GPU-x: fits 1 node"), (["--not-uuid", "GPU-gpu-0,GPU-gpu-1"], "leave out --not-uuid GPU-gpu-0,GPU-gpu-1: fits 1 node")):
             told = explain(build, w, *flags).stdout.split("(one of these)\n")[1]
             assert told.strip().startswith(says) and "annotation" not in told.split("nodes\n")[0], (flags, told)
         assert re.search(r"CardTypeMismatch: \S*.*A100", explain(build, w, "--type", "H100").stdout)
@@ -289,7 +289,7 @@ def _(build):
     with world(build, node("gpu", cards=1, mem=8000)) as (w, s):
         s.place(kit.pod("p", slice_of(mem=7904, cores=10)), ["gpu"])
         r = explain(build, w, "--mem", "50%")
-        assert r.returncode == 66 and "nvidia.com/gpumem-percentage: 50 -> instead of it nvidia.com/gpumem: 96:" in r.stdout, r
+        assert r.returncode == 66 and "nvidia.com/gpumem-percentage 50 -> nvidia.com/gpumem 96 fits 1 node" in r.stdout, r
         assert "%" in r.stdout.split("\nnodes\n")[1].splitlines()[1] and "cores" not in r.stdout, r
         assert "CardInsufficientMemory" in r.stdout and "ask for less memory, or wait for pods to end" in r.stdout, r
         mark(w, "gpu", **{"hami.io/device-cordon": "GPU-gpu-0"})

@@ -3,10 +3,12 @@
 """Assignments by the wire contract (scheduler.md 4 and 6; each test names its section): what is written and counted, init
 containers, binding, quota, simulation. docs/tests-cluster.md is the index."""
 import json
+import select
+import socket
 import time
 
 import kit
-from contract import DEVICES, capacity_node, cards_of, mark, mlu, mlu_node, quota, world
+from contract import DEVICES, capacity_node, cards_of, event_of, mark, mlu, mlu_node, quota, world
 from kit import gpu, node, pod, slice_of, test
 
 
@@ -230,6 +232,33 @@ def _(build):
         a = s.post("/filter", {"Pod": pod("q", slice_of(mem=101), uid="v"), "Nodes": {"items": [node("n")]}}).json
         assert a["Nodes"] is None and a["FailedNodes"] == {"n": "2/2 ResourceQuotaNotFit"}, a
         assert s.metric("hami_scheduler_pods") == 0 and s.metric("hami_scheduler_waiting_pods") == 0
+
+
+@test("6.9 a simulation says nothing to anybody, and waits like every call until everything is known")
+def _(build):
+    w = kit.World(build, [node("a", cards=1)])
+    try:
+        w.api("POST", "/control/set?errors=1&seed=1")
+        s = w.start("--events=all", wait=None)
+        body = json.dumps({"Pod": pod("p", slice_of(mem=1), uid="u"), "Nodes": {"items": [node("n")]}}).encode()
+        with socket.create_connection(("127.0.0.1", s.port), timeout=kit.LIMIT_S) as caller:
+            caller.sendall(b"POST /filter HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\nConnection: close\r\n\r\n" % len(body) + body)
+            assert s.get("/readyz").status == 503  # asked for after it, so it is held by now
+            assert not select.select([caller], [], [], 0)[0], "it was answered before the nodes were known"
+            w.api("POST", "/control/set?errors=0")
+            with caller.makefile("rb") as answer:
+                got = json.loads(answer.read().split(b"\r\n\r\n", 1)[1])
+        assert [n["metadata"]["name"] for n in got["Nodes"]["items"]] == ["n"] and got["Error"] == "", got
+        large = w.create(pod("large", slice_of(mem=50000)))
+        assert s.post("/filter", {"Pod": large, "Nodes": {"items": [node("n")]}}).json["FailedNodes"] == {"n": "2/2 CardInsufficientMemory"}
+        real = w.create(pod("real", slice_of(mem=50000)))
+        assert s.filter(real, ["a"])["NodeNames"] is None
+        event_of(w, "real", "FilteringFailed", "no available node, 1 nodes do not meet")
+        about = {e["involvedObject"]["name"] for e in w.api("GET", "/api/v1/namespaces/default/events").json["items"]}
+        assert about == {"real"}, about
+        assert not w.pod("large")["metadata"].get("annotations") and s.metric("hami_scheduler_pods") == 0
+    finally:
+        w.close()
 
 
 # ---- 6.8 quota at admission, through the webhook

@@ -3,6 +3,7 @@
 """The wire contract of the reference's scheduler, case by case (scheduler.md; each test names its section): HTTP,
 admission, registration, metrics. Where ours differs on purpose, ours is asserted and docs/moving-from-hami.md says so.
 docs/tests-cluster.md is the index."""
+import base64
 import json
 import re
 import ssl
@@ -36,7 +37,7 @@ def _(build):
     """TestMaxRequestSize, TestMaxRequestSizeBind: 200 and EOF in Error; ours reads larger bodies than 1 MiB, since 15 000 names are."""
     with world(build, node("a")) as (w, s):
         for path in ("/filter", "/bind"):
-            for size in (1, 1 << 20):
+            for size in (1, 1 << 20, (1 << 20) + 1, 5 << 20)[:4 if path == "/filter" else 2]:
                 a = s.post(path, b" " * size)
                 assert a.status == 200 and "EOF" in a.json["Error"], (path, size, a.status, a.text)
         a = s.post("/bind", b" " * ((1 << 20) + 1))
@@ -481,6 +482,103 @@ def _(build):
             w.api("PATCH", "/api/v1/namespaces/default/pods/p", {"status": {"initContainerStatuses": [
                 {"name": "init0", "state": {"terminated": {"exitCode": 0}}}]}}, "application/merge-patch+json")
             s.until("hami_gpu_core_allocated_ratio", 30)
+
+
+@test("1.4 the old names have the labels that dashboards ask for")
+def _(build):
+    profiles = [{"name": "1g.5gb", "memoryMB": 4864, "core": 15, "sliceCount": 1, "placements": [{"start": i, "size": 1} for i in range(7)]}]
+    flags = ["--legacy-metrics"]
+    with world(build, node("a", cards=1), node("m", cards=1, mode="mig", count=7, migProfiles=profiles), flags=flags) as (w, s):
+        s.place(pod("p", slice_of(mem=20480, cores=25)), ["a"])
+        s.place(pod("q", slice_of(mem=4000)), ["m"])
+        placed = json.loads(w.pod("q")["metadata"]["annotations"]["hami.io/vgpu-mig-allocations"])
+        placed[0].update(migUUID="MIG-1", gpuInstanceID=13, computeInstanceID=0)
+        w.annotate("/api/v1/namespaces/default/pods/q", **{"hami.io/vgpu-mig-allocations": json.dumps(placed)})
+        s.until("hami_node_gpu_mig_instance_info", 1)
+        card = {"nodeid": "a", "deviceuuid": "GPU-a-0", "deviceidx": "0"}
+        typed = {**card, "devicetype": "NVIDIA A100-SXM4-40GB"}
+        of_pod = {"podnamespace": "default", "nodename": "a", "podname": "p", "containeridx": "0", "deviceuuid": "GPU-a-0"}
+        wanted = {  # scheduler.md 1.4; zone besides
+            "GPUDeviceMemoryLimit": (typed, 40960 << 20), "GPUDeviceCoreLimit": (typed, 100), "GPUDeviceSharedNum": (typed, 1),
+            "GPUDeviceCoreAllocated": (typed, 25), "GPUDeviceMemoryAllocated": ({**typed, "devicecores": "100"}, 20480 << 20),
+            "nodeGPUOverview": ({**typed, "devicecores": "100", "devicememorylimit": "40960"}, 20480 << 20),
+            "nodeGPUMemoryPercentage": (card, 0.5), "vGPUMemoryAllocated": (of_pod, 20480 << 20), "vGPUCoreAllocated": (of_pod, 25),
+            "nodeGPUMigInstance": ({"nodeid": "m", "deviceuuid": "GPU-m-0", "deviceidx": "0", "migname": "1g.5gb-13"}, 1),
+            "QuotaUsed": ({"quotanamespace": "default", "quotaName": "nvidia.com/gpumem", "limit": "0"}, 20480 + 4864)}
+        found = [re.fullmatch(r"(\w+)\{(.*)\} (\S+)", line) for line in s.metrics().splitlines()]
+        found = [(m.group(1), dict(re.findall(r'(\w+)="([^"]*)"', m.group(2))), float(m.group(3))) for m in found if m]
+        for name, (labels, value) in wanted.items():
+            assert (name, {**labels, "zone": "vGPU"}, value) in found, (name, [f for f in found if f[0] == name])
+        old = {name for name, _, _ in found if not name.startswith("hami_")}
+        assert old == set(wanted), old ^ set(wanted)
+
+
+# ---- 7.1 what users choose; vendors.md 9
+
+
+@test("7.1 users choose and refuse cards by the words of the family, and both pairs of a family count")
+def _(build):
+    def register(key, word, *types):
+        return {key: json.dumps([{"id": f"{word}-{i}", "index": i, "count": 4, "devmem": 65536, "devcore": 100, "type": t, "health": True} for i, t in enumerate(types)])}
+    kunlun, vxpu = {"kunlunxin.com/xpu": 1}, {"kunlunxin.com/vxpu": 1, "kunlunxin.com/vxpu-memory": 20000}
+    amd, module = {"amd.com/gpu": 1, "amd.com/gpumem": 1024}, {"huawei.com/Ascend910C": 2}
+    nodes = [capacity_node("k", **{"kunlunxin.com__xpu": 8}),
+             capacity_node("x", annotations={"hami.io/node-register-xpu": json.dumps([
+                 {"id": f"x-{i}", "index": i, "count": 4, "devmem": 98304, "devcore": 100, "type": "XPU", "health": True} for i in range(8)])}, **{"kunlunxin.com__vxpu": 32}),
+             capacity_node("r", annotations=register("hami.io/node-amd-register", "amd", "AMD Instinct MI300X", "AMD Instinct MI210"), **{"amd.com__gpu": 8}),
+             capacity_node("c", annotations=register("hami.io/node-register-Ascend910C", "c", *["Ascend910C"] * 4), **{"huawei.com__Ascend910C": 16})]
+    rows = [  # node, what is asked, annotations, where it is written, the cards given; a text is why there are none
+        ("k", kunlun, {"baidu.com/use-gpuuuid": "k-kunlun-5"}, "kunlun", {"k-kunlun-5"}),
+        ("k", kunlun, {"hami.io/use-xpu-uuid": "k-kunlun-2"}, "kunlun", {"k-kunlun-2"}),
+        ("k", {"kunlunxin.com/xpu": 4}, {"baidu.com/nouse-gpuuuid": "k-kunlun-1"}, "kunlun", {f"k-kunlun-{i}" for i in (4, 5, 6, 7)}),
+        ("k", {"kunlunxin.com/xpu": 4}, {"hami.io/no-use-xpu-uuid": "k-kunlun-6"}, "kunlun", {f"k-kunlun-{i}" for i in (0, 1, 2, 3)}),
+        ("k", kunlun, {"baidu.com/use-gpuuuid": "k-kunlun-1,k-kunlun-5", "hami.io/no-use-xpu-uuid": "k-kunlun-1"}, "kunlun", {"k-kunlun-5"}),
+        ("k", kunlun, {"baidu.com/use-gpuuuid": "k-kunlun-1", "hami.io/use-xpu-uuid": "k-kunlun-5"}, "kunlun", "CardUuidMismatch"),
+        ("x", vxpu, {"baidu.com/use-gpuuuid": "x-3"}, "xpu-devices", {"x-3"}),
+        ("x", vxpu, {"baidu.com/use-gpuuuid": "x-3,x-4", "baidu.com/nouse-gpuuuid": "x-3"}, "xpu-devices", {"x-4"}),
+        ("r", amd, {"amd.com/use-gputype": "mi210"}, "amd-devices", {"amd-1"}),
+        ("r", amd, {"amd.com/use-gputype": "MI300X"}, "amd-devices", {"amd-0"}),
+        ("r", amd, {"amd.com/nouse-gputype": "MI210"}, "amd-devices", {"amd-0"}),
+        ("r", amd, {"amd.com/use-gputype": "AMD", "amd.com/nouse-gputype": "mi300x"}, "amd-devices", {"amd-1"}),
+        ("r", amd, {"amd.com/use-gputype": "MI100"}, "amd-devices", "2/2 CardTypeMismatch"),
+        ("c", module, {"hami.io/use-Ascend910C-uuid": "c-2,c-3"}, "Ascend910C-devices", {"c-2", "c-3"}),
+        ("c", module, {"hami.io/use-Ascend910C-uuid": "c-0,c-1"}, "Ascend910C-devices", {"c-0", "c-1"}),
+        ("c", module, {"hami.io/no-use-Ascend910C-uuid": "c-0"}, "Ascend910C-devices", {"c-2", "c-3"}),
+        ("c", module, {"hami.io/no-use-Ascend910C-uuid": "c-3"}, "Ascend910C-devices", {"c-0", "c-1"}),
+        ("c", module, {"hami.io/use-Ascend910C-uuid": "c-1,c-2"}, "Ascend910C-devices", "AllocatedCardsInsufficientRequest"),  # no whole module
+    ]
+    with world(build, *nodes, flags=["--enable-ascend"]) as (w, s):
+        for number, (where, asks, annotations, key, want) in enumerate(rows):
+            p = pod(f"p{number}", asks, annotations=annotations)
+            if isinstance(want, str):
+                f = s.filter(w.create(p), [where])
+                assert f["NodeNames"] is None and want in f["FailedNodes"][where], (annotations, f)
+            else:
+                placed = s.place(p, [where])["metadata"]["annotations"][f"hami.io/{key}-allocated"]
+                got = {d.split(",")[0] for d in placed.rstrip(";").split(":") if d}
+                assert got == want, (annotations, placed)
+            w.delete(f"p{number}")
+            s.until("hami_scheduler_pods", 0)
+
+
+@test("vendors.md 9.4 two cards of Moore Threads are 32 cores and 192 units, and 16 and 49152 MiB each")
+def _(build):
+    n = capacity_node("t", **{"mthreads.com__sgpu-core": 32, "mthreads.com__sgpu-memory": 192, "mthreads.com__vgpu": 200})
+    with world(build, n, flags=["--webhook-bind", "127.0.0.1:0"]) as (w, s):
+        p = pod("p", {"mthreads.com/vgpu": 2})
+        for op in json.loads(base64.b64decode(s.review(p)["patch"])):
+            at = p
+            *path, last = [part.replace("~1", "/") for part in op["path"].split("/")[1:]]
+            for part in path:
+                at = at[int(part) if part.isdigit() else part]
+            at[last] = op["value"]
+        limits = {k: str(v) for k, v in p["spec"]["containers"][0]["resources"]["limits"].items()}
+        assert limits == {"mthreads.com/vgpu": "2", "mthreads.com/sgpu-core": "32", "mthreads.com/sgpu-memory": "192"}, limits
+        assert p["metadata"]["annotations"] == {"mthreads.com/request-gpu-num": "2"}, p
+        placed = s.place(p, ["t"])["metadata"]["annotations"]
+        assert placed["hami.io/mthreads-vgpu-devices-allocated"] in (
+            "t-mthreads-0,Mthreads,49152,16:t-mthreads-1,Mthreads,49152,16:;", "t-mthreads-1,Mthreads,49152,16:t-mthreads-0,Mthreads,49152,16:;"), placed
+        assert sorted(placed["mthreads.com/gpu-index"].split(",")) == ["0", "1"], placed
 
 
 if __name__ == "__main__":

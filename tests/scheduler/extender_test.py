@@ -130,7 +130,8 @@ def _(build):
         p = w.create(pod("p", slice_of(mem=40960)))
         s.filter(p, ["a"])
         w.delete("p")
-        assert s.bind(p, "a") != ""
+        error = s.bind(p, "a")  # which of the two it is depends on who hears of it first
+        assert "nothing was decided for this pod lately" in error or "not found" in error, error
         s.until("hami_scheduler_pods", 0)
 
 

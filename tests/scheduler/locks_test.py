@@ -113,7 +113,12 @@ def _(build):
 
 @test("6.7 a bind that fails gives its lock back, and never another's")
 def _(build):
-    """TestReleaseNodeLockPreservesConcurrentLockAfterConflict."""
+    """TestReleaseNodeLockPreserves{Concurrent,ReplacedLegacy}LockAfterConflict: a lock with an owner, and a time alone."""
+    for owner in (",default,other", ""):
+        never_anothers(build, owner)
+
+
+def never_anothers(build, owner):
     with world(build, node("a"), flags=LOCKING) as (w, s):
         p = w.create(pod("p", slice_of(mem=1)))
         p["metadata"]["uid"] = "of-a-pod-before"  # its binding will be refused
@@ -125,7 +130,7 @@ def _(build):
             time.sleep(0.02)
         # each call takes 400 ms: the lock is written after 400, the binding refused after 800, the lock given back after
         # 1200; another's lock comes in between, at 1000
-        other = ago(0) + ",default,other"
+        other = ago(0) + owner
         w.api("POST", "/control/set?latency_ms=1000")
         c = http.client.HTTPConnection("127.0.0.1", w.api_port, timeout=kit.LIMIT_S)
         c.request("PATCH", "/api/v1/nodes/a", json.dumps({"metadata": {"annotations": {MUTEX: other}}}), {"Content-Type": "application/merge-patch+json"})

@@ -240,6 +240,24 @@ def _(build):
                 time.sleep(0.02)
 
 
+@test("whose lease is deleted leads no longer, and leads again once it is there")
+def _(build):
+    """scheduler.md 6.11."""
+    held = lease("node1_1", "2026-01-01T00:00:00.000000Z")
+    held["spec"]["leaseDurationSeconds"] = 3600
+    with unstarted(build, node("a", cards=1)) as w:
+        w.api("POST", LEASES, held)
+        s = w.start(*LEASE, "--identity", "node1")
+        assert "leading: yes" in s.get("/readyz").text
+        for word in ("no", "yes"):
+            w.api(*(("DELETE", LEASES + "/hami") if word == "no" else ("POST", LEASES, held)))
+            until = time.monotonic() + kit.LIMIT_S
+            while f"leading: {word}" not in s.get("/readyz").text:
+                assert time.monotonic() < until, (word, s.get("/readyz").text)
+                time.sleep(0.02)
+            assert s.metric("hami_scheduler_leading") == (word == "yes")
+
+
 @test("of two instances with a lease of their own one leads, and the other takes over when it stops")
 def _(build):
     with unstarted(build, node("a", cards=1)) as w:
@@ -347,6 +365,44 @@ def _(build):
                     "--alsologtostderr", "--skip_headers", "--stderrthreshold", "INFO", "--vmodule", "x=1", "--log_dir", w.dir,
                     "--log_file", "x", "--log_file_max_size", "1", "--log_backtrace_at", "x:1", "--one_output=false")  # klog's
         assert s.get("/readyz").status == 200
+
+
+FLAGS = {  # scheduler.md 1.3, beside those that the harness gives; a value that is not the default
+    "--node-scheduler-policy": "spread", "--gpu-scheduler-policy": "binpack", "--node-label-selector": "gpu=on", "--kube-qps": "50.5", "--kube-burst": "100",
+    "--kube-timeout": "20", "--profiling": "true", "--node-lock-timeout": "4m", "--node-lock-retry-timeout": "20s", "--force-overwrite-default-scheduler": "false",
+    "--leader-elect": "false", "--leader-elect-resource-name": "x", "--leader-elect-resource-namespace": "y", "--legacy-metrics": "true", "--debug": "true",
+    "--enable-ascend": "true", "--enable-iluvatar": "true", "--cambricon-mlu-name": "x.io/1", "--cambricon-mlu-memory": "x.io/2", "--cambricon-mlu-cores": "x.io/3",
+    "--dcu-name": "x.io/4", "--dcu-memory": "x.io/5", "--dcu-cores": "x.io/6", "--mthreads-name": "x.io/7", "--mthreads-memory": "x.io/8", "--mthreads-cores": "x.io/9",
+    "--metax-name": "x.io/10", "--metax-vcount": "x.io/11", "--metax-vcore": "x.io/12", "--metax-vmemory": "x.io/13", "--sgpu-topology-aware": "true",
+    "--kunlun-name": "x.io/14", "--kunlun-vcount": "x.io/15", "--kunlun-vmemory": "x.io/16", "--enflame-gcu-resource-name": "x.io/17",
+    "--enflame-drs-gcu-resource-name": "x.io/18", "--enflame-gcu-memory-resource-name": "x.io/19", "--enflame-gcu-core-resource-name": "x.io/20",
+    "--enflame-vgcu-resource-name": "x.io/21", "--enflame-vgcu-legacy-resource-name": "x.io/22", "--enflame-vgcu-percentage-resource-name": "x.io/23",
+    "-v": "5", "--logtostderr": "true", "--alsologtostderr": "false", "--stderrthreshold": "2", "--vmodule": "x=1", "--log_dir": "/nowhere", "--log_file": "/nowhere/x",
+    "--log_file_max_size": "10", "--log_backtrace_at": "x.go:1", "--add_dir_header": "false", "--skip_headers": "true", "--skip_log_headers": "true", "--one_output": "true"}
+
+
+@test("every flag of the reference is taken at once; what its file names is not renamed, and what means something means it")
+def _(build):
+    n = node("a", cards=1)
+    n["metadata"]["labels"] = {"gpu": "on"}
+    given = [f"{flag}={value}" for flag, value in FLAGS.items()]
+    managed = [subprocess.run([os.path.join(build, "hami"), "scheduler", *flags, "--print", "managed-resources"], capture_output=True, text=True)
+               for flags in (given, ["--enable-ascend", "--enable-iluvatar"])]
+    assert managed[0].returncode == 0 and managed[0].stdout == managed[1].stdout and "x.io" not in managed[0].stdout, managed
+    with unstarted(build, n, node("b", cards=1)) as w:
+        s = w.start(*given, "--webhook-bind", "127.0.0.1:0")
+        p = w.create(pod("p", slice_of(mem=1)))
+        assert s.filter(p, ["a", "b"])["NodeNames"] == ["a"], "--node-label-selector"
+        assert s.filter(w.create(pod("q", slice_of(mem=50000))), ["a", "b"])["FailedNodes"]["b"] == "node unregistered"
+        assert "# TYPE GPUDeviceMemoryLimit " in s.metrics(), "--legacy-metrics"
+        assert s.get("/debug/pprof/").status == 404, "--profiling: there is no Go to look into"
+        for its, ours in (("default-scheduler", False), ("other", False), ("hami-scheduler", True), ("", True)):
+            asks = pod("r", slice_of())
+            asks["spec"]["schedulerName"] = its
+            r = s.review(asks)
+            ops = {o["path"]: o["value"] for o in patch_of(r)}
+            assert r["allowed"] and bool(ops) == ours, (its, r)
+            assert ops.get("/spec/schedulerName") == (None if its else "hami-scheduler") or not ours, (its, ops)
 
 
 @test("wrong flags are refused with flag, value and remedy")

@@ -434,6 +434,33 @@ static void mig_places_are_written_and_restored(void)
     clear(&s);
 }
 
+/* TestGetNodesUsageRestoresUnconsumedMigReservations: the reference keeps one entry of the two and adds what
+ * is left of the places; here each device has its own. */
+static void both_instances_of_a_card_are_restored(void)
+{
+    struct scene s;
+    struct pod_grant back;
+    unsigned unknown;
+    g_autofree char *why = NULL;
+    scene_init(&s, "NVIDIA", 1);
+    s.cards[0].mode = CARD_MIG;
+    put("hami.io/vgpu-devices-allocated", "GPU-a,NVIDIA,5120,14:GPU-a,NVIDIA,5120,14:;", &s);
+    put("hami.io/vgpu-mig-allocations",
+        "[{\"containerIndex\":0,\"deviceIndex\":1,\"gpuUUID\":\"GPU-a\",\"profile\":\"1g.5gb\","
+        "\"placement\":{\"start\":5,\"size\":1}},{\"containerIndex\":0,\"deviceIndex\":0,\"gpuUUID\":\"GPU-"
+        "a\","
+        "\"profile\":\"1g.5gb\",\"placement\":{\"start\":6,\"size\":1}}]",
+        &s);
+    g_assert_true(pod_codec_restore(families(), &s.node, get, &s, &back, &unknown, &why));
+    g_assert_cmpuint(back.n, ==, 2);
+    for (unsigned i = 0; i < 2; i++) {
+        g_assert_cmpuint(back.grants[i].card, ==, 0);
+        g_assert_cmpint(back.grants[i].mig_start, ==, i ? 5 : 6);
+        g_assert_cmpint(back.grants[i].mig_size, ==, 1);
+    }
+    clear(&s);
+}
+
 static void a_mig_card_without_a_usable_place_is_taken_whole(void)
 {
     static const char *const texts[] = {NULL, "rubbish", "[]",
@@ -653,6 +680,7 @@ int main(int argc, char **argv)
     TEST(neuron_cores_are_numbered_across_devices);
     TEST(amd_writes_the_product);
     TEST(mig_places_are_written_and_restored);
+    TEST(both_instances_of_a_card_are_restored);
     TEST(a_mig_card_without_a_usable_place_is_taken_whole);
     TEST(cards_that_went_away_are_counted);
     TEST(a_malformed_annotation_restores_nothing);

@@ -69,6 +69,82 @@ static int odd_frees(int argc, char **argv)
     return 0;
 }
 
+/* What a callback of a stream lets go of while others wait for it. */
+struct burden {
+    CUcontext ctx;
+    CUstream other;
+    CUdeviceptr plain, ordered;
+    CUarray array;
+    int calls;
+    bool freed;
+};
+
+static void let_go(void *arg)
+{
+    const struct real_cuda *cu = kit_cuda();
+    struct burden *b = arg;
+
+    cu->cuCtxSetCurrent(b->ctx);
+    b->freed = cu->cuMemFree_v2(b->plain) == CUDA_SUCCESS &&
+               cu->cuMemFreeAsync(b->ordered, b->other) == CUDA_SUCCESS &&
+               cu->cuArrayDestroy(b->array) == CUDA_SUCCESS;
+    b->calls++;
+}
+
+static void let_go_after(CUstream stream, CUresult r, void *arg)
+{
+    (void)stream, (void)r;
+    let_go(arg);
+}
+
+/* The thread waits in a different call each time, or takes memory meanwhile. */
+static CUresult meanwhile(unsigned round, CUstream stream)
+{
+    const struct real_cuda *cu = kit_cuda();
+    CUdeviceptr p = 0;
+
+    switch (round % 4) {
+    case 0:
+        return cu->cuCtxSynchronize();
+    case 1:
+        return cu->cuStreamSynchronize(stream);
+    case 2:
+        cu->cuMemAllocAsync(&p, MIB, stream);
+        return cu->cuMemFree_v2(p);
+    default:
+        cu->cuMemAlloc_v2(&p, MIB);
+        return cu->cuMemFree_v2(p);
+    }
+}
+
+static int callbacks(int argc, char **argv)
+{
+    const struct real_cuda *cu = kit_cuda();
+    CUDA_ARRAY_DESCRIPTOR d = {1024, 1024, CU_AD_FORMAT_FLOAT, 1};
+    CUcontext ctx = kit_context(0);
+    CUstream stream, other;
+
+    (void)argc, (void)argv;
+    alarm(60); /* a deadlock ends here */
+    cu->cuStreamCreate(&stream, CU_STREAM_NON_BLOCKING);
+    cu->cuStreamCreate(&other, CU_STREAM_NON_BLOCKING);
+    size_t before = left_bytes();
+    for (unsigned round = 0; round < 40; round++) {
+        struct burden b = {.ctx = ctx, .other = other};
+        cu->cuMemAlloc_v2(&b.plain, 4 * MIB);
+        cu->cuMemAllocAsync(&b.ordered, 4 * MIB, stream);
+        cu->cuArrayCreate_v2(&b.array, &d);
+        CUresult r = round < 20 ? cu->cuLaunchHostFunc(stream, let_go, &b)
+                                : cu->cuStreamAddCallback(stream, let_go_after, &b, 0);
+        CUresult waited = meanwhile(round, stream);
+        cu->cuCtxSynchronize();
+        kit_tell("%d %d calls %d freed %d again %d %d left %d", r, waited, b.calls, b.freed,
+                 cu->cuMemFree_v2(b.plain), cu->cuMemFree_v2(b.ordered), left_bytes() == before);
+    }
+    kit_tell("left %d", left_bytes() == before);
+    return 0;
+}
+
 static int largest_grids(int argc, char **argv)
 {
     const struct real_cuda *cu = kit_cuda();
@@ -114,6 +190,11 @@ static void frees_of_either_kind_give_back_what_was_charged(void)
     says_the_same("odd_frees", "left 1\n");
 }
 
+static void memory_may_be_freed_by_a_callback(void)
+{
+    says_the_same("callbacks", "0 0 calls 1 freed 1 again 1 1 left 1\nleft 1\n");
+}
+
 static void the_largest_grids_neither_wrap_nor_stick(void)
 {
     says_the_same("largest_grids", "0\n");
@@ -140,8 +221,11 @@ static void a_program_with_llvm_openmp_works(void)
     kit_free(kit);
 }
 
-static const struct kit_body bodies[] = {
-    {"odd_sizes", odd_sizes}, {"odd_frees", odd_frees}, {"largest_grids", largest_grids}, {0}};
+static const struct kit_body bodies[] = {{"odd_sizes", odd_sizes},
+                                         {"odd_frees", odd_frees},
+                                         {"callbacks", callbacks},
+                                         {"largest_grids", largest_grids},
+                                         {0}};
 
 #define TEST(name) g_test_add_func("/odd/" #name, name)
 
@@ -152,6 +236,7 @@ int main(int argc, char **argv)
     g_test_init(&argc, &argv, NULL);
     TEST(odd_sizes_get_the_drivers_answer_and_cost_nothing);
     TEST(frees_of_either_kind_give_back_what_was_charged);
+    TEST(memory_may_be_freed_by_a_callback);
     TEST(the_largest_grids_neither_wrap_nor_stick);
     TEST(a_program_with_llvm_openmp_works);
     return g_test_run();

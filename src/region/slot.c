@@ -129,6 +129,7 @@ static void free_slot(struct region *r, unsigned i)
     memset(slot->used, 0, sizeof slot->used);
     memset(slot->monitorused, 0, sizeof slot->monitorused);
     memset(slot->device_util, 0, sizeof slot->device_util);
+    __atomic_store_n(&slot->seqlock, 0, __ATOMIC_RELEASE); /* odd, older readers would wait for the dead */
     __atomic_store_n(&slot->status, REGION_SLOT_FREE, __ATOMIC_RELEASE);
     __atomic_store_n(&slot->hostpid, 0, __ATOMIC_RELEASE);
     __atomic_store_n(&slot->pid, 0, __ATOMIC_RELEASE);

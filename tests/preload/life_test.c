@@ -512,7 +512,108 @@ static void a_process_that_ended_orderly_counts_for_no_reader(void)
     kit_free(kit);
 }
 
+/* ---- small stacks ---- */
+
+/* What a frugal thread pool gives its threads, or the least that the C library allows: nothing of ours may
+ * take more than a few pages of it. */
+static size_t small_stack(void)
+{
+    long least = sysconf(_SC_THREAD_STACK_MIN);
+    return MAX((size_t)MAX(least, 0), 40 * 1024);
+}
+
+struct small {
+    const char *what; /* "memory", "nvml" */
+    CUresult refused;
+    unsigned failed; /* calls that should have worked */
+};
+
+static void *use_memory(void *data)
+{
+    struct small *s = data;
+    const struct real_cuda *cu = kit_cuda();
+    CUdeviceptr p = 0, q = 0;
+    CUmemGenericAllocationHandle handle = 0;
+    CUmemAllocationProp prop = {.type = CU_MEM_ALLOCATION_TYPE_PINNED,
+                                .location = {.type = CU_MEM_LOCATION_TYPE_DEVICE, .id = 0}};
+    size_t left, total;
+
+    kit_context(0); /* attaches to the slice */
+    s->failed += cu->cuMemAlloc_v2(&p, 64 * MIB) != CUDA_SUCCESS;
+    s->failed += cu->cuMemAllocAsync(&q, 64 * MIB, NULL) != CUDA_SUCCESS;
+    s->failed += cu->cuMemCreate(&handle, 64 * MIB, &prop, 0) != CUDA_SUCCESS;
+    s->failed += cu->cuMemGetInfo_v2(&left, &total) != CUDA_SUCCESS || total != 1024 * MIB;
+    s->failed += cu->cuMemRelease(handle) != CUDA_SUCCESS;
+    s->failed += cu->cuMemFreeAsync(q, NULL) != CUDA_SUCCESS;
+    s->failed += cu->cuMemFree_v2(p) != CUDA_SUCCESS;
+    s->refused = cu->cuMemAlloc_v2(&p, 2048 * MIB);
+    s->failed += cu->cuMemAlloc_v2(&p, 900 * MIB) != CUDA_SUCCESS; /* once the dead one's is reclaimed */
+    return NULL;
+}
+
+static void *use_nvml(void *data)
+{
+    struct small *s = data;
+    const struct real_nvml *nv = kit_nvml();
+    static nvmlProcessInfo_t infos[64];
+    nvmlDevice_t device = NULL;
+    nvmlMemory_t memory = {0};
+    unsigned n = G_N_ELEMENTS(infos);
+
+    s->failed += nv->nvmlInit_v2() != NVML_SUCCESS;
+    s->failed += nv->nvmlDeviceGetHandleByIndex_v2(0, &device) != NVML_SUCCESS;
+    s->failed += nv->nvmlDeviceGetMemoryInfo(device, &memory) != NVML_SUCCESS || memory.total != 1024 * MIB;
+    s->failed += nv->nvmlDeviceGetComputeRunningProcesses_v3(device, &n, infos) != NVML_SUCCESS;
+    s->refused = CUDA_ERROR_OUT_OF_MEMORY;
+    return NULL;
+}
+
+static int on_a_small_stack(int argc, char **argv)
+{
+    struct small s = {.what = argv[0]};
+    pthread_attr_t attr;
+    pthread_t thread;
+
+    (void)argc;
+    kit_cuda(), kit_nvml(); /* the linker's own stack is not what is looked at */
+    pthread_attr_init(&attr);
+    if (pthread_attr_setstacksize(&attr, small_stack()) != 0 ||
+        pthread_create(&thread, &attr, strcmp(s.what, "nvml") ? use_memory : use_nvml, &s) != 0)
+        return 97;
+    pthread_join(thread, NULL);
+    pthread_attr_destroy(&attr);
+    kit_tell("refused %d, failed %u", s.refused, s.failed);
+    return 0;
+}
+
+static int take_and_be_killed(int argc, char **argv)
+{
+    (void)argc, (void)argv;
+    kit_context(0);
+    if (take(800 * MIB) != CUDA_SUCCESS)
+        return 1;
+    raise(SIGKILL);
+    return 2;
+}
+
+static void a_thread_with_a_small_stack_may_do_everything(void)
+{
+    static const char *const whats[] = {"memory", "nvml"};
+    for (gsize i = 0; i < G_N_ELEMENTS(whats); i++) {
+        struct kit *kit = kit_new(KIT_CARDS KIT_CARD("16GiB", "0"));
+        kit_env(kit, "CUDA_DEVICE_MEMORY_LIMIT", "1G");
+        g_assert_cmpint(kit_finish(kit_start(kit, "take_and_be_killed", NULL), NULL, NULL), ==, -SIGKILL);
+        g_autofree char *out = NULL;
+        g_test_message("%s", whats[i]);
+        g_assert_cmpint(kit_finish(kit_start(kit, "on_a_small_stack", whats[i], NULL), &out, NULL), ==, 0);
+        g_assert_cmpstr(out, ==, "refused 2, failed 0\n");
+        kit_free(kit);
+    }
+}
+
 static const struct kit_body bodies[] = {
+    {"on_a_small_stack", on_a_small_stack},
+    {"take_and_be_killed", take_and_be_killed},
     {"fork_before_init", fork_before_init},
     {"fork_after_init", fork_after_init},
     {"raw_clone", raw_clone},
@@ -550,5 +651,6 @@ int main(int argc, char **argv)
     TEST(umask_and_threads_are_left_alone);
     TEST(what_a_process_held_is_free_after_its_end);
     TEST(a_process_that_ended_orderly_counts_for_no_reader);
+    TEST(a_thread_with_a_small_stack_may_do_everything);
     return g_test_run();
 }

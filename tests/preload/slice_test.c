@@ -5,6 +5,7 @@
 #include <dlfcn.h>
 #include <fcntl.h>
 #include <glib/gstdio.h>
+#include <grp.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -58,6 +59,17 @@ static int allocate(int argc, char **argv)
     }
     kit_hear();
     return 0;
+}
+
+/* As allocate on ordinal 0, for another user than root where argv[0] says so: files' modes count for him. */
+static int allocate_as(int argc, char **argv)
+{
+    kit_cuda(); /* found while everything may be read */
+    if (strcmp(argv[0], "nobody") == 0 && geteuid() == 0 &&
+        (setgroups(0, NULL) < 0 || setresgid(65534, 65534, 65534) < 0 || setresuid(65534, 65534, 65534) < 0))
+        return 98;
+    argv[0] = (char[]){"0"};
+    return allocate(argc, argv);
 }
 
 /* Allocates 64 MiB per line heard and tells the result and the total. */
@@ -253,6 +265,33 @@ static void forged_region_does_not_lift_a_grant(void)
                     sizeof limit);
     close(fd);
     assert_totals(kit, "0 2048\n0 3072\n");
+    kit_free(kit);
+}
+
+/* A tenant may name any path in his environment: all processes of a grant are accounted for in the grant's
+ * region. */
+static void a_region_of_the_tenants_choice_is_not_used_under_a_grant(void)
+{
+    static struct region_view view;
+    struct kit *kit = kit_new(KIT_CARDS KIT_CARD("16GiB", "0"));
+    struct grant g = grant_of(kit, 1, (uint64_t[]){2 * GIB});
+    g_autofree char *own = kit_path(kit, "own.cache"), *out = NULL;
+    kit_grant(kit, &g);
+    struct kit_process *first = kit_start(kit, "allocate", "0", "1536", NULL);
+    g_autofree char *line = kit_line(first);
+    g_assert_cmpstr(line, ==, "0");
+    kit_env(kit, "CUDA_DEVICE_MEMORY_SHARED_CACHE", "%s", own);
+    kit_env(kit, "CUDA_DEVICE_MEMORY_LIMIT", "14G");
+    struct kit_process *second = kit_start(kit, "allocate", "0", "1024", "256", NULL);
+    g_autofree char *refused = kit_line(second), *taken = kit_line(second);
+    g_assert_cmpstr(refused, ==, "2");
+    g_assert_cmpstr(taken, ==, "0");
+    g_assert_cmpint(region_read(kit_region(kit), &view), ==, 0);
+    g_assert_cmpuint(view.used[0], ==, (1536 + 256) * MIB);
+    g_assert_cmpuint(view.n_processes, ==, 2);
+    g_assert_false(g_file_test(own, G_FILE_TEST_EXISTS));
+    g_assert_cmpint(kit_finish(first, NULL, NULL), ==, 0);
+    g_assert_cmpint(kit_finish(second, NULL, NULL), ==, 0);
     kit_free(kit);
 }
 
@@ -524,6 +563,63 @@ static void unusable_region_file_means_local_enforcement_and_one_line(void)
     kit_free(kit);
 }
 
+/* The region's file system is the limit's enemy: the limit holds all the same. */
+static const struct unusable {
+    const char *name, *mount; /* NULL = no file system of its own */
+    int mode;                 /* of a region that exists; -1 = there is none */
+    bool full;
+    const char *says;
+} unusables[] = {
+    {"read_only_file", NULL, 0444, false, "Permission denied"},
+    {"file_without_permissions", NULL, 0, false, "Permission denied"},
+    {"read_only_file_system", "ro", -1, false, "Read-only file system"},
+    {"full_disk", "size=256k", -1, true, "No space left on device"},
+};
+
+static const char mount_disk[] =
+    "set -e; d=$1; options=$2; full=$3; shift 3; mount -t tmpfs -o $options none $d/disk; "
+    "test $full = 0 || cat /dev/zero >$d/disk/filler 2>/dev/null || true; exec \"$@\"";
+
+static struct kit_process *start_with_unusable(struct kit *kit, const struct unusable *row)
+{
+    g_autofree char *self = g_file_read_link("/proc/self/exe", NULL);
+    const char *const on_disk[] = {"unshare",    "-m",       "sh",
+                                   "-c",         mount_disk, "sh",
+                                   kit_dir(kit), row->mount, row->full ? "1" : "0",
+                                   self,         "--child",  "allocate_as",
+                                   "root",       "1536",     "1024",
+                                   "512",        NULL};
+    const char *const plain[] = {self, "--child", "allocate_as", "nobody", "1536", "1024", "512", NULL};
+    return kit_start_program(kit, row->mount ? on_disk : plain);
+}
+
+static void unusable_region_file_refuses_above_the_limit(gconstpointer data)
+{
+    const struct unusable *row = data;
+    if (row->mount && !may_unshare("-m"))
+        return;
+    struct kit *kit = kit_new(KIT_CARDS KIT_CARD("16GiB", "0"));
+    g_autofree char *disk = kit_path(kit, "disk"), *region = kit_path(kit, "disk/x.cache");
+    g_autofree char *out = NULL, *err = NULL;
+    g_assert_cmpint(g_mkdir(disk, 0755), ==, 0);
+    kit_env(kit, "CUDA_DEVICE_MEMORY_SHARED_CACHE", "%s", region);
+    kit_env(kit, "CUDA_DEVICE_MEMORY_LIMIT", "2G");
+    if (row->mode >= 0) {
+        g_free(kit_run(kit, "nothing", NULL));
+        g_assert_cmpint(g_chmod(region, (mode_t)row->mode), ==, 0);
+        g_autofree char *state = kit_path(kit, "sim-state");
+        g_assert_cmpint(g_chmod(kit_dir(kit), 0777), ==, 0);
+        g_unlink(state);
+    }
+    struct kit_process *p = start_with_unusable(kit, row);
+    kit_say(p, "end");
+    g_assert_cmpint(kit_finish(p, &out, &err), ==, 0);
+    g_assert_cmpstr(out, ==, "0\n2\n0\n"); /* 1536 fit, 1024 more do not, 512 do */
+    g_assert_nonnull(strstr(err, region));
+    g_assert_nonnull(strstr(err, row->says));
+    kit_free(kit);
+}
+
 static void log_level_and_its_nonsense_do_no_harm(void)
 {
     static const char *const levels[] = {"-1", "0", "1", "2", "3", "4", "5", "text", "", "99"};
@@ -582,6 +678,7 @@ static void setuid_programs_are_passed_through(void)
 static const struct kit_body bodies[] = {
     {"totals", totals},
     {"allocate", allocate},
+    {"allocate_as", allocate_as},
     {"allocate_on_demand", allocate_on_demand},
     {"nothing", nothing},
     {"broker", broker},
@@ -604,6 +701,7 @@ int main(int argc, char **argv)
     TEST(limits_follow_uuids_and_their_prefixes);
     TEST(grant_wins_over_environment_and_region);
     TEST(forged_region_does_not_lift_a_grant);
+    TEST(a_region_of_the_tenants_choice_is_not_used_under_a_grant);
     TEST(grant_change_counts_in_a_running_process);
     TEST(grant_that_becomes_unreadable_changes_nothing);
     TEST(card_that_the_grant_does_not_name_gives_nothing);
@@ -617,6 +715,10 @@ int main(int argc, char **argv)
     TEST(on_the_hosts_pid_namespace_the_own_pid_is_known);
     TEST(broker_tells_the_host_pid);
     TEST(unusable_region_file_means_local_enforcement_and_one_line);
+    for (gsize i = 0; i < G_N_ELEMENTS(unusables); i++) {
+        g_autofree char *name = g_strdup_printf("/slice/%s_refuses_above_the_limit", unusables[i].name);
+        g_test_add_data_func(name, &unusables[i], unusable_region_file_refuses_above_the_limit);
+    }
     TEST(log_level_and_its_nonsense_do_no_harm);
     TEST(setuid_programs_are_passed_through);
     return g_test_run();

@@ -335,16 +335,14 @@ static enum verdict consider(struct request *r, const struct turn_limit *limit, 
     return GO;
 }
 
-/* A lane that starves the device earns while its work lies there uncharged: that
- * is not an idle time. Nor is it one when threads that do something else hold more
- * credit than this: it has to be there before anything is launched. */
+/* While work runs that takes long, or that lies there uncharged because its lane
+ * starves the device, tokens are earned for it: that is not an idle time. Nor is it one when threads that do
+ * something else hold more credit than this: it has to be there before anything is launched. */
 static int64_t kept_tokens(const struct request *r)
 {
     int64_t inflight = atomic_load_explicit(&r->card->inflight_ns, memory_order_relaxed);
-    if (r->waited)
-        return WAIT_CAP_NS;
     bool counts = inflight > PIPE_ALONE_NS || (r->lane->starves && inflight > 0);
-    return counts ? BURST_NS + inflight : BURST_NS;
+    return (r->waited ? WAIT_CAP_NS : BURST_NS) + (counts ? inflight : 0);
 }
 
 /* How much at once. A lane that starves the device stops where a sample is due. */

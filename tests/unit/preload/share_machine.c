@@ -470,7 +470,7 @@ static void step(unsigned n)
         launch(1, n % 2 ? 7 : 9, 0, n % 2 ? what->us : what->us2, false);
         break;
     case STREAMS:
-        launch(1, 7, n % 4, what->us, false);
+        launch(1, 7, n % (what->us2 ? what->us2 : 4), what->us, false);
         break;
     case HOSTBOUND:
         launch(1, 7, 0, what->us, false);

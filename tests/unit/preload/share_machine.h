@@ -29,7 +29,7 @@ enum program {
     BURSTS,    /* 20 launches and `us2` of other work, without waiting */
     PAIR,      /* two functions in turn, `us` and `us2` */
     SIZES,     /* one function in two sizes, `us` and `us2` */
-    STREAMS,   /* asynchronous launches round robin over 4 streams */
+    STREAMS,   /* asynchronous launches round robin over 4 (or `us2`) streams */
     HOSTBOUND, /* launches with pauses as long as the kernel, without waiting */
     GREEDY,    /* takes the turn and renews it for ever, ignores its tokens */
     THIEF,     /* takes the turn a thousand times a second, whoever has it */

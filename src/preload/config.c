@@ -311,14 +311,35 @@ static size_t read_file(const char *path, char *buffer, size_t room)
 enum { OURS_MAX = 128 };
 
 /* The entries that can concern us at all: every limit is looked up for every
- * device, and environments can be long. */
+ * device, and environments can be long, that of a pod has a dozen for each
+ * service of its namespace. */
+static bool is_ours(const char *entry, size_t n)
+{
+    return (n > 5 && memcmp(entry, "CUDA_", 5) == 0) || (n > 9 && memcmp(entry, "GPU_CORE_", 9) == 0);
+}
+
 static void pick_ours(char **ret, char *const *environment)
 {
     unsigned n = 0;
     for (; environment && *environment && n < OURS_MAX; environment++)
-        if (strncmp(*environment, "CUDA_", 5) == 0 || strncmp(*environment, "GPU_CORE_", 9) == 0)
+        if (is_ours(*environment, strnlen(*environment, 10)))
             ret[n++] = *environment;
     ret[n] = NULL;
+}
+
+/* The same of a block, in place. Returns its new length. */
+static size_t keep_ours(char *block, size_t n)
+{
+    size_t kept = 0;
+    for (size_t at = 0, length; at < n; at += length) {
+        const char *stop = memchr(block + at, '\0', n - at);
+        length = stop ? (size_t)(stop - (block + at)) + 1 : n - at;
+        if (is_ours(block + at, length)) {
+            memmove(block + kept, block + at, length);
+            kept += length;
+        }
+    }
+    return kept;
 }
 
 void config_read(struct config *ret)
@@ -332,7 +353,9 @@ void config_read(struct config *ret)
     t.override_bytes = read_file(CONFIG_OVERRIDE_PATH, scratch, OVERRIDE_BYTES);
     t.pid1 = scratch + OVERRIDE_BYTES;
     if (getpid() != 1)
-        t.pid1_bytes = read_file(CONFIG_PID1_PATH, scratch + OVERRIDE_BYTES, SCRATCH_BYTES - OVERRIDE_BYTES);
+        t.pid1_bytes =
+            keep_ours(scratch + OVERRIDE_BYTES,
+                      read_file(CONFIG_PID1_PATH, scratch + OVERRIDE_BYTES, SCRATCH_BYTES - OVERRIDE_BYTES));
     config_parse(&t, ret);
     errno = saved;
 }

@@ -114,8 +114,61 @@ static void device_resets_give_everything_back(void)
     kit_free(kit);
 }
 
+/* What there is of contexts after cuInit: those current, those active, and processes that the board knows. A
+ * flag of a primary context can still be chosen. */
+static int look_after_init(int argc, char **argv)
+{
+    const struct real_cuda *cu = kit_cuda();
+    const struct real_nvml *nvml = kit_nvml();
+    CUcontext current = NULL;
+    unsigned flags = 0, processes = 0;
+    int active = 0, cards = 0;
+
+    (void)argc, (void)argv;
+    if (cu->cuInit(0) != CUDA_SUCCESS || cu->cuDeviceGetCount(&cards) != CUDA_SUCCESS ||
+        nvml->nvmlInit_v2() != NVML_SUCCESS)
+        return 1;
+    for (int d = 0; d < cards; d++) {
+        nvmlDevice_t device;
+        int one = 0;
+        unsigned n = 0;
+
+        if (cu->cuDevicePrimaryCtxGetState(d, &flags, &one) != CUDA_SUCCESS ||
+            nvml->nvmlDeviceGetHandleByIndex_v2((unsigned)d, &device) != NVML_SUCCESS)
+            return 2;
+        nvml->nvmlDeviceGetComputeRunningProcesses_v3(device, &n, NULL);
+        active += one;
+        processes += n;
+    }
+    CUresult chosen = cu->cuDevicePrimaryCtxSetFlags_v2(0, CU_CTX_SCHED_BLOCKING_SYNC);
+    cu->cuCtxGetCurrent(&current);
+    kit_tell("%d cards, %d active, %u processes, %s, %d", cards, active, processes,
+             current ? "current" : "none", chosen);
+    return 0;
+}
+
+static void init_makes_no_context(void)
+{
+    for (int limited = 0; limited < 2; limited++) {
+        struct kit *kit = kit_new("8xh200");
+        if (limited) {
+            kit_env(kit, "CUDA_DEVICE_MEMORY_LIMIT", "1G");
+            kit_env(kit, "CUDA_DEVICE_SM_LIMIT", "30");
+        }
+        g_autofree char *out = kit_run(kit, "look_after_init", NULL);
+        g_assert_cmpstr(out, ==, "8 cards, 0 active, 0 processes, none, 0\n");
+        g_assert_true(g_file_test(kit_region(kit), G_FILE_TEST_EXISTS)); /* cuInit was ours */
+        kit_free(kit);
+    }
+}
+
 static const struct kit_body bodies[] = {
-    {"nothing", nothing}, {"init_late", init_late}, {"unload", unload}, {"reset_loop", reset_loop}, {0},
+    {"look_after_init", look_after_init},
+    {"nothing", nothing},
+    {"init_late", init_late},
+    {"unload", unload},
+    {"reset_loop", reset_loop},
+    {0},
 };
 
 int main(int argc, char **argv)
@@ -128,5 +181,6 @@ int main(int argc, char **argv)
     TEST(init_that_fails_and_later_succeeds_attaches_then);
     TEST(driver_may_be_closed_and_opened_again);
     TEST(device_resets_give_everything_back);
+    TEST(init_makes_no_context);
     return g_test_run();
 }

@@ -180,6 +180,30 @@ static void handle_lookup_gives_wrappers_for_wrapped_names_only(void)
     kit_free(kit);
 }
 
+/* What CUDA_REDIRECT names was HAMI-core's to load; here it is a file like any other. */
+static int look_past_redirect(int argc, char **argv)
+{
+    (void)argc, (void)argv;
+    CUresult result = kit_cuda()->cuInit(0);
+    void *driver = dlopen("libcuda.so.1", RTLD_NOW);
+    void *other = dlopen(g_getenv("CUDA_REDIRECT"), RTLD_NOW | RTLD_NOLOAD);
+    kit_tell("%d %s %s", result, object_of(dlsym(driver, "cuMemAlloc_v2")), other ? "loaded" : "not loaded");
+    return 0;
+}
+
+static void a_redirect_to_another_library_is_not_followed(void)
+{
+    g_autofree char *chain = built("tests/preload/libchain_a.so");
+    const char *const targets[] = {chain, "/no/such/library.so"};
+    for (gsize i = 0; i < G_N_ELEMENTS(targets); i++) {
+        struct kit *kit = kit_new(NULL);
+        kit_env(kit, "CUDA_REDIRECT", "%s", targets[i]);
+        g_autofree char *out = kit_run(kit, "look_past_redirect", NULL);
+        g_assert_cmpstr(out, ==, "0 libvgpu.so not loaded\n");
+        kit_free(kit);
+    }
+}
+
 /* Each way to ask for a wrapped name, before and after the driver is there. */
 static int ways_to_ask(int argc, char **argv)
 {
@@ -474,27 +498,21 @@ static void init_attaches_and_stays_silent(void)
     kit_free(kit);
 }
 
-static void other_allocators_work_on_either_side(void)
+static void other_allocators_work_on_either_side(gconstpointer data)
 {
-    static const char *const allocators[] = {"libjemalloc.so.2", "libtcmalloc_minimal.so.4",
-                                             "libmimalloc.so.2"};
-    for (gsize i = 0; i < G_N_ELEMENTS(allocators); i++) {
-        if (!dlopen(allocators[i], RTLD_LAZY | RTLD_LOCAL) && i == 2) {
-            g_test_message("%s: not installed, left out", allocators[i]);
-            continue;
-        }
-        g_autofree char *library = built("libvgpu.so");
-        for (int first = 0; first < 2; first++) {
-            struct kit *kit = kit_new(NULL);
-            kit_env(kit, "LD_PRELOAD", "%s:%s", first ? allocators[i] : library,
-                    first ? library : allocators[i]);
-            struct kit_process *p = kit_start(kit, "init_and_look_up", NULL);
-            g_autofree char *err = NULL;
-            g_assert_cmpint(kit_finish(p, NULL, &err), ==, 0);
-            if (strstr(err, "cannot be preloaded"))
-                g_test_message("%s: not installed, left out", allocators[i]);
-            kit_free(kit);
-        }
+    const char *allocator = data;
+    g_autofree char *library = built("libvgpu.so");
+    for (int first = 0; first < 2; first++) {
+        struct kit *kit = kit_new(NULL);
+        kit_env(kit, "LD_PRELOAD", "%s:%s", first ? allocator : library, first ? library : allocator);
+        struct kit_process *p = kit_start(kit, "init_and_look_up", NULL);
+        g_autofree char *err = NULL;
+        g_assert_cmpint(kit_finish(p, NULL, &err), ==, 0);
+        if (strstr(err, "cannot be preloaded"))
+            g_test_skip("not installed");
+        else
+            g_assert_cmpstr(err, ==, "");
+        kit_free(kit);
     }
 }
 
@@ -531,11 +549,42 @@ static void sanitized_programs_work(void)
         g_test_skip("the compiler has no sanitizer");
 }
 
+/* A sanitizer that is a library of its own insists on being the first: it is preloaded before us, which also
+ * /etc/ld.so.preload allows, or told not to look. */
+static void sanitized_programs_with_a_shared_runtime_work(void)
+{
+    g_autofree char *program = built("tests/preload/globals_asan_shared"), *library = built("libvgpu.so");
+    g_autofree char *command = g_strdup_printf("ldd %s", program), *needed = NULL;
+    g_auto(GStrv) words = NULL;
+    const char *runtime = NULL;
+    if (g_spawn_command_line_sync(command, &needed, NULL, NULL, NULL))
+        words = g_strsplit_set(needed, " \t\n", -1);
+    for (char **w = words; w && *w; w++)
+        if (g_path_is_absolute(*w) && strstr(*w, "/libasan.so"))
+            runtime = *w;
+    if (!runtime) {
+        g_test_skip("there is no shared address sanitizer");
+        return;
+    }
+    for (int first = 0; first < 2; first++) {
+        struct kit *kit = kit_new(NULL);
+        const char *const argv[] = {program, NULL};
+        if (first)
+            kit_env(kit, "LD_PRELOAD", "%s:%s", runtime, library);
+        kit_env(kit, "ASAN_OPTIONS", "detect_leaks=0%s", first ? "" : ":verify_asan_link_order=0");
+        g_autofree char *out = output_of(kit, argv);
+        g_assert_cmpstr(out, ==, "0|21\n|");
+        g_assert_true(g_file_test(kit_region(kit), G_FILE_TEST_EXISTS)); /* we were there */
+        kit_free(kit);
+    }
+}
+
 static const struct kit_body bodies[] = {
     {"look_up_foreign_names", look_up_foreign_names},
     {"walk_chain", walk_chain},
     {"call_private", call_private},
     {"object_of_names", object_of_names},
+    {"look_past_redirect", look_past_redirect},
     {"ways_to_ask", ways_to_ask},
     {"ask_by_version", ask_by_version},
     {"other_namespace", other_namespace},
@@ -549,6 +598,8 @@ static const struct kit_body bodies[] = {
 
 int main(int argc, char **argv)
 {
+    static const char *const allocators[] = {"libjemalloc.so.2", "libtcmalloc_minimal.so.4",
+                                             "libmimalloc.so.2"};
     if (kit_is_child(argc, argv))
         return kit_child(argc, argv, bodies);
     g_test_init(&argc, &argv, NULL);
@@ -559,6 +610,7 @@ int main(int argc, char **argv)
     TEST(next_means_next_after_the_caller);
     TEST(private_function_of_the_same_name_stays_private);
     TEST(handle_lookup_gives_wrappers_for_wrapped_names_only);
+    TEST(a_redirect_to_another_library_is_not_followed);
     TEST(every_way_to_ask_finds_the_wrapper_once_the_driver_is_there);
     TEST(asking_by_version_is_no_way_round);
     TEST(a_namespace_of_its_own_works);
@@ -569,8 +621,13 @@ int main(int argc, char **argv)
     TEST(every_answer_of_get_proc_address_keeps_its_abi);
     TEST(an_old_drivers_answers_keep_their_abi);
     TEST(init_attaches_and_stays_silent);
-    TEST(other_allocators_work_on_either_side);
+    for (gsize i = 0; i < G_N_ELEMENTS(allocators); i++) {
+        g_autofree char *path =
+            g_strconcat("/loader/other_allocators_work_on_either_side/", allocators[i], NULL);
+        g_test_add_data_func(path, allocators[i], other_allocators_work_on_either_side);
+    }
     TEST(common_global_names_stay_the_programs);
     TEST(sanitized_programs_work);
+    TEST(sanitized_programs_with_a_shared_runtime_work);
     return g_test_run();
 }

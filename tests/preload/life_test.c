@@ -418,6 +418,22 @@ static void a_hundred_generations_of_fork_add_nothing_up(void)
     kit_free(kit);
 }
 
+static void one_fork_handler_serves_all_generations(void)
+{
+    static const char *const generations[] = {"0", "30"};
+    g_autofree char *program = g_build_filename(g_getenv("HAMI_BUILD"), "tests/preload/handlers", NULL);
+
+    for (gsize i = 0; i < G_N_ELEMENTS(generations); i++) {
+        const char *const argv[] = {program, generations[i], NULL};
+        struct kit *kit = kit_new(NULL);
+        g_autofree char *out = NULL;
+        kit_env(kit, "CUDA_DEVICE_MEMORY_LIMIT", "1G");
+        g_assert_cmpint(kit_finish(kit_start_program(kit, argv), &out, NULL), ==, 0);
+        g_assert_cmpstr(out, ==, "1\n");
+        kit_free(kit);
+    }
+}
+
 static void forks_from_many_threads_survive(void)
 {
     run_body("fork_storm");
@@ -643,6 +659,7 @@ int main(int argc, char **argv)
     TEST(a_child_in_shared_memory_takes_nothing_from_its_parent);
     TEST(vfork_exec_and_posix_spawn_work);
     TEST(a_hundred_generations_of_fork_add_nothing_up);
+    TEST(one_fork_handler_serves_all_generations);
     TEST(forks_from_many_threads_survive);
     TEST(threads_that_race_to_attach_share_one_slot);
     TEST(a_daemon_that_closes_all_files_keeps_its_new_ones);

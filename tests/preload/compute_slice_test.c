@@ -168,7 +168,8 @@ static void policy_decides_whether_the_limit_applies(void)
         int utilization_switch;
         bool limits;
     } cases[] = {{"force", 0, true},   {"FORCE", 0, true},    {"disable", 1, false}, {"DISABLE", 1, false},
-                 {"default", 1, true}, {"default", 0, false}, {NULL, 1, true},       {NULL, 0, false}};
+                 {"default", 1, true}, {"default", 0, false}, {NULL, 1, true},       {NULL, 0, false},
+                 {"Force", 0, true},   {"dISABLE", 1, false}, {"Default", 1, true},  {"DEFAULT", 0, false}};
     for (gsize i = 0; i < G_N_ELEMENTS(cases); i++) {
         struct kit *kit = kit_new(NULL);
         struct region_base *base;

@@ -620,16 +620,22 @@ static void unusable_region_file_refuses_above_the_limit(gconstpointer data)
     kit_free(kit);
 }
 
-static void log_level_and_its_nonsense_do_no_harm(void)
+static void errors_alone_are_said_at_every_log_level(void)
 {
     static const char *const levels[] = {"-1", "0", "1", "2", "3", "4", "5", "text", "", "99"};
     for (gsize i = 0; i < G_N_ELEMENTS(levels); i++) {
         struct kit *kit = kit_new(NULL);
         kit_env(kit, "LIBCUDA_LOG_LEVEL", "%s", levels[i]);
         struct kit_process *p = kit_start(kit, "totals", NULL);
-        g_autofree char *out = NULL;
-        g_assert_cmpint(kit_finish(p, &out, NULL), ==, 0);
+        g_autofree char *out = NULL, *err = NULL, *line = NULL, *same = NULL;
+        g_assert_cmpint(kit_finish(p, &out, &err), ==, 0);
         g_assert_true(g_str_has_prefix(out, "0 "));
+        g_assert_cmpstr(err, ==, ""); /* nothing is wrong */
+        kit_env(kit, "CUDA_DEVICE_MEMORY_LIMIT", "nonsense");
+        g_assert_cmpint(kit_finish(kit_start(kit, "totals", NULL), &same, &line), ==, 0);
+        g_assert_cmpstr(same, ==, out);
+        g_assert_true(g_regex_match_simple(
+            "^\\[HAMI-core ERROR \\(pid:.*CUDA_DEVICE_MEMORY_LIMIT=nonsense.*\n$", line, 0, 0));
         kit_free(kit);
     }
 }
@@ -719,7 +725,7 @@ int main(int argc, char **argv)
         g_autofree char *name = g_strdup_printf("/slice/%s_refuses_above_the_limit", unusables[i].name);
         g_test_add_data_func(name, &unusables[i], unusable_region_file_refuses_above_the_limit);
     }
-    TEST(log_level_and_its_nonsense_do_no_harm);
+    TEST(errors_alone_are_said_at_every_log_level);
     TEST(setuid_programs_are_passed_through);
     return g_test_run();
 }

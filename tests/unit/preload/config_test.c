@@ -84,7 +84,12 @@ static void policies_and_priorities_parse_in_any_case(void)
     } policies[] = {{"force", GRANT_POLICY_FORCE},     {"FORCE", GRANT_POLICY_FORCE},
                     {" Force ", GRANT_POLICY_FORCE},   {"disable", GRANT_POLICY_DISABLE},
                     {"DISABLE", GRANT_POLICY_DISABLE}, {"default", GRANT_POLICY_DEFAULT},
-                    {"", GRANT_POLICY_DEFAULT},        {"forced", GRANT_POLICY_DEFAULT}};
+                    {"", GRANT_POLICY_DEFAULT},        {"forced", GRANT_POLICY_DEFAULT},
+                    {"Force", GRANT_POLICY_FORCE},     {"fOrCe", GRANT_POLICY_FORCE},
+                    {"Disable", GRANT_POLICY_DISABLE}, {"dISABLE", GRANT_POLICY_DISABLE},
+                    {"Default", GRANT_POLICY_DEFAULT}, {"DEFAULT", GRANT_POLICY_DEFAULT},
+                    {"dEfAuLt", GRANT_POLICY_DEFAULT}, {"FORCE DISABLE", GRANT_POLICY_DEFAULT},
+                    {"disabled", GRANT_POLICY_DEFAULT}};
     static const struct {
         const char *text;
         int32_t priority;

@@ -54,12 +54,13 @@ static long futex(_Atomic uint32_t *word, int operation, uint32_t value, const s
 
 #pragma weak compute_tick
 
-static void visit(bool worked)
+/* True while there is something to look after although nothing is submitted. */
+static bool visit(bool worked)
 {
     static unsigned visits;
     uint64_t now = now_ns();
     if (atomic_load_explicit(&slice.state, memory_order_acquire) != SLICE_ON)
-        return;
+        return false;
     if (compute_tick)
         compute_tick(now);
     memory_settle();
@@ -67,7 +68,7 @@ static void visit(bool worked)
         memory_tick(now);
     if (worked)
         monitor_publish(now);
-    utilization_publish(now, worked);
+    return utilization_publish(now, worked);
 }
 
 static void *helper_main(void *argument)
@@ -78,8 +79,8 @@ static void *helper_main(void *argument)
     for (;;) {
         bool worked = atomic_exchange_explicit(&helper.active, 0, memory_order_acquire) != 0;
         idle = worked ? 0 : idle + 1;
-        visit(worked);
-        if (idle < IDLE_VISITS) {
+        bool shows = visit(worked);
+        if (idle < IDLE_VISITS || shows) {
             nanosleep(&(struct timespec){.tv_nsec = VISIT_NS}, NULL);
             continue;
         }

@@ -22,6 +22,7 @@
 
 static uint64_t looked_ns;
 static bool active; /* something was submitted since */
+static bool shows;  /* a figure is not 0 */
 static struct seen {
     uint64_t busy_ns;
     uint32_t silent;
@@ -46,14 +47,15 @@ static uint64_t sampled(struct seen *s, unsigned d, uint64_t before)
     return s->silent < SILENT_MAX && ++s->silent ? before : 0;
 }
 
-void utilization_publish(uint64_t now_ns, bool worked)
+bool utilization_publish(uint64_t now_ns, bool worked)
 {
     uint64_t span = now_ns - looked_ns;
     active |= worked;
     if (slice.slot < 0 || slice.slot >= REGION_SLOTS - 1 || span < LOOK_NS)
-        return;
+        return shows;
     bool first = looked_ns == 0;
     looked_ns = now_ns;
+    shows = false;
     for (unsigned d = 0; d < slice.n_devices && d < REGION_DEVICES; d++) {
         uint64_t *figure = &slice.region.base->procs[slice.slot].device_util[d].sm;
         uint64_t busy = atomic_load_explicit(&slice.region.ext->members[slice.slot].compute[d].busy_ns,
@@ -62,13 +64,16 @@ void utilization_publish(uint64_t now_ns, bool worked)
         if (!percent && active && !first)
             percent = sampled(&seen[d], d, __atomic_load_n(figure, __ATOMIC_RELAXED));
         __atomic_store_n(figure, percent, __ATOMIC_RELAXED);
+        shows |= percent != 0;
     }
     active = false;
+    return shows;
 }
 
 void utilization_after_fork(void)
 {
     looked_ns = 0;
+    shows = false;
     for (unsigned d = 0; d < REGION_DEVICES; d++)
         seen[d] = (struct seen){0};
 }

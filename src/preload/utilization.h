@@ -10,9 +10,10 @@
 #include <stdint.h>
 
 /* By the helper, at each visit; `worked`: something was submitted since the
- * last. Looks at most once a second, also when nothing is submitted, so that
- * the figure falls to 0 before the helper sleeps. */
-void utilization_publish(uint64_t now_ns, bool worked);
+ * last. Looks at most once a second, also when nothing is submitted. True while
+ * a figure is not 0: a launch may have waited for seconds before it ran, and the
+ * helper must not sleep before the figure has fallen. */
+bool utilization_publish(uint64_t now_ns, bool worked);
 
 void utilization_after_fork(void);
 

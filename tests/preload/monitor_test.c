@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "compute_kernel.h"
+#include "region/extension.h"
 #include "region/region.h"
 #include "support.h"
 
@@ -49,19 +50,22 @@ static int launch_on_demand(int argc, char **argv)
     return 0;
 }
 
-/* Kernels of 2 ms, one after the other, until the parent has something to say;
- * then it stays. */
+/* Kernels of 2 ms, one after the other, argv[0] microseconds apart, until the
+ * parent has something to say; then it stays. */
 static int flood(int argc, char **argv)
 {
-    (void)argc, (void)argv;
+    const gulong pause_us = argc > 0 ? (gulong)atoi(argv[0]) : 0;
     kit_context(0);
     struct pollfd parent = {.fd = STDIN_FILENO, .events = POLLIN};
     CUfunction f = kernel_of("sim_arg");
     CUstream stream = stream_new();
     kit_tell("ready");
-    while (poll(&parent, 1, 0) == 0)
+    while (poll(&parent, 1, 0) == 0) {
         if (launch_ns(f, 2000000, stream) || kit_cuda()->cuStreamSynchronize(stream))
             return 1;
+        if (pause_us)
+            g_usleep(pause_us);
+    }
     kit_hear();
     kit_tell("quiet");
     kit_hear();
@@ -100,15 +104,20 @@ static void write_i32(struct kit *kit, size_t offset, int32_t value)
 
 #define RECENT offsetof(struct region_base, recent_kernel)
 
-static int64_t utilization(struct kit *kit)
+static int64_t utilization_of(struct kit *kit, int slot)
 {
     int64_t percent = -1;
     int fd = open(kit_region(kit), O_RDONLY | O_CLOEXEC);
-    off_t at = offsetof(struct region_base, procs) + offsetof(struct region_slot, device_util) +
-               offsetof(struct region_util, sm);
+    off_t at = (off_t)(offsetof(struct region_base, procs) + (size_t)slot * sizeof(struct region_slot) +
+                       offsetof(struct region_slot, device_util) + offsetof(struct region_util, sm));
     g_assert_cmpint(pread(fd, &percent, sizeof percent, at), ==, sizeof percent);
     close(fd);
     return percent;
+}
+
+static int64_t utilization(struct kit *kit)
+{
+    return utilization_of(kit, 0);
 }
 
 /* Waits for a condition for up to five seconds. */
@@ -394,6 +403,95 @@ static void utilization_is_published_and_does_not_flicker(void)
     }
 }
 
+/* The least and the most that a slot shows for a while. */
+struct span {
+    int64_t least, most;
+};
+
+static void look(struct kit *kit, int slot, struct span *s)
+{
+    int64_t now = utilization_of(kit, slot);
+    s->least = MIN(s->least, now), s->most = MAX(s->most, now);
+}
+
+/* Each process has a helper, which publishes for its own slot alone: neither one that begins nor one that
+ * falls silent touches what the other shows. */
+static void two_helpers_of_a_slice_leave_each_other_s_figures_alone(void)
+{
+    /* With a limit they ask for less than it: what one gets of too little is not looked at here. */
+    static const char *const limits[] = {"90", NULL}, *const pauses[] = {"6000", "0"};
+    for (gsize i = 0; i < G_N_ELEMENTS(limits); i++) {
+        struct kit *kit = kit_new(NULL);
+        if (limits[i])
+            kit_env(kit, "CUDA_DEVICE_SM_LIMIT", "%s", limits[i]);
+        struct span first = {100, 0}, second = {100, 0}, alone = {100, 0};
+        struct kit_process *p0 = kit_start(kit, "flood", pauses[i], NULL);
+        expect(p0, "ready");
+        EVENTUALLY(utilization_of(kit, 0) > 0);
+        struct kit_process *p1 = kit_start(kit, "flood", pauses[i], NULL);
+        for (gint64 until = g_get_monotonic_time() + 5 * G_USEC_PER_SEC;
+             utilization_of(kit, 1) <= 0 && g_get_monotonic_time() < until; g_usleep(5000))
+            look(kit, 0, &first);
+        expect(p1, "ready");
+        for (gint64 until = g_get_monotonic_time() + 3 * G_USEC_PER_SEC; g_get_monotonic_time() < until;
+             g_usleep(5000)) {
+            look(kit, 0, &first);
+            look(kit, 1, &second);
+        }
+        EVENTUALLY(threads_of(p0, "hami-helper") == 1 && threads_of(p1, "hami-helper") == 1);
+        ask(p0);
+        expect(p0, "quiet");
+        for (gint64 until = g_get_monotonic_time() + 10 * G_USEC_PER_SEC;
+             utilization_of(kit, 0) != 0 && g_get_monotonic_time() < until; g_usleep(5000))
+            look(kit, 1, &alone);
+        g_test_message("%s: %" G_GINT64_FORMAT " to %" G_GINT64_FORMAT " and %" G_GINT64_FORMAT
+                       " to %" G_GINT64_FORMAT ", alone from %" G_GINT64_FORMAT " %%",
+                       limits[i] ? limits[i] : "-", first.least, first.most, second.least, second.most,
+                       alone.least);
+        g_assert_cmpint(first.least, >, 0);
+        g_assert_cmpint(second.least, >, 0);
+        g_assert_cmpint(alone.least, >, 0);
+        g_assert_cmpint(utilization_of(kit, 0), ==, 0);
+        g_assert_cmpint(utilization_of(kit, 1), >, 0);
+        if (limits[i])
+            g_assert_cmpint(MAX(first.most, second.most), <=, 50);
+        ask(p1);
+        expect(p1, "quiet");
+        ask(p0), ask(p1);
+        g_assert_cmpint(kit_finish(p1, NULL, NULL), ==, 0);
+        end(kit, p0);
+    }
+}
+
+/* The slice owes device time: the next launch waits until that is paid. */
+static void owe(struct kit *kit, int64_t device_ns)
+{
+    const int64_t tokens = -device_ns;
+    const size_t at = offsetof(struct region_ext, devices) + offsetof(struct region_device, compute) +
+                      offsetof(struct region_compute, tokens_ns);
+    int fd = open(kit_region(kit), O_RDWR | O_CLOEXEC);
+    g_assert_cmpint(pwrite(fd, &tokens, sizeof tokens, REGION_EXT_OFFSET + (off_t)at), ==, sizeof tokens);
+    close(fd);
+}
+
+/* What it did counts when it is done, long after it was asked for. */
+static void figure_falls_to_nothing_after_a_launch_that_had_to_wait(void)
+{
+    struct kit *kit = kit_new(NULL);
+    kit_env(kit, "CUDA_DEVICE_SM_LIMIT", "40");
+    struct kit_process *p = ready(kit, "launch_on_demand");
+    ask(p);
+    expect(p, "0");
+    for (int i = 0; i < 3; i++) {
+        owe(kit, 680 * 1000 * 1000); /* 1.7 s at 40 %: between the last two looks of an idle helper */
+        ask(p);
+        expect(p, "0");
+        g_usleep(1200 * 1000); /* it has looked */
+        EVENTUALLY(utilization(kit) == 0);
+    }
+    end(kit, p);
+}
+
 static const struct kit_body bodies[] = {
     {"flood", flood},
     {"launch_on_demand", launch_on_demand},
@@ -413,6 +511,8 @@ int main(int argc, char **argv)
     TEST(suspended_slice_waits_with_launches_and_allocations);
     TEST(suspended_process_can_be_killed_and_leaves_nothing);
     TEST(utilization_is_published_and_does_not_flicker);
+    TEST(two_helpers_of_a_slice_leave_each_other_s_figures_alone);
+    TEST(figure_falls_to_nothing_after_a_launch_that_had_to_wait);
     TEST(nobody_to_look_after_means_no_helper);
     TEST(at_most_one_helper_and_none_before_the_first_launch);
     TEST(helper_sleeps_when_nothing_is_launched);

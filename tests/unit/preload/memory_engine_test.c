@@ -516,6 +516,66 @@ static void rounding_beyond_what_was_asked_gets_measured(void)
     fake_end();
 }
 
+/* ---- how often the management library is asked ---- */
+
+static unsigned lists_asked, others_asked;
+
+static nvmlReturn_t asked_init(void)
+{
+    others_asked++;
+    return NVML_SUCCESS;
+}
+
+static nvmlReturn_t asked_handle(const char *uuid, nvmlDevice_t *ret)
+{
+    others_asked++;
+    *ret = (nvmlDevice_t)(uintptr_t)uuid;
+    return NVML_SUCCESS;
+}
+
+static nvmlReturn_t asked_list(nvmlDevice_t device, unsigned *n, nvmlProcessInfo_t *ret)
+{
+    (void)device;
+    lists_asked++;
+    *n = 1;
+    *ret = (nvmlProcessInfo_t){.pid = 4711, .usedGpuMemory = used(0)};
+    return NVML_SUCCESS;
+}
+
+/* Hundreds of processes share the management library's lock: the work of one may not multiply the questions.
+ */
+static void management_library_is_asked_once_a_second_and_after_8_mib_of_rounding(void)
+{
+    static const struct {
+        uint64_t limit, bytes;
+        unsigned each_second, more; /* questions that rounding causes near the limit */
+    } rows[] = {{0, MIB, 500, 0},
+                {64 * MIB, 4096, 500, 0},
+                {64 * MIB, 100, 500, 0},
+                {6 * MIB, 1 * MIB + 1, 80, 80 / 8}}; /* each rounds up by 1 MiB; at 8 MiB it is looked */
+    for (gsize i = 0; i < G_N_ELEMENTS(rows); i++) {
+        CUdeviceptr p;
+        fake_begin(rows[i].limit, 0);
+        real_nvml.nvmlInit_v2 = asked_init;
+        real_nvml.nvmlDeviceGetHandleByUUID = asked_handle;
+        real_nvml.nvmlDeviceGetComputeRunningProcesses_v3 = asked_list;
+        slice.region.base->procs[slice.slot].hostpid = 4711;
+        lists_asked = others_asked = 0;
+        for (unsigned second = 1; second <= 20; second++) {
+            memory_tick(second * UINT64_C(1000000000));
+            for (unsigned n = 0; n < rows[i].each_second; n++) {
+                g_assert_cmpint(cuMemAlloc_v2(&p, rows[i].bytes), ==, CUDA_SUCCESS);
+                g_assert_cmpint(cuMemFree_v2(p), ==, CUDA_SUCCESS);
+            }
+        }
+        g_test_message("%u lists, %u other questions", lists_asked, others_asked);
+        g_assert_cmpuint(lists_asked, <=, 20 * (FAKE_DEVICES + rows[i].more));
+        g_assert_cmpuint(lists_asked, >=, 20);
+        g_assert_cmpuint(others_asked, <=, 1 + FAKE_DEVICES);
+        fake_end();
+    }
+}
+
 #define TEST(name) g_test_add_func("/memory_engine/" #name, name)
 
 int main(int argc, char **argv)
@@ -544,5 +604,6 @@ int main(int argc, char **argv)
     TEST(arrays_are_charged_until_they_are_destroyed);
     TEST(rounding_beyond_what_was_asked_gets_measured);
     TEST(oversubscription_spills_to_managed_memory);
+    TEST(management_library_is_asked_once_a_second_and_after_8_mib_of_rounding);
     return g_test_run();
 }

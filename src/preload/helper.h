@@ -4,8 +4,8 @@
  * somebody has to look after work in flight: a compute limit, or a region that
  * a monitor reads. While work is submitted it visits compute_tick(),
  * memory_settle() and the monitor's fields every 100 ms; 2 s after the last
- * submission it sleeps until the next, looking once a second where memory is shared
- * between processes.
+ * submission, and when what a monitor sees of it has fallen to 0, it sleeps until
+ * the next, looking once a second where memory is shared between processes.
  */
 #ifndef HAMI_PRELOAD_HELPER_H
 #define HAMI_PRELOAD_HELPER_H

@@ -335,13 +335,13 @@ static enum verdict consider(struct request *r, const struct turn_limit *limit, 
     return GO;
 }
 
-/* While work runs that takes long, or that lies there uncharged because its lane
- * starves the device, tokens are earned for it: that is not an idle time. Nor is it one when threads that do
- * something else hold more credit than this: it has to be there before anything is launched. */
+/* While long work runs, tokens are earned for what comes after it: that is not an idle time. Nor is it one
+ * when a lane that starves the device has work lying there uncharged, or when threads that do something else
+ * hold credit: it has to be there before anything is launched. */
 static int64_t kept_tokens(const struct request *r)
 {
     int64_t inflight = atomic_load_explicit(&r->card->inflight_ns, memory_order_relaxed);
-    bool counts = inflight > PIPE_ALONE_NS || (r->lane->starves && inflight > 0);
+    bool counts = inflight > PIPE_ALONE_NS || (!r->waited && r->lane->starves && inflight > 0);
     return (r->waited ? WAIT_CAP_NS : BURST_NS) + (counts ? inflight : 0);
 }
 

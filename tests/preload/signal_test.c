@@ -152,7 +152,7 @@ static int attaching(int argc, char **argv)
     sleeps = signals = 0;
     uint64_t since_ns = region_now_ns();
     kit_context(0);
-    tell(kit_cuda()->cuMemAlloc_v2(&p, 1 << 20), since_ns);
+    tell((int)kit_cuda()->cuMemAlloc_v2(&p, 1 << 20), since_ns);
     storm_end();
     kit_hear();
     return 0;

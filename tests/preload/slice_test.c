@@ -244,7 +244,7 @@ static void a_region_of_the_tenants_choice_is_not_used_under_a_grant(void)
     static struct region_view view;
     struct kit *kit = kit_new(KIT_CARDS KIT_CARD("16GiB", "0"));
     struct grant g = grant_of(kit, 1, (uint64_t[]){2 * GIB});
-    g_autofree char *own = kit_path(kit, "own.cache"), *out = NULL;
+    g_autofree char *own = kit_path(kit, "own.cache");
     kit_grant(kit, &g);
     struct kit_process *first = kit_start(kit, "allocate", "0", "1536", NULL);
     g_autofree char *line = kit_line(first);

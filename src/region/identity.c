@@ -71,9 +71,11 @@ bool region_stat_parse(const char *text, size_t n, char *ret_state, uint64_t *re
 
 int32_t region_hostpid_parse(const char *reply, size_t n)
 {
-    const char *at = reply, *end = reply + n;
     int32_t binary;
     uint64_t value = 0;
+    if (n == 0) /* of no reply nothing may be computed, not even its end */
+        return 0;
+    const char *at = reply, *end = reply + n;
     if (n == sizeof binary && reply[3] == '\0') {
         memcpy(&binary, reply, sizeof binary);
         return binary > 0 && binary < PID_LIMIT ? binary : 0;

@@ -41,17 +41,6 @@ static int tell_hostpid(int argc, char **argv)
     return 0;
 }
 
-/* Whether this process may make namespaces; skips the test with the reason if
- * not. */
-static bool may_unshare(const char *flags)
-{
-    g_autofree char *command = g_strdup_printf("unshare %s true 2>/dev/null", flags);
-    if (getuid() == 0 && system(command) == 0)
-        return true;
-    g_test_skip("needs root and the right to make namespaces");
-    return false;
-}
-
 static void on_the_hosts_pid_namespace_the_own_pid_is_known(void)
 {
     struct kit *kit = kit_new(NULL);
@@ -67,7 +56,7 @@ static void on_the_hosts_pid_namespace_the_own_pid_is_known(void)
 
 static void broker_tells_the_host_pid(void)
 {
-    if (!may_unshare("-m -pf --mount-proc"))
+    if (!kit_may_unshare("-m -pf --mount-proc"))
         return;
     static const char *const replies[] = {"4242", "4242\n", "nonsense"};
     for (gsize i = 0; i < G_N_ELEMENTS(replies); i++) {

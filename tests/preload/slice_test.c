@@ -378,17 +378,6 @@ static const char enter_namespace[] =
     "mount --rbind /proc $d/ns/m/proc; mount --rbind /dev $d/ns/m/dev; mount --bind $d $d/ns/m$d; "
     "mkdir -p $(dirname $d/ns/m$at); cp $file $d/ns/m$at; exec chroot $d/ns/m \"$@\"";
 
-/* Whether this process may make namespaces; skips the test with the reason if
- * not. */
-static bool may_unshare(const char *flags)
-{
-    g_autofree char *command = g_strdup_printf("unshare %s true 2>/dev/null", flags);
-    if (getuid() == 0 && system(command) == 0)
-        return true;
-    g_test_skip("needs root and the right to make namespaces");
-    return false;
-}
-
 /* Runs "totals" where `content` lies at the fixed path. */
 static char *totals_with_file(struct kit *kit, const char *at, const char *content, gssize n, char **ret_err)
 {
@@ -404,7 +393,7 @@ static char *totals_with_file(struct kit *kit, const char *at, const char *conte
 
 static void override_file_precedes_the_environment(void)
 {
-    if (!may_unshare("-m"))
+    if (!kit_may_unshare("-m"))
         return;
     struct kit *kit = kit_new(two_cards);
     kit_env(kit, "CUDA_DEVICE_MEMORY_LIMIT", "30G");
@@ -417,7 +406,7 @@ static void override_file_precedes_the_environment(void)
 
 static void grant_of_the_host_cannot_be_replaced_by_the_environment(void)
 {
-    if (!may_unshare("-m"))
+    if (!kit_may_unshare("-m"))
         return;
     struct kit *kit = kit_new(two_cards);
     struct grant g = grant_of(kit, 2, (uint64_t[]){2 * GIB, 2 * GIB});
@@ -433,7 +422,7 @@ static void grant_of_the_host_cannot_be_replaced_by_the_environment(void)
 
 static void broken_grant_of_the_host_refuses(void)
 {
-    if (!may_unshare("-m"))
+    if (!kit_may_unshare("-m"))
         return;
     struct kit *kit = kit_new(two_cards);
     g_autofree char *err = NULL;
@@ -447,7 +436,7 @@ static void broken_grant_of_the_host_refuses(void)
  * the preloaded library, which the file /etc/ld.so.preload brings. */
 static void cleared_environment_is_found_again_at_pid_1(void)
 {
-    if (!may_unshare("-pf --mount-proc"))
+    if (!kit_may_unshare("-pf --mount-proc"))
         return;
     struct kit *kit = kit_new(two_cards);
     g_autofree char *self = g_file_read_link("/proc/self/exe", NULL);
@@ -516,7 +505,7 @@ static struct kit_process *start_with_unusable(struct kit *kit, const struct unu
 static void unusable_region_file_refuses_above_the_limit(gconstpointer data)
 {
     const struct unusable *row = data;
-    if (row->mount && !may_unshare("-m"))
+    if (row->mount && !kit_may_unshare("-m"))
         return;
     struct kit *kit = kit_new(KIT_CARDS KIT_CARD("16GiB", "0"));
     g_autofree char *disk = kit_path(kit, "disk"), *region = kit_path(kit, "disk/x.cache");
@@ -574,7 +563,7 @@ static const char enter_container[] =
 
 static void setuid_programs_are_passed_through(void)
 {
-    if (!may_unshare("-m"))
+    if (!kit_may_unshare("-m"))
         return;
     for (int setuid = 0; setuid < 2; setuid++) {
         struct kit *kit = kit_new(two_cards);

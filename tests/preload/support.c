@@ -409,3 +409,12 @@ char *kit_hear(void)
     line[strcspn(line, "\n")] = '\0';
     return line;
 }
+
+bool kit_may_unshare(const char *flags)
+{
+    g_autofree char *command = g_strdup_printf("unshare %s true 2>/dev/null", flags);
+    if (getuid() == 0 && system(command) == 0)
+        return true;
+    g_test_skip("needs root and the right to make namespaces");
+    return false;
+}

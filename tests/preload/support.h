@@ -39,6 +39,10 @@ struct kit *kit_new(const char *profile);
 
 void kit_free(struct kit *kit); /* kills what still runs, removes all files */
 
+/* Whether this process may make these namespaces, in unshare's words; skips the test with the reason if not.
+ */
+bool kit_may_unshare(const char *flags);
+
 /* Environment of processes started later; NULL value = unset. */
 G_GNUC_PRINTF(3, 4) void kit_env(struct kit *kit, const char *name, const char *format, ...);
 const char *kit_get_env(struct kit *kit, const char *name);

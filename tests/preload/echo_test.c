@@ -5,9 +5,10 @@
  * that remembers (lib/echo_driver.c). Parameter types are those of
  * contract/cuda.def, which tests/abi compares with NVIDIA's headers.
  *
- * Left out: where an allocation's outputs go, entries that answer or look up themselves (classes INIT, LOOKUP
- * and QUERY), arrays of several elements, and what happens after success, which the simulated driver's tests
- * look at.
+ * Left out: what stands from a structure passed by value on, which every ABI passes its own way (the
+ * simulated driver's tests of IPC look at it); where an allocation's outputs go, entries that answer or look
+ * up themselves (classes INIT, LOOKUP and QUERY), arrays of several elements, and what happens after success,
+ * which the simulated driver's tests look at.
  */
 #include <dlfcn.h>
 #include <string.h>
@@ -18,7 +19,7 @@
 enum { WORDS = 14, PAGE = 8192, OWN_ANSWER = 714 };
 
 /* What a parameter is, so that the library may read what it points to. */
-enum kind { NOTHING, BYTE, SHORT, INT, SIZE, ADDRESS, POINTER };
+enum kind { NOTHING, BYTE, SHORT, INT, SIZE, ADDRESS, POINTER, VALUE };
 #define KIND(type)                                                                                           \
     _Generic((type *)0,                                                                                      \
              void *: NOTHING,                                                                                \
@@ -28,6 +29,7 @@ enum kind { NOTHING, BYTE, SHORT, INT, SIZE, ADDRESS, POINTER };
              unsigned *: INT,                                                                                \
              size_t *: SIZE,                                                                                 \
              unsigned long long *: ADDRESS,                                                                  \
+             CUipcMemHandle *: VALUE,                                                                        \
              default: POINTER),
 
 /* One after the other; nothing that is wrapped has more than WORDS, a few that are not have. */
@@ -80,6 +82,7 @@ static long word_of(enum kind kind, long at)
     case ADDRESS:
         return 0x700000000000 + at * 0x10000;
     case POINTER:
+    case VALUE: /* where the ABI passes it by reference */
         return (long)pages[at];
     default:
         return 2 + at;

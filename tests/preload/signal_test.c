@@ -30,12 +30,14 @@
 
 static _Atomic unsigned sleeps;
 static _Atomic unsigned signals;
+static bool tells_first_sleep;
 
 static void count_sleep(const void *caller)
 {
     Dl_info info;
-    if (dladdr(caller, &info) && info.dli_fname && strstr(info.dli_fname, "libvgpu"))
-        sleeps++;
+    if (dladdr(caller, &info) && info.dli_fname && strstr(info.dli_fname, "libvgpu") && sleeps++ == 0 &&
+        tells_first_sleep)
+        kit_tell("waits");
 }
 
 int nanosleep(const struct timespec *wanted, struct timespec *left);
@@ -134,6 +136,7 @@ static int suspended(int argc, char **argv)
     while (!kit_hear())
         ;
     sleeps = signals = 0;
+    tells_first_sleep = true;
     uint64_t since_ns = region_now_ns();
     errno = 4242;
     CUresult result = kit_cuda()->cuMemAlloc_v2(&p, 1 << 20);
@@ -148,8 +151,8 @@ static int attaching(int argc, char **argv)
     CUdeviceptr p;
     kit_cuda();
     storm_begin();
-    kit_tell("ready");
     sleeps = signals = 0;
+    tells_first_sleep = true;
     uint64_t since_ns = region_now_ns();
     kit_context(0);
     tell((int)kit_cuda()->cuMemAlloc_v2(&p, 1 << 20), since_ns);
@@ -200,12 +203,10 @@ static void throttled_process_keeps_its_share(void)
     }
 }
 
-static struct kit_process *ready(struct kit *kit, const char *body)
+static void says(struct kit_process *p, const char *word)
 {
-    struct kit_process *p = kit_start(kit, body, NULL);
     g_autofree char *line = kit_line(p);
-    g_assert_cmpstr(line, ==, "ready");
-    return p;
+    g_assert_cmpstr(line, ==, word);
 }
 
 /* It answers within 20 ms, so it looks 50 times a second; at first more often. */
@@ -219,9 +220,11 @@ static void assert_no_busy_loop(const struct told *told)
 static void suspended_process_waits_on(void)
 {
     struct kit *kit = kit_new(NULL);
-    struct kit_process *p = ready(kit, "suspended");
+    struct kit_process *p = kit_start(kit, "suspended", NULL);
+    says(p, "ready");
     g_assert_cmpint(region_set_suspended(kit_region(kit), true), ==, 0);
     kit_say(p, "go");
+    says(p, "waits");
     g_usleep(400000);
     g_assert_cmpint(region_set_suspended(kit_region(kit), false), ==, 0);
     struct told told = heard(p);
@@ -235,7 +238,8 @@ static void process_that_joins_waits_for_the_lock(void)
     struct kit *kit = kit_new(NULL);
     int fd = open(kit_region(kit), O_RDWR | O_CREAT | O_CLOEXEC, 0666);
     g_assert_cmpint(region_lock(fd, F_WRLCK, REGION_LOCK_INIT), ==, 0);
-    struct kit_process *p = ready(kit, "attaching");
+    struct kit_process *p = kit_start(kit, "attaching", NULL);
+    says(p, "waits");
     g_usleep(400000);
     g_assert_cmpint(region_lock(fd, F_UNLCK, REGION_LOCK_INIT), ==, 0);
     struct told told = heard(p);

@@ -19,8 +19,9 @@ static const char *http_bind = "127.0.0.1:8080", *webhook_bind, *metrics_bind = 
                   *kube_timeout, *scheduler_name = "", *node_policy = "binpack", *card_policy = "spread",
                   *node_selector, *device_config_file, *lease_name, *lease_namespace, *identity,
                   *leader_mode = "follow", *lease_duration = "15s", *renew_deadline = "10s",
-                  *retry_period = "2s", *lock_timeout = "5m", *lock_retry = "28s", *reserve_time = "30s",
-                  *events = "failures", *admission, *log_format = "text", *verbosity, *print, *ignored;
+                  *retry_period = "2s", *silence = "0", *lock_timeout = "5m", *lock_retry = "28s",
+                  *reserve_time = "30s", *events = "failures", *admission, *log_format = "text", *verbosity,
+                  *print, *ignored;
 static const char *force_overwrite = "true", *leader_elect, *legacy_metrics, *enable_ascend, *enable_iluvatar,
                   *compat_label, *compat_node_lock, *compat_handshake, *profiling, *debug;
 
@@ -74,6 +75,9 @@ static const struct cli_option options[] = {
     {"leader-elect-renew-deadline", 0, CLI_TEXT, "TIME", "own: when the holder gives up (10s)",
      &renew_deadline},
     {"leader-elect-retry-period", 0, CLI_TEXT, "TIME", "own: between attempts (2s)", &retry_period},
+    {"leader-elect-silence", 0, CLI_TEXT, "TIME",
+     "follow: when a lease that nobody renews is given back for its dead holder; 0: when it runs out (0)",
+     &silence},
     {"identity", 0, CLI_TEXT, "NAME", "this instance in leases (the host's name)", &identity},
     {"reservation-time", 0, CLI_TEXT, "TIME", "how long cards wait for their pod's bind (30s)",
      &reserve_time},
@@ -201,6 +205,15 @@ static int take_life(uint32_t *ret_s)
     return why ? refused("webhook-cert-life", cert_life, why) : 0;
 }
 
+/* Shorter is not told apart from an API server that takes a moment. */
+static int take_silence(uint32_t *ret_ms)
+{
+    int status = take_time("leader-elect-silence", silence, ret_ms);
+    if (!status && *ret_ms && *ret_ms < 500)
+        status = refused("leader-elect-silence", silence, "is shorter than 500ms, and not 0");
+    return status;
+}
+
 /* Calls per second: the reference's flag is a floating number. */
 static int take_rate(const char *flag, const char *value, double *ret)
 {
@@ -287,7 +300,7 @@ static int fill(struct scheduler_options *o)
         (status = take_time("leader-elect-lease-duration", lease_duration, &o->lease_ms)) ||
         (status = take_time("leader-elect-renew-deadline", renew_deadline, &o->renew_ms)) ||
         (status = take_time("leader-elect-retry-period", retry_period, &o->retry_ms)) ||
-        (status = take_life(&o->cert_life_s)) ||
+        (status = take_silence(&o->silence_ms)) || (status = take_life(&o->cert_life_s)) ||
         (status = kube_qps ? take_rate("kube-qps", kube_qps, &o->kube_qps) : 0) ||
         (status = take_number("kube-burst", kube_burst, 1, 1000000, &burst)) ||
         (status = kube_timeout ? take_number("kube-timeout", kube_timeout, 0, 3600, &timeout_s) : 0) ||
@@ -305,6 +318,9 @@ static int fill(struct scheduler_options *o)
         return refused("leader-elect", "true",
                        "needs --leader-elect-resource-name and --leader-elect-resource-namespace");
     o->leader_own = mode == 1;
+    if (o->silence_ms && o->leader_own)
+        return refused("leader-elect-silence", silence,
+                       "is for --leader-elect-as=follow; own has --leader-elect-lease-duration");
     o->events = (enum scheduler_events)event;
     o->kube_burst = (uint32_t)burst;
     o->kube_timeout_ms = kube_timeout && !timeout_s ? UINT32_MAX : (uint32_t)timeout_s * 1000;

@@ -4,7 +4,9 @@
  *
  * follow (as the reference's --leader-elect): kube-scheduler in the same pod holds
  * a lease; we lead while its holder is "<our host name>_...". The lease is watched;
- * its age is judged by our own clock, from when we saw it change.
+ * its age is judged by our own clock, from when we saw it change. With
+ * silence_ms it is given back for a holder that is dead (kube/lease_silence.h),
+ * and bears whoever leads only as long as that allows.
  * own: a lease of our own (kube/lease.h).
  *
  * Fencing: before each write leader_is_valid() is asked, which is false once a
@@ -20,6 +22,7 @@
 #include <unistd.h>
 
 #include "base/json_members.h"
+#include "kube/lease_silence.h"
 #include "kube/patch.h"
 #include "model/annotation.h"
 #include "scheduler/identity.h"
@@ -34,6 +37,7 @@
 struct follow {
     struct scheduler *s;
     KubeWatch *watch;
+    KubeSilence *silence; /* NULL: only its end ends a lease */
     char *host;
     bool holds;
     int64_t seen_ms; /* of the last change */
@@ -173,6 +177,16 @@ static bool is_ours(const struct follow *f, const char *holder)
     return strncmp(holder, f->host, n) == 0 && (holder[n] == '_' || holder[n] == '\0');
 }
 
+/* How long ago that was; what is not a time of the past is now. Of our own host only: its clock wrote it. */
+static int64_t age_ms(const char *renewed)
+{
+    g_autoptr(GDateTime) time = g_date_time_new_from_iso8601(renewed, NULL);
+    return time ? MAX(0, (g_get_real_time() - g_date_time_to_unix(time) * G_USEC_PER_SEC -
+                          g_date_time_get_microsecond(time)) /
+                             1000)
+                : 0;
+}
+
 static void take_lease(struct follow *f, const char *json, size_t len, bool deleted)
 {
     static const struct json_member members[] = {JSON_MEMBER("spec", read_spec, 0)};
@@ -185,12 +199,20 @@ static void take_lease(struct follow *f, const char *json, size_t len, bool dele
     if (deleted || json_text_copy(lease.holder, f->holder, sizeof f->holder) < 0)
         f->holder[0] = '\0';
     json_text_copy(lease.renewed, time, sizeof time);
+    f->holds = is_ours(f, f->holder);
     if (strcmp(time, f->renewed) != 0) {
         g_strlcpy(f->renewed, time, sizeof f->renewed);
-        f->seen_ms = scheduler_now_ms();
+        f->seen_ms = scheduler_now_ms() - (f->silence && f->holds ? age_ms(time) : 0);
     }
     f->duration_ms = CLAMP(lease.duration_s, 1, 3600) * 1000;
-    f->holds = is_ours(f, f->holder);
+    if (f->silence)
+        kube_silence_seen(f->silence, f->holder, f->renewed);
+}
+
+static int64_t valid_ms(const struct follow *f)
+{
+    int64_t silence_ms = KUBE_SILENCE_VALID_MS(f->s->o.silence_ms);
+    return f->silence ? MIN(f->duration_ms, silence_ms) : f->duration_ms;
 }
 
 static void follow_object(void *data, enum kube_event event, const char *json, size_t len)
@@ -224,6 +246,31 @@ static void begin(void *data, uint64_t generation)
     (void)data, (void)generation;
 }
 
+static void lease_released(void *data, const char *holder, int64_t silent_ms)
+{
+    g_autofree char *silent = g_strdup_printf("%" G_GINT64_FORMAT, silent_ms);
+    (void)data;
+    log_line(LOG_WARN, "lease-released", "holder", holder, "silent_ms", silent, NULL);
+}
+
+static void release_failed(void *data, const GError *error)
+{
+    (void)data;
+    log_line(LOG_WARN, "lease-release", "why", error->message, NULL);
+}
+
+static void silence_start(struct follow *f)
+{
+    static const struct kube_silence_vtable vtable = {lease_released, release_failed};
+    const struct scheduler_options *o = &f->s->o;
+    if (o->silence_ms)
+        f->silence = kube_silence_new(f->s->client,
+                                      &(struct kube_silence_options){.namespace = o->lease_namespace,
+                                                                     .name = o->lease_name,
+                                                                     .after_ms = o->silence_ms},
+                                      &vtable, f);
+}
+
 static void follow_start(struct scheduler *s)
 {
     static const struct kube_watch_vtable vtable = {begin, follow_object, nothing, follow_failed};
@@ -238,6 +285,7 @@ static void follow_start(struct scheduler *s)
         &(struct kube_watch_options){.path = path, .field_selector = field, .relist_ms = LEASE_AGAIN_MS},
         &vtable, f);
     s->follow = f;
+    silence_start(f);
     kube_watch_start(f->watch);
 }
 
@@ -315,6 +363,7 @@ void leader_stop(struct scheduler *s, void (*done)(void *), void *data)
 {
     if (s->follow) {
         kube_watch_free(s->follow->watch);
+        kube_silence_free(s->follow->silence);
         g_free(s->follow->host);
         g_clear_pointer(&s->follow, g_free);
     }
@@ -331,6 +380,8 @@ uint32_t leader_bind_ms(const struct scheduler *s)
     int64_t between_ms = BIND_MOST_MS;
     if (s->lease)
         between_ms = (int64_t)s->o.lease_ms - s->o.renew_ms;
+    else if (s->follow && s->follow->silence)
+        between_ms = KUBE_SILENCE_WRITE_MS(s->o.silence_ms);
     else if (s->follow && s->follow->duration_ms < KUBE_SCHEDULER_LEASE_MS)
         between_ms = s->follow->duration_ms / 5; /* who shortens the lease may shorten its end more */
     return (uint32_t)CLAMP(between_ms, 1, BIND_MOST_MS);
@@ -342,5 +393,5 @@ bool leader_is_valid(const struct scheduler *s)
         return true;
     if (s->lease)
         return kube_lease_is_valid(s->lease);
-    return s->follow && s->follow->holds && scheduler_now_ms() - s->follow->seen_ms < s->follow->duration_ms;
+    return s->follow && s->follow->holds && scheduler_now_ms() - s->follow->seen_ms < valid_ms(s->follow);
 }

@@ -35,8 +35,9 @@ struct scheduler_options {
     bool force_overwrite;
     bool leader_elect, leader_own; /* follow kube-scheduler's lease, or hold one of our own */
     const char *lease_name, *lease_namespace, *identity;
-    const char *pod_name, *pod_namespace; /* of ourselves; NULL outside a cluster */
-    uint32_t lease_ms, renew_ms, retry_ms;
+    const char *pod_name, *pod_namespace;  /* of ourselves; NULL outside a cluster */
+    uint32_t lease_ms, renew_ms, retry_ms; /* of our own */
+    uint32_t silence_ms; /* of kube-scheduler's: given back when not renewed for so long; 0 = never */
     uint32_t lock_timeout_ms, lock_retry_ms, reserve_ms;
     bool legacy_metrics, compat_label, compat_node_lock, compat_handshake;
     enum scheduler_events events;

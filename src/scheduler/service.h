@@ -68,7 +68,7 @@ struct scheduler {
 
     KubeLease *lease;      /* our own */
     int identity_socket;   /* held while we bear our name in it (identity.h); 0 or -1: none */
-    struct follow *follow; /* or kube-scheduler's (leader.c) */
+    struct follow *follow; /* or kube-scheduler's (follow.h) */
     bool leading;
     char *marker;       /* written at ourselves after taking over, not seen yet (leader.c) */
     bool marker_listed; /* seen by the list that is being read: it counts once all of that list is read */
@@ -141,6 +141,7 @@ void quotas_start(struct scheduler *s);
 void quotas_stop(struct scheduler *s);
 
 /* leader.c */
+#define LEADER_BIND_MOST_MS 5000
 bool leader_start(struct scheduler *s, GError **error);
 void leader_stop(struct scheduler *s, void (*done)(void *), void *data);
 bool leader_is_valid(const struct scheduler *s);
@@ -151,6 +152,10 @@ uint32_t leader_bind_ms(const struct scheduler *s);
 void leader_saw_marker(struct scheduler *s, const char *marker);
 void leader_saw_list(struct scheduler *s);
 void leader_bind_ended(struct scheduler *s);
+/* What the lease says, by whoever holds it. */
+void leader_set(struct scheduler *s, bool leading, const char *holder);
+/* From now on nothing is decided until all that was written before is seen. */
+void leader_catch_up(struct scheduler *s);
 
 /* extender.c, bind.c, preempt.c */
 void extender_filter(const struct http_request *request, struct http_responder *responder, void *data);

@@ -23,11 +23,13 @@ struct follow {
     int64_t duration_ms;
     char renewed[64]; /* renewTime as text: a change counts, not its value */
     char holder[512];
+    char acquired[64];
+    int64_t transitions;
 };
 
 struct seen_lease {
-    struct json_text holder, renewed;
-    int64_t duration_s;
+    struct json_text holder, renewed, acquired;
+    int64_t duration_s, transitions;
 };
 
 static void read_text(struct json_scan *scan, void *data, size_t at)
@@ -45,6 +47,8 @@ static void read_spec(struct json_scan *scan, void *data, size_t at)
     static const struct json_member members[] = {
         JSON_MEMBER("holderIdentity", read_text, offsetof(struct seen_lease, holder)),
         JSON_MEMBER("renewTime", read_text, offsetof(struct seen_lease, renewed)),
+        JSON_MEMBER("acquireTime", read_text, offsetof(struct seen_lease, acquired)),
+        JSON_MEMBER("leaseTransitions", read_int, offsetof(struct seen_lease, transitions)),
         JSON_MEMBER("leaseDurationSeconds", read_int, offsetof(struct seen_lease, duration_s)),
     };
     (void)at;
@@ -73,13 +77,18 @@ static void take_lease(struct follow *f, const char *json, size_t len, bool dele
 {
     static const struct json_member members[] = {JSON_MEMBER("spec", read_spec, 0)};
     struct json_scan scan;
-    struct seen_lease lease = {
-        .holder = {"", 0, false}, .renewed = {"", 0, false}, .duration_s = KUBE_SCHEDULER_LEASE_MS / 1000};
+    struct seen_lease lease = {.holder = {"", 0, false},
+                               .renewed = {"", 0, false},
+                               .acquired = {"", 0, false},
+                               .duration_s = KUBE_SCHEDULER_LEASE_MS / 1000};
     char time[64] = "";
     json_scan_init(&scan, json, len);
     json_members_read(&scan, members, G_N_ELEMENTS(members), &lease);
     if (deleted || json_text_copy(lease.holder, f->holder, sizeof f->holder) < 0)
         f->holder[0] = '\0';
+    if (json_text_copy(lease.acquired, f->acquired, sizeof f->acquired) < 0)
+        f->acquired[0] = '\0';
+    f->transitions = lease.transitions;
     json_text_copy(lease.renewed, time, sizeof time);
     f->holds = is_ours(f, f->holder);
     if (strcmp(time, f->renewed) != 0) {
@@ -102,19 +111,29 @@ bool follow_is_valid(const struct follow *f)
     return f->holds && scheduler_now_ms() - f->seen_ms < valid_ms(f);
 }
 
+/* What changes when another takes the lease, though the one before has it again when we see it. */
+static char *term_of(const struct follow *f)
+{
+    return g_strdup_printf("%s %s %" G_GINT64_FORMAT, f->holder, f->acquired, f->transitions);
+}
+
 static void follow_object(void *data, enum kube_event event, const char *json, size_t len)
 {
     struct follow *f = data;
     struct scheduler *s = f->s;
-    g_autofree char *before = g_strdup(follow_is_valid(f) ? f->holder : "");
+    g_autofree char *before = term_of(f);
+    bool was_valid = follow_is_valid(f), knows_term = f->acquired[0];
     take_lease(f, json, len, event == KUBE_DELETED);
-    if (s->leading && follow_is_valid(f) && strcmp(before, f->holder) != 0) {
+    g_autofree char *now = term_of(f);
+    if (s->leading && f->holds && (strcmp(before, now) != 0 || !(was_valid || knows_term))) {
         /* In between, which we did not see (a list came, not all events), another may have led. */
         log_line(LOG_INFO, "leading-again", "holder", f->holder, NULL);
         leader_catch_up(s);
         scheduler_became_ready(s);
     }
     leader_set(s, f->holds, f->holder);
+    if (!was_valid)
+        scheduler_goes_on(s);
 }
 
 static void follow_failed(void *data, const GError *error)

@@ -77,6 +77,14 @@ static gboolean trim(gpointer data)
     return G_SOURCE_REMOVE;
 }
 
+void scheduler_goes_on(struct scheduler *s)
+{
+    if (!scheduler_may_decide(s))
+        return;
+    extender_answer_held(s);
+    waiting_capacity_changed(s);
+}
+
 void scheduler_became_ready(struct scheduler *s)
 {
     if (s->collecting && scheduler_is_synced(s)) {
@@ -88,8 +96,7 @@ void scheduler_became_ready(struct scheduler *s)
     log_line(LOG_INFO, "ready", NULL, NULL);
     if (!s->trim_timer)
         s->trim_timer = g_idle_add(trim, s);
-    extender_answer_held(s);
-    waiting_capacity_changed(s);
+    scheduler_goes_on(s);
 }
 
 /* ---- life -------------------------------------------------------------- */

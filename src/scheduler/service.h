@@ -103,6 +103,8 @@ void scheduler_expire_by(struct scheduler *s, int64_t at_ms);
 void scheduler_watch_failed(struct scheduler *s, const char *what, const GError *error);
 /* After anything that may have made the service ready: answers held calls. */
 void scheduler_became_ready(struct scheduler *s);
+/* What waited for the right to decide, and may have it now: held calls, and pods that fit. */
+void scheduler_goes_on(struct scheduler *s);
 
 /* nodes.c */
 void nodes_start(struct scheduler *s);

@@ -34,7 +34,7 @@ def world(build, holder, *objects, flags=FLAGS, wait="event=pods-synced", rules=
     """A lease of an hour, and a service that sees it: w, b, s."""
     w = kit.World(build, objects)
     w.api("POST", LEASES, {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": {"name": "hami", "namespace": "kube-system", "labels": {"whose": "somebody's"}},
-                           "spec": {"holderIdentity": holder, "leaseDurationSeconds": 3600, "renewTime": now(), "leaseTransitions": 7}})
+                           "spec": {"holderIdentity": holder, "leaseDurationSeconds": 3600, "acquireTime": "2026-01-01T00:00:00.000000Z", "renewTime": now(), "leaseTransitions": 7}})
     b = Between(w)
     for rule in rules:
         b.on(*rule[0], **rule[1])
@@ -116,6 +116,25 @@ def _(build):
         assert spec_of(w)["holderIdentity"] == "node1_1"
         renew(w, "node1_1")
         s.until("hami_scheduler_leading", 1)
+
+
+@test("after a silence the same term goes on at once, and a new one only when all that was written before is seen")
+def _(build):
+    with world(build, "node1_1", node("a", cards=1), wait="event=leading") as (w, b, s):
+        s.process.line("event=pods-synced")
+        b.on("GET", LEASE, LOSE_REQUEST)  # nothing is given back
+        p = w.create(pod("p", slice_of(mem=1)))
+        for transitions, again in ((7, False), (8, True)):
+            renew(w, "node1_1")
+            s.until("hami_scheduler_leading", 1)
+            lists = len(b.seen("GET", "/api/v1/pods", "limit="))
+            until = time.monotonic() + kit.LIMIT_S
+            while "leading: no" not in s.get("/readyz").text:
+                assert time.monotonic() < until
+                time.sleep(0.02)
+            renew(w, "node1_1", leaseTransitions=transitions)
+            assert s.filter(p, ["a"])["NodeNames"] == ["a"]
+            assert (len(b.seen("GET", "/api/v1/pods", "limit=")) > lists) == again, transitions
 
 
 @test("a renewal that was long under way counts from when it was made")

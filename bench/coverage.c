@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "abi/cuda_api.h"
+#include "bench/scratch.h"
 
 enum stream { LEGACY, PTSZ, PTDS };
 enum wrapped {
@@ -130,14 +131,14 @@ int main(int argc, char **argv)
 {
     if (argc == 2 && strcmp(argv[1], "--child") == 0)
         return child_main();
-    char dir[] = "/tmp/bench-coverage-XXXXXX", path[4096];
+    char dir[SCRATCH_BYTES], path[4096];
     char *build = argc > 1 ? realpath(argv[1], NULL) : NULL;
     int status;
     if (!build) {
         fprintf(stderr, "usage: bench-coverage BUILD\n");
         return 2;
     }
-    if (!mkdtemp(dir))
+    if (!scratch_new(dir, "coverage"))
         fail(strerror(errno));
     pid_t pid = fork();
     if (pid == 0) {

@@ -21,6 +21,7 @@
 #include <unistd.h>
 
 #include "abi/cuda_api.h"
+#include "bench/scratch.h"
 
 #define LIMIT_MIB 1024
 #define KILLS 50
@@ -30,7 +31,7 @@ struct child {
     FILE *in, *out; /* its standard input and output */
 };
 
-static char self[4096], build[4096], folder[64];
+static char self[4096], build[4096], folder[SCRATCH_BYTES];
 
 static double now_s(void)
 {
@@ -231,7 +232,7 @@ static void measure_idle(unsigned seconds)
     printf("library's own pages, once a host    %.0f KB\n", private_kib(sliced.pid, "/libvgpu.so"));
     printf("added threads                       target <= 1   added %.0f\n",
            proc_number(sliced.pid, "status", "Threads:") - proc_number(bare.pid, "status", "Threads:"));
-    char path[128];
+    char path[SCRATCH_BYTES + 16];
     struct stat st;
     snprintf(path, sizeof(path), "%s/region", folder);
     if (stat(path, &st) == 0)
@@ -277,12 +278,12 @@ int main(int argc, char **argv)
         fprintf(stderr, "usage: footprint BUILD [--quick]\n");
         return 2;
     }
-    snprintf(folder, sizeof(folder), "/dev/shm/hami-footprint-%d", (int)getpid());
-    if (mkdir(folder, 0700) != 0)
-        give_up("no folder in /dev/shm");
+    if (!scratch_new(folder, "footprint"))
+        give_up("no folder for its files");
+    setvbuf(stdout, NULL, _IOLBF, 0);
     measure_idle(argc > 2 && strcmp(argv[2], "--quick") == 0 ? 10 : 60);
     measure_reclaim();
-    char path[128];
+    char path[SCRATCH_BYTES + 16];
     static const char *const files[] = {"machine", "region", ""};
     for (int i = 0; i < 2; i++) {
         snprintf(path, sizeof(path), "%s/%s", folder, files[i]);

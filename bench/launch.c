@@ -19,6 +19,7 @@
 
 #include "abi/cuda_api.h"
 #include "bench/native.h"
+#include "bench/scratch.h"
 
 #define ROUNDS 301
 #define BATCH 5000
@@ -154,13 +155,13 @@ int main(int argc, char **argv)
 {
     if (argc == 3 && strcmp(argv[1], "--child") == 0)
         return child_main(argv[2]);
-    char dir[] = "/tmp/bench-launch-XXXXXX", path[4096];
+    char dir[SCRATCH_BYTES], path[4096];
     char *build = argc > 1 ? realpath(argv[1], NULL) : NULL;
     if (!build) {
         fprintf(stderr, "usage: bench-launch BUILD\n");
         return 2;
     }
-    if (!mkdtemp(dir))
+    if (!scratch_new(dir, "launch"))
         fail(strerror(errno));
     snprintf(path, sizeof path, "%s/card.yaml", dir);
     FILE *f = fopen(path, "w");

@@ -13,19 +13,22 @@
 #include <errno.h>
 #include <libgen.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
-#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "abi/cuda_api.h"
 #include "bench/native.h"
+#include "bench/scratch.h"
 
 #define ROUNDS 31
 #define BATCH 2000
+#define FIGURE_S 10.0 /* of a route so slow that whole batches would take longer: fewer pairs */
+#define FILL_S 30.0
 #define BLOCK 512
 #define LIMIT_BYTES (UINT64_C(8) << 30)
 
@@ -78,15 +81,17 @@ static void load(void)
         fail("no context on the simulated driver");
 }
 
+static int pairs = BATCH;
+
 static double pairs_ns(const struct entries *e)
 {
     CUdeviceptr p;
     double begin = now_ns();
-    for (int i = 0; i < BATCH; i++) {
+    for (int i = 0; i < pairs; i++) {
         if (e->alloc(&p, BLOCK) || e->free(p))
             fail("an allocation failed");
     }
-    return (now_ns() - begin) / BATCH;
+    return (now_ns() - begin) / pairs;
 }
 
 static double infos_ns(const struct entries *e)
@@ -113,8 +118,17 @@ static struct figure compare(double (*batch)(const struct entries *))
     return figure_of(batch, &native, &hooked, ROUNDS);
 }
 
+/* As many pairs a batch as the time for a figure allows. */
+static void size_batches(void)
+{
+    pairs = 10;
+    double most = FIGURE_S * 1e9 / ROUNDS / pairs_ns(&hooked);
+    pairs = most < 1 ? 1 : most > BATCH ? BATCH : (int)most;
+}
+
 static double pair_figure(const char *what, unsigned long n)
 {
+    size_batches();
     struct figure f = compare(pairs_ns);
     printf("alloc+free pair, %7lu %-9s  target <= 50 ns   added %6.1f ns   (native %.1f ns)\n", n, what,
            f.added, f.native);
@@ -122,16 +136,27 @@ static double pair_figure(const char *what, unsigned long n)
     return f.added;
 }
 
+/* Whether there are as many live allocations at last; *have is how many there are. */
+static bool fill(unsigned long *have, unsigned long wanted)
+{
+    CUdeviceptr p;
+    double end = now_ns() + FILL_S * 1e9;
+    for (; *have < wanted && now_ns() < end; ++*have)
+        if (hooked.alloc(&p, BLOCK))
+            fail("a live allocation failed");
+    return *have >= wanted;
+}
+
 static void live_figures(void)
 {
     static const unsigned long steps[] = {0, 1000, 10000, 100000, 1000000};
     double least = 1e9, most = 0;
     unsigned long have = 0;
-    CUdeviceptr p;
     for (size_t i = 0; i < sizeof steps / sizeof steps[0]; i++) {
-        for (; have < steps[i]; have++)
-            if (hooked.alloc(&p, BLOCK))
-                fail("a live allocation failed");
+        if (!fill(&have, steps[i])) {
+            printf("alloc+free pair, %7lu %-9s  only %lu after %.0f s\n", steps[i], "live", have, FILL_S);
+            return;
+        }
         double added = pair_figure("live", have);
         least = added < least ? added : least;
         most = added > most ? added : most;
@@ -228,7 +253,9 @@ static void finish(struct child *c)
     fclose(c->in);
     pass_on(c, NULL);
     fclose(c->out);
-    waitpid(c->pid, NULL, 0);
+    int status = 0;
+    if (waitpid(c->pid, &status, 0) == c->pid && status != 0)
+        fail("a measuring process failed");
 }
 
 static void attached_figures(void)
@@ -292,9 +319,8 @@ int main(int argc, char **argv)
 {
     if (argc == 3 && strcmp(argv[1], "--child") == 0)
         return child_main(argv[2]);
-    char self[4096] = "", dir[64];
-    snprintf(dir, sizeof dir, "/dev/shm/bench-memory-%d", (int)getpid());
-    if (readlink("/proc/self/exe", self, sizeof self - 1) < 0 || mkdir(dir, 0700) != 0)
+    char self[4096] = "", dir[SCRATCH_BYTES];
+    if (readlink("/proc/self/exe", self, sizeof self - 1) < 0 || !scratch_new(dir, "memory"))
         fail(strerror(errno));
     environment(argc > 1 ? argv[1] : dirname(dirname(self)), dir);
     struct child live = start("live");

@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * How exactly compute shares hold: starts tenants as processes of their own,
- * each with a grant, over the simulated driver in real time, and measures from
+ * each with limits, over the simulated driver in real time, and measures from
  * the simulator's log of completed intervals what each of them got.
  *
- *   share BUILD_DIR [--quick] [--only TEXT] [--seconds S]
+ *   share BUILD_DIR [--quick] [--only TEXT] [--seconds S] [--environment]
+ *
+ * --environment: for a library that knows no grants (terms.h). A case whose tenant
+ * ended says "crashed" instead of figures, and a change it cannot follow "not offered".
  *
  * One line per tenant and case: share asked and measured (bias in points), mean
  * absolute error over 100 ms windows above its floor d(1-q)/2W, and for cases
@@ -31,8 +34,9 @@
 #include <unistd.h>
 
 #include "abi/cuda_api.h"
+#include "bench/scratch.h"
 #include "bench/share_cases.h"
-#include "region/grant.h"
+#include "bench/terms.h"
 #include "sim/inspect.h"
 
 #define SECOND_NS UINT64_C(1000000000)
@@ -245,13 +249,14 @@ static _Noreturn void tenant_main(char **argv)
 
 /* ---- the machine ------------------------------------------------------- */
 
-static char scratch[64];
+static char scratch[SCRATCH_BYTES];
+static const struct terms_way *way = &terms_by_grant;
 static const char *build;
 static const char *self;
 
 static char *in_scratch(const char *name, unsigned n)
 {
-    static char ring[8][128];
+    static char ring[8][SCRATCH_BYTES + 32];
     static unsigned next;
     char *place = ring[next++ % 8];
     snprintf(place, sizeof ring[0], "%s/%s%u", scratch, name, n);
@@ -283,29 +288,19 @@ static bool has_unlimited(const struct test *test)
 }
 
 /* Unused time may be borrowed only where that is what the case asks about. */
-static void write_grant(const struct test *test, unsigned i, unsigned percent, unsigned epoch)
+static struct terms terms_of(const struct test *test, unsigned slice, unsigned percent)
 {
-    static char text[GRANT_FILE_BYTES];
-    struct grant g = {.epoch = epoch,
-                      .policy = has(test, IDLE) ? GRANT_POLICY_DEFAULT : GRANT_POLICY_FORCE,
-                      .priority = 1,
-                      .n_devices = 1};
-    snprintf(g.id, sizeof g.id, "share-%u", i);
-    snprintf(g.region, sizeof g.region, "%s", in_scratch("region", i));
-    snprintf(g.devices[0].uuid, sizeof g.devices[0].uuid, "%s", sim_state->profile.devices[0].uuid);
-    g.devices[0].cores_pct = percent;
-    snprintf(g.devices[0].board, sizeof g.devices[0].board, "%s", in_scratch("board", 0));
-    if (grant_format(&g, text) != 0)
-        die("grant");
-    write_file(in_scratch("grant", i), text, sizeof text);
+    return (struct terms){.slice = slice,
+                          .percent = percent,
+                          .lends = has(test, IDLE),
+                          .folder = scratch,
+                          .uuid = sim_state->profile.devices[0].uuid};
 }
 
 static void open_machine(const struct test *test)
 {
     char err[256];
-    const char *base = access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp";
-    snprintf(scratch, sizeof scratch, "%s/hami-share-XXXXXX", base);
-    if (!mkdtemp(scratch))
+    if (!scratch_new(scratch, "share"))
         die(scratch);
     setenv("HAMI_SIM", has(test, REQUEST) ? "t4,schedule=time-sliced" : "t4", 1);
     setenv("HAMI_SIM_STATE", in_scratch("machine", 0), 1);
@@ -317,11 +312,33 @@ static void open_machine(const struct test *test)
 
 static void close_machine(void)
 {
-    static const char *const names[] = {"machine", "board", "grant", "region", "times"};
+    static const char *const names[] = {"machine", "board", "times"};
     for (unsigned n = 0; n < sizeof names / sizeof names[0]; n++)
         for (unsigned i = 0; i < TENANTS; i++)
             unlink(in_scratch(names[n], i));
+    for (unsigned i = 0; i < TENANTS; i++)
+        terms_forget(scratch, i);
     rmdir(scratch);
+}
+
+/* By tenant; 0 where none was started. */
+static pid_t working[TENANTS];
+
+/* A tenant works until it is stopped: one that has ended makes figures void. */
+static bool crashed(void)
+{
+    for (unsigned i = 0; i < TENANTS; i++) {
+        siginfo_t info = {.si_pid = 0};
+        if (working[i] && waitid(P_PID, (id_t)working[i], &info, WEXITED | WNOHANG | WNOWAIT) == 0 &&
+            info.si_pid)
+            return true;
+    }
+    return false;
+}
+
+static void print_crash(const struct test *test)
+{
+    printf("%-28s crashed\n", test->name);
 }
 
 /* percent 0: without the library. */
@@ -330,14 +347,16 @@ static pid_t start(const struct test *test, unsigned i, unsigned percent)
     const struct tenant *t = &test->tenants[i];
     char us[16], jitter[16], shape[16], seed[16], path[512];
     unsigned slice = t->shape == PEER ? 0 : i;
-    write_grant(test, slice, percent, 1);
+    struct terms terms = terms_of(test, slice, percent);
+    if (t->shape != PEER && !way->write(&terms, 1))
+        die("terms");
     snprintf(us, sizeof us, "%u", t->us);
     snprintf(jitter, sizeof jitter, "%u", t->jitter);
     snprintf(shape, sizeof shape, "%d", (int)t->shape);
     snprintf(seed, sizeof seed, "%u", i + 1);
     pid_t pid = fork();
     if (pid != 0)
-        return pid;
+        return working[i] = pid;
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     setpriority(PRIO_PROCESS, 0, -15); /* where permitted: other programs' bursts are not our subject */
     snprintf(path, sizeof path, "%s/sim", build);
@@ -346,7 +365,7 @@ static pid_t start(const struct test *test, unsigned i, unsigned percent)
     if (percent)
         setenv("LD_PRELOAD", path, 1);
     setenv("SHARE_TIMES", in_scratch("times", i), 1);
-    setenv("HAMI_GRANT", in_scratch("grant", slice), 1);
+    way->tell(&terms);
     execl(self, self, "--tenant", us, jitter, shape, seed, NULL);
     die(self);
 }
@@ -433,9 +452,20 @@ static void run_change(const struct test *test, pid_t pid, double seconds)
     sleep_s(seconds / 2);
     uint64_t changed = now_ns();
     struct figures f = figures_of(&test->tenants[0], pid, test->tenants[0].percent, before, changed);
-    write_grant(test, 0, test->change_to, 2);
+    struct terms terms = terms_of(test, 0, test->change_to);
+    if (!way->live && !crashed()) {
+        print_tenant(test, 0, &f);
+        printf("%-28s to %u: not offered\n", "", test->change_to);
+        return;
+    }
+    if (!way->write(&terms, 2))
+        die("terms");
     sleep_s(seconds / 2);
     uint64_t end = now_ns();
+    if (crashed()) {
+        print_crash(test);
+        return;
+    }
     print_tenant(test, 0, &f);
     printf("%-28s to %u: %.2f in force after %.3f s (target 0.2)\n", "", test->change_to,
            share_in(pid, changed + 2 * WINDOW_NS, end), settle_of(pid, test->change_to, changed, end));
@@ -494,6 +524,10 @@ static void run_steady(const struct test *test, const pid_t *pids, unsigned n, d
     uint64_t from = now_ns(), first = from - SECOND_NS / 2;
     sleep_s(seconds);
     uint64_t to = now_ns();
+    if (crashed()) {
+        print_crash(test);
+        return;
+    }
     for (unsigned i = 0; i < n; i++) {
         f[i] = figures_of(&test->tenants[i], pids[i], target_of(test, i), from, to);
         print_tenant(test, i, &f[i]);
@@ -520,6 +554,7 @@ static void stop(const pid_t *pids, unsigned n)
     for (unsigned i = 0; i < n; i++) {
         kill(pids[i], SIGKILL);
         waitpid(pids[i], NULL, 0);
+        working[i] = 0;
     }
 }
 
@@ -530,7 +565,7 @@ static void await_start(const struct test *test, const pid_t *pids, unsigned n)
     sleep_s(0.5);
 }
 
-/* The victim's p99 beside the tenants after it, of which there are n - 1. */
+/* The victim's p99 beside the tenants after it, of which there are n - 1; NAN when one crashed. */
 static double victim_p99(const struct test *test, unsigned n, unsigned percent, double seconds)
 {
     pid_t pids[TENANTS];
@@ -543,11 +578,12 @@ static double victim_p99(const struct test *test, unsigned n, unsigned percent, 
     sleep_s(seconds);
     for (uint32_t last = __atomic_load_n(&times->n, __ATOMIC_ACQUIRE); first < last && count < TIMES; first++)
         ms[count++] = times->ms[first % TIMES];
+    bool ended = crashed();
     stop(pids, n);
     times->n = 0;
     munmap(times, sizeof *times);
     qsort(ms, count, sizeof ms[0], by_value);
-    return count ? ms[count * 99 / 100] : NAN;
+    return count && !ended ? ms[count * 99 / 100] : NAN;
 }
 
 /* Against its own share: half the device may take twice as long, no longer. What
@@ -557,6 +593,10 @@ static void run_victim(const struct test *test, double seconds)
     double alone = victim_p99(test, 1, 100, seconds / 2);
     double shared = victim_p99(test, 2, test->tenants[0].percent, seconds / 2);
     double bare = victim_p99(test, 2, 0, seconds / 2);
+    if (isnan(alone) || isnan(shared)) {
+        print_crash(test);
+        return;
+    }
     printf("%-28s request\n%-28s p99 %.3f ms alone, %.3f ms beside; slower %+.2f %% (target 10)\n",
            test->name, "", alone, shared, 100 * (shared * test->tenants[0].percent / 100 / alone - 1));
     printf("%-28s without the library: p99 %.3f ms beside, by %+.2f %%\n", "", bare,
@@ -608,11 +648,13 @@ int main(int argc, char **argv)
     if (argc > 5 && strcmp(argv[1], "--tenant") == 0)
         tenant_main(argv + 2);
     if (argc < 2 || !(build = realpath(argv[1], NULL))) {
-        fprintf(stderr, "usage: share BUILD_DIR [--quick] [--only TEXT] [--seconds S]\n");
+        fprintf(stderr, "usage: share BUILD_DIR [--quick] [--only TEXT] [--seconds S] [--environment]\n");
         return 2;
     }
     for (int i = 2; i < argc; i++) {
         quick |= strcmp(argv[i], "--quick") == 0;
+        if (strcmp(argv[i], "--environment") == 0)
+            way = &terms_by_environment;
         if (strcmp(argv[i], "--only") == 0 && i + 1 < argc)
             only = argv[++i];
         else if (strcmp(argv[i], "--seconds") == 0 && i + 1 < argc)

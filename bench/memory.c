@@ -189,7 +189,7 @@ static int child_main(const char *mode)
     if (strcmp(mode, "sit") == 0) {
         puts("here");
         fflush(stdout);
-        return fgets(line, sizeof line, stdin) == NULL;
+        return fgets(line, sizeof line, stdin) != NULL;
     }
     if (strcmp(mode, "live") == 0) {
         query_figures();

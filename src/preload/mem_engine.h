@@ -200,7 +200,28 @@ void mem_device_gone(unsigned d);
 
 void mem_engine_after_fork(void);
 
-/* Anything outstanding that memory_settle() would look at. */
+/* What is outstanding: the lowest bit says that something was touched since it
+ * was last looked at, the rest counts those who are looking. A look that began
+ * before a thread had waited for something is too old for that thread, so it
+ * does not pass while another's is under way. */
+#define MEM_TOUCHED 1u
+#define MEM_LOOKING 2u
+
+/* Anything that memory_settle() would look at. */
 extern OURS _Atomic uint32_t mem_unsettled;
+
+/* A look begins: whatever is touched from now on is for a later one. Read-modify-
+ * write, not a store: a store may take effect behind the look, and undo the touch
+ * of what it came too early to see. */
+static inline void mem_look_begin(_Atomic uint32_t *word)
+{
+    atomic_fetch_add_explicit(word, MEM_LOOKING, memory_order_relaxed);
+    atomic_fetch_and_explicit(word, ~MEM_TOUCHED, memory_order_acquire);
+}
+
+static inline void mem_look_end(_Atomic uint32_t *word)
+{
+    atomic_fetch_sub_explicit(word, MEM_LOOKING, memory_order_release);
+}
 
 #endif

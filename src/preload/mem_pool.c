@@ -82,7 +82,7 @@ static struct mem_pool *add(CUmemoryPool handle, enum mem_pool_kind kind, int de
         p->keeps_all = keeps;
         p->excess = 0;
         p->known.count = 0;
-        atomic_store_explicit(&p->dirty, 0, memory_order_relaxed);
+        atomic_fetch_and_explicit(&p->dirty, ~MEM_TOUCHED, memory_order_relaxed);
         atomic_store_explicit(&p->kind, (uint8_t)(device < 0 ? MEM_POOL_OTHER : kind), memory_order_release);
         if (p == &pools[atomic_load_explicit(&n_pools, memory_order_relaxed)])
             atomic_fetch_add_explicit(&n_pools, 1, memory_order_release);
@@ -154,10 +154,10 @@ void mem_pool_dead_shrink(struct mem_pool *p)
  * So a loop of allocations and frees does not write the line that all share. */
 void mem_pool_touch(struct mem_pool *p)
 {
-    if (likely(atomic_load_explicit(&p->dirty, memory_order_acquire)))
+    if (likely(atomic_load_explicit(&p->dirty, memory_order_acquire) & MEM_TOUCHED))
         return;
-    atomic_store_explicit(&p->dirty, 1, memory_order_release);
-    atomic_store_explicit(&mem_unsettled, 1, memory_order_release);
+    atomic_fetch_or_explicit(&p->dirty, MEM_TOUCHED, memory_order_release);
+    atomic_fetch_or_explicit(&mem_unsettled, MEM_TOUCHED, memory_order_release);
 }
 
 /* Whether the pool is dead is looked at under the lock: either this thread sees

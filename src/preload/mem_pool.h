@@ -57,7 +57,7 @@ struct mem_pool {
     _Atomic uint8_t kind; /* enum mem_pool_kind */
     uint8_t was;          /* the kind before its destruction began */
     uint16_t device;
-    _Atomic uint32_t dirty;
+    _Atomic uint32_t dirty; /* as mem_unsettled */
     uint32_t version; /* of charged; under lock, as all below */
     uint32_t passed;  /* allocations that the driver was not asked about */
     CUdevice ordinal;

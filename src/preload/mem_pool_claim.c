@@ -221,12 +221,11 @@ void mem_pool_settle(struct mem_pool *p)
 {
     bool refused = false;
 
-    /* What is read below is not older than the last touch. */
-    (void)atomic_exchange_explicit(&p->dirty, 0, memory_order_acquire);
-    if (!mem_pool_is_charged(p))
-        return;
-    if (!follow(p, &(struct look){.has_waited = true}, false, &refused) || stays_unsettled(p))
+    mem_look_begin(&p->dirty);
+    if (mem_pool_is_charged(p) &&
+        (!follow(p, &(struct look){.has_waited = true}, false, &refused) || stays_unsettled(p)))
         mem_pool_touch(p);
+    mem_look_end(&p->dirty);
 }
 
 /* ---- an allocation ---- */

@@ -23,10 +23,9 @@ void memory_settle(void)
     if (likely(!atomic_load_explicit(&mem_unsettled, memory_order_relaxed)) || !mem_active())
         return;
     saved = errno;
-    /* Exchanged, not stored: a store may take effect behind the looks at the pools, and undo the touch of one
-     * that they came too early to see. */
-    atomic_exchange_explicit(&mem_unsettled, 0, memory_order_acquire);
+    mem_look_begin(&mem_unsettled);
     mem_pools_settle();
+    mem_look_end(&mem_unsettled);
     errno = saved;
 }
 

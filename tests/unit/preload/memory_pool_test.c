@@ -10,6 +10,7 @@
 
 #include "abi/cuda_api.h"
 #include "fake_driver.h"
+#include "preload/mem_engine.h"
 #include "preload/mem_spans.h"
 #include "region/ledger.h"
 
@@ -239,6 +240,33 @@ static CUresult regrown_meanwhile(CUmemoryPool pool, CUmemPool_attribute attribu
     return r;
 }
 
+/* A settlement has read the figure when another thread ends its wait: that one
+ * sees what the driver has by then. */
+static CUresult synchronized_meanwhile(CUmemoryPool pool, CUmemPool_attribute attribute, void *value)
+{
+    CUresult r;
+
+    real.cuMemPoolGetAttribute = driver.cuMemPoolGetAttribute;
+    r = driver.cuMemPoolGetAttribute(pool, attribute, value);
+    synchronize();
+    g_assert_cmpuint(fake.taken[0], ==, 0);
+    g_assert_cmpuint(ledger_used(&slice.region, 0), ==, 0);
+    return r;
+}
+
+static void a_settlement_under_way_is_not_relied_on(void)
+{
+    begin();
+    give(take(8 * MIB, NULL), NULL);
+    real.cuMemPoolGetAttribute = synchronized_meanwhile;
+    memory_settle();
+    g_assert_true(real.cuMemPoolGetAttribute == driver.cuMemPoolGetAttribute);
+    g_assert_cmpuint(ledger_used(&slice.region, 0), ==, 0);
+    synchronize();
+    g_assert_cmpuint(mem_unsettled, ==, 0);
+    fake_end();
+}
+
 static void a_figure_from_before_an_allocation_is_not_used(void)
 {
     begin();
@@ -431,6 +459,7 @@ int main(int argc, char **argv)
         g_test_add_data_func(path, &losses[i], what_is_gone_is_not_taken_for_there);
     }
     TEST(a_change_of_the_current_pool_is_seen);
+    TEST(a_settlement_under_way_is_not_relied_on);
     TEST(a_figure_from_before_an_allocation_is_not_used);
     TEST(the_ledger_holds_what_the_driver_has_taken);
     TEST(managed_pools_count_wherever_their_memory_is);

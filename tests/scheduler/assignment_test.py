@@ -72,10 +72,9 @@ def _(build):
     ]
     with world(build, node("a", cards=1)) as (w, s):
         s.place(pod("p", slice_of(mem=10000), init=[slice_of(mem=20000), slice_of(mem=100)]), ["a"])
-        for statuses, mib in steps:
-            seen = s.metric("hami_scheduler_watch_events_total")
+        for seen, (statuses, mib) in enumerate(steps, 4):  # after the node, the pod, the pod bound
             w.api("PATCH", "/api/v1/namespaces/default/pods/p", {"status": {"initContainerStatuses": statuses}}, "application/merge-patch+json")
-            s.until("hami_scheduler_watch_events_total", seen + 1)
+            s.until("hami_scheduler_watch_events_total", seen)
             assert s.metric("hami_gpu_memory_allocated_bytes", device_uuid="GPU-a-0") == mib << 20, (statuses, s.metrics())
             assert s.metric("hami_resource_quota_used", namespace="default", quota_name="nvidia.com/gpumem") == mib, statuses
 

@@ -241,25 +241,56 @@ static bool freeze_kernel_knobs(void)
     return true;
 }
 
-static bool drop_capabilities(void)
+static bool drop(unsigned c, struct __user_cap_data_struct data[2])
+{
+    if (prctl(PR_CAPBSET_DROP, c, 0, 0, 0) < 0 && errno != EINVAL)
+        return false;
+    data[c / 32].effective &= ~(1u << c % 32);
+    data[c / 32].permitted &= ~(1u << c % 32);
+    data[c / 32].inheritable &= ~(1u << c % 32);
+    return true;
+}
+
+static bool drop_capabilities(bool in_chroot)
 {
     struct __user_cap_data_struct data[2];
-    if (!capabilities(false, data) || prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) < 0)
+    if (!capabilities(false, data) || prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) < 0 ||
+        (in_chroot && !drop(CAP_SYS_CHROOT, data)))
         return false;
-    for (size_t i = 0; i < G_N_ELEMENTS(dropped); i++) {
-        unsigned c = dropped[i].number;
-        if (prctl(PR_CAPBSET_DROP, c, 0, 0, 0) < 0 && errno != EINVAL)
+    for (size_t i = 0; i < G_N_ELEMENTS(dropped); i++)
+        if (!drop(dropped[i].number, data))
             return false;
-        data[c / 32].effective &= ~(1u << c % 32);
-        data[c / 32].permitted &= ~(1u << c % 32);
-        data[c / 32].inheritable &= ~(1u << c % 32);
-    }
     return capabilities(true, data);
+}
+
+/* In a chroot "/" is a folder of a mount that cannot be named from there, and
+ * what is mounted below it may be passed on to the host. So the whole tree is
+ * mounted once more, upon /proc: that is a mount, and is told to keep it. */
+static bool root_becomes_mount(void)
+{
+    g_autofree char *folder = g_get_current_dir();
+    return mount(NULL, "/proc", NULL, MS_SLAVE, NULL) == 0 &&
+           mount("/", "/proc", NULL, MS_BIND | MS_REC, NULL) == 0 &&
+           mount(NULL, "/proc", NULL, MS_REC | MS_SLAVE, NULL) == 0 && chroot("/proc") == 0 &&
+           chdir(folder) == 0;
+}
+
+/* What is mounted from now on stays here. The way out of a chroot is chroot(). */
+static bool own_mounts(bool *ret_in_chroot)
+{
+    *ret_in_chroot = false;
+    if (unshare(CLONE_NEWNS) < 0)
+        return false;
+    if (mount(NULL, "/", NULL, MS_REC | MS_SLAVE, NULL) == 0)
+        return true;
+    *ret_in_chroot = errno == EINVAL;
+    return *ret_in_chroot && root_becomes_mount();
 }
 
 const char *jail_enter(const struct jail *j)
 {
-    if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_SLAVE, NULL) < 0)
+    bool in_chroot;
+    if (!own_mounts(&in_chroot))
         return "mount namespace";
     if (!show_own(j))
         return "mounting grant and library";
@@ -269,7 +300,7 @@ const char *jail_enter(const struct jail *j)
         return "read-only kernel settings";
     if (!j->user_namespaces && !seccomp_forbid_namespaces())
         return "forbidding new user namespaces";
-    if (!drop_capabilities())
+    if (!drop_capabilities(in_chroot))
         return "dropping capabilities";
     return NULL;
 }

@@ -498,6 +498,41 @@ P
     other.wait()
 
 
+@test("in a chroot, where / is no mount, limits hold as well and nothing is mounted outside")
+def _(w):
+    need_root()
+    with open("/proc/self/mountinfo") as f:
+        if "/" not in (mount.split()[4] for mount in f):
+            raise Skip("this is one, as the other tests show")
+    outside = r"""
+    mount -t tmpfs t "$HERE/t" && mount --make-shared "$HERE/t" && mkdir "$HERE/t/root" && mkfifo "$HERE/up" "$HERE/go" || exit 125
+    for e in /*; do
+        if [ -L "$e" ]; then cp -a "$e" "$HERE/t/root/"
+        elif [ -d "$e" ]; then mkdir "$HERE/t/root$e" && mount --rbind "$e" "$HERE/t/root$e"; fi
+    done
+    before=$(wc -l < /proc/self/mountinfo)
+    chroot "$HERE/t/root" "$@" &
+    read -r _ < "$HERE/up"
+    echo $(($(wc -l < /proc/self/mountinfo) - before)) more
+    echo > "$HERE/go"
+    wait $!
+    """
+    inside = r"""
+    echo > "$HERE/up"; read -r _ < "$HERE/go"
+    try() { "$@" >/dev/null 2>&1 && echo "could: $*"; }
+    try touch /etc/hami/new
+    try umount /etc/hami
+    try chroot / true
+    try ls "$HERE/state/ledger.db"
+    env -i PATH=/usr/bin "$1" alloc 2000
+    """
+    os.mkdir(w.path("t"))
+    r = subprocess.run(["unshare", "--mount", "--propagation", "private", "bash", "-c", outside, "outside",
+                        w.hami, *w.run_args(["--mem", "1G", "--", "bash", "-c", inside, "inside", CLIENT])],
+                       env={**w.env, "HERE": w.dir}, capture_output=True, text=True, timeout=LIMIT_S)
+    assert r.stdout.split("\n") == ["0 more", "[2]", ""], r
+
+
 @test("a setuid program in a slice has the slice's limits")
 def _(w):
     if os.geteuid() != 0 or not os.path.exists("/usr/bin/python3"):

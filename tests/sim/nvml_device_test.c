@@ -216,7 +216,7 @@ static int child_in_namespace(void)
     pid_t first = fork();
     if (first != 0)
         return waitpid(first, NULL, 0) == first ? 0 : 1;
-    g_assert_cmpint(mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL), ==, 0);
+    g_assert_cmpint(mount("none", "/proc", NULL, MS_PRIVATE, NULL), ==, 0); /* "/" is no mount in a chroot */
     g_assert_cmpint(mount("proc", "/proc", "proc", 0, NULL), ==, 0);
     machine_start();
     g_assert_cmpint(nvmlInit_v2(), ==, NVML_SUCCESS);

@@ -320,6 +320,8 @@ static int fill(struct scheduler_options *o)
     if (o->silence_ms && o->leader_own)
         return refused("leader-elect-silence", silence,
                        "is for --leader-elect-as=follow; own has --leader-elect-lease-duration");
+    if (o->silence_ms && !o->leader_elect)
+        return refused("leader-elect-silence", silence, "needs --leader-elect");
     o->events = (enum scheduler_events)event;
     o->kube_burst = (uint32_t)burst;
     o->kube_timeout_ms = kube_timeout && !timeout_s ? UINT32_MAX : (uint32_t)timeout_s * 1000;

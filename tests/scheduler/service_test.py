@@ -417,6 +417,7 @@ def _(build):
         (["--leader-elect-silence=100ms"], "--leader-elect-silence 100ms: is shorter than 500ms"),
         (["--leader-elect-silence", "soon"], "--leader-elect-silence soon: "),
         (["--leader-elect-as=own", "--leader-elect-silence=1s"], "is for --leader-elect-as=follow"),
+        (["--leader-elect-silence=1s"], "--leader-elect-silence 1s: needs --leader-elect"),
         (["--node-label-selector", "gpu"], "needs the form key=value"),
         (["--device-config-file", "/nowhere"], "--device-config-file"),
         (["--lease"], "unknown flag --lease"),

@@ -11,6 +11,9 @@
 #include "kube/lease_record.h"
 
 #define LOOKS 2
+#define MISSING 3                    /* renewals */
+#define PACE_US (2 * G_USEC_PER_SEC) /* kube-scheduler's retryPeriod, where nothing else is set */
+#define GAPS 5                       /* of which the shortest is a pace to complain of */
 
 enum under_way { NOTHING, LOOK, RELEASE };
 
@@ -29,6 +32,9 @@ struct kube_silence {
      * answer */
     struct kube_lease_record seen, dead;
     gint64 seen_us, dead_us, asked_us;
+    char paced[256]; /* the holder whose pace follows */
+    gint64 pace_us;  /* the shortest time between two renewals; 0 = none seen */
+    unsigned gaps;
     unsigned looks; /* in a row that found it as it was seen */
     enum under_way under_way;
     bool told; /* of this streak of failures */
@@ -55,6 +61,12 @@ static void again_in(KubeSilence *s, gint64 wait_us)
 static gint64 between_us(const KubeSilence *s)
 {
     return s->after_us / 4;
+}
+
+/* As long as that it has to be silent. */
+static gint64 due_us(const KubeSilence *s)
+{
+    return MAX(s->after_us, MISSING * (s->pace_us ? s->pace_us : PACE_US));
 }
 
 static void failed(KubeSilence *s, const GError *error)
@@ -151,9 +163,9 @@ static void consider(KubeSilence *s)
     gint64 silent_us = g_get_monotonic_time() - s->seen_us;
     if (!s->seen.holder[0] || s->under_way != NOTHING)
         return;
-    gint64 due_us = s->after_us - (s->looks ? 0 : between_us(s));
-    if (silent_us < due_us)
-        again_in(s, due_us - silent_us);
+    gint64 left_us = due_us(s) - (s->looks ? 0 : between_us(s)) - silent_us;
+    if (left_us > 0)
+        again_in(s, MIN(left_us, s->after_us)); /* a pace that is learnt meanwhile may shorten it */
     else
         ask(s, LOOK, NULL);
 }
@@ -175,10 +187,37 @@ KubeSilence *kube_silence_new(KubeClient *client, const struct kube_silence_opti
     return s;
 }
 
-void kube_silence_seen(KubeSilence *s, const char *holder, const char *renewed)
+/* By the holder's own clock, so that events which come late and together mislead nobody; 0 where one is no
+ * time. */
+static gint64 gap_us(const char *before, const char *now)
+{
+    g_autoptr(GDateTime) a = g_date_time_new_from_iso8601(before, NULL);
+    g_autoptr(GDateTime) b = g_date_time_new_from_iso8601(now, NULL);
+    return a && b ? g_date_time_difference(b, a) : 0;
+}
+
+static void learn_pace(KubeSilence *s, const char *holder, const char *acquired, const char *renewed)
+{
+    if (strcmp(holder, s->paced) != 0) {
+        g_strlcpy(s->paced, holder, sizeof s->paced);
+        s->pace_us = s->gaps = 0;
+    }
+    /* Who has just acquired it renews it at once. */
+    bool follows = strcmp(holder, s->seen.holder) == 0 && strcmp(acquired, s->seen.renewed) != 0;
+    gint64 gap = follows ? gap_us(s->seen.renewed, renewed) : 0;
+    if (gap <= 0)
+        return;
+    s->pace_us = s->pace_us ? MIN(s->pace_us, gap) : gap;
+    if (++s->gaps == GAPS && due_us(s) > s->after_us)
+        s->vtable.seldom(s->data, holder, s->pace_us / 1000);
+}
+
+void kube_silence_seen(KubeSilence *s, const char *holder, const char *acquired, const char *renewed)
 {
     if (strcmp(holder, s->seen.holder) == 0 && strcmp(renewed, s->seen.renewed) == 0)
         return;
+    if (holder[0])
+        learn_pace(s, holder, acquired, renewed);
     g_strlcpy(s->seen.holder, holder, sizeof s->seen.holder);
     g_strlcpy(s->seen.renewed, renewed, sizeof s->seen.renewed);
     s->seen_us = g_get_monotonic_time();

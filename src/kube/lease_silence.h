@@ -10,6 +10,11 @@
  * precondition that this is so still. A holder that lives after all finds
  * nobody's lease, or another's.
  *
+ * after_ms has to be several times what the holder leaves between two renewals;
+ * where it is not, a holder that lives would lose its lease again and again. So
+ * its pace is learnt, and three renewals have to be missing. Until one was seen
+ * it is taken for kube-scheduler's own default.
+ *
  * 1. Nothing is written less than after_ms after the renewal that was seen last.
  * 2. Whoever decides by that lease stops KUBE_SILENCE_VALID_MS() after it, and
  *    gives up within KUBE_SILENCE_WRITE_MS() what it had sent: both pass before
@@ -34,6 +39,8 @@ struct kube_silence_options {
 struct kube_silence_vtable {
     /* It was given back; who had it, and how long it had not been renewed. */
     void (*released)(void *data, const char *holder, int64_t silent_ms);
+    /* Once for each holder: it renews every pace_ms, for which after_ms is too short. */
+    void (*seldom)(void *data, const char *holder, int64_t pace_ms);
     /* Once per streak of failures. The error is borrowed. */
     void (*error)(void *data, const GError *error);
 };
@@ -42,8 +49,8 @@ typedef struct kube_silence KubeSilence;
 
 KubeSilence *kube_silence_new(KubeClient *client, const struct kube_silence_options *options,
                               const struct kube_silence_vtable *vtable, void *data);
-/* The lease was seen, by a watch: who holds it ("" = nobody), and its renewTime as text. */
-void kube_silence_seen(KubeSilence *silence, const char *holder, const char *renewed);
+/* The lease was seen, by a watch: who holds it ("" = nobody), and its acquireTime and renewTime as text. */
+void kube_silence_seen(KubeSilence *silence, const char *holder, const char *acquired, const char *renewed);
 void kube_silence_free(KubeSilence *silence);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(KubeSilence, kube_silence_free)
 

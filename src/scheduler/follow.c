@@ -25,6 +25,7 @@ struct follow {
     char holder[512];
     char acquired[64];
     int64_t transitions;
+    bool told_too_long;
 };
 
 struct seen_lease {
@@ -73,6 +74,17 @@ static int64_t age_ms(const char *renewed)
                 : 0;
 }
 
+static void tell_too_long(struct follow *f)
+{
+    if (f->told_too_long || !f->holder[0] || f->s->o.silence_ms < f->duration_ms)
+        return;
+    f->told_too_long = true;
+    g_autofree char *why = g_strdup_printf(
+        "--leader-elect-silence=%ums is not shorter than the lease, which ends after %" G_GINT64_FORMAT " ms",
+        f->s->o.silence_ms, f->duration_ms);
+    log_line(LOG_WARN, "lease-silence", "holder", f->holder, "why", why, NULL);
+}
+
 static void take_lease(struct follow *f, const char *json, size_t len, bool deleted)
 {
     static const struct json_member members[] = {JSON_MEMBER("spec", read_spec, 0)};
@@ -96,8 +108,9 @@ static void take_lease(struct follow *f, const char *json, size_t len, bool dele
         f->seen_ms = scheduler_now_ms() - (f->silence && f->holds ? age_ms(time) : 0);
     }
     f->duration_ms = CLAMP(lease.duration_s, 1, 3600) * 1000;
+    tell_too_long(f);
     if (f->silence)
-        kube_silence_seen(f->silence, f->holder, f->renewed);
+        kube_silence_seen(f->silence, f->holder, f->acquired, f->renewed);
 }
 
 static int64_t valid_ms(const struct follow *f)
@@ -159,6 +172,16 @@ static void lease_released(void *data, const char *holder, int64_t silent_ms)
     log_line(LOG_WARN, "lease-released", "holder", holder, "silent_ms", silent, NULL);
 }
 
+static void renews_seldom(void *data, const char *holder, int64_t pace_ms)
+{
+    const struct follow *f = data;
+    g_autofree char *why =
+        g_strdup_printf("the lease is renewed every %" G_GINT64_FORMAT
+                        " ms: --leader-elect-silence=%ums has to be five times kube-scheduler's retryPeriod",
+                        pace_ms, f->s->o.silence_ms);
+    log_line(LOG_WARN, "lease-silence", "holder", holder, "why", why, NULL);
+}
+
 static void release_failed(void *data, const GError *error)
 {
     (void)data;
@@ -167,7 +190,7 @@ static void release_failed(void *data, const GError *error)
 
 static void silence_start(struct follow *f)
 {
-    static const struct kube_silence_vtable vtable = {lease_released, release_failed};
+    static const struct kube_silence_vtable vtable = {lease_released, renews_seldom, release_failed};
     const struct scheduler_options *o = &f->s->o;
     if (o->silence_ms)
         f->silence = kube_silence_new(f->s->client,
@@ -205,9 +228,8 @@ void follow_free(struct follow *f)
 
 int64_t follow_between_ms(const struct follow *f)
 {
-    if (f->silence)
-        return KUBE_SILENCE_WRITE_MS(f->s->o.silence_ms);
     /* kube-scheduler does not tell when it gives up; by default two thirds of its lease have passed then. Who
      * shortens the lease may shorten its end more. */
-    return f->duration_ms < KUBE_SCHEDULER_LEASE_MS ? f->duration_ms / 5 : LEADER_BIND_MOST_MS;
+    int64_t end_ms = f->duration_ms < KUBE_SCHEDULER_LEASE_MS ? f->duration_ms / 5 : LEADER_BIND_MOST_MS;
+    return f->silence ? MIN(end_ms, KUBE_SILENCE_WRITE_MS(f->s->o.silence_ms)) : end_ms;
 }

@@ -187,6 +187,24 @@ static void examine_strays(struct broker *b, GArray *slices, GArray *rows)
             doctor_add(rows, DOCTOR_STRAY_GROUP, "", 0, "%s", (const char *)unowned->pdata[i]);
 }
 
+/* A slice that is being set up has no files yet; of one whose command is over its holder removes them before
+ * it says so in the ledger. */
+static bool lasts(struct broker *b, const struct ledger_slice *s)
+{
+    struct ledger_slice now;
+    if (s->state != LEDGER_RUNNING || !ledger_find(b->ledger, s->id, &now, NULL))
+        return false;
+    return now.state == LEDGER_RUNNING && (process_alive(&now.main) || !process_alive(&now.holder));
+}
+
+static void examine_slice(struct broker *b, const struct ledger_slice *s, GArray *rows)
+{
+    guint before = rows->len;
+    doctor_slice(b, s, rows);
+    if (rows->len > before && !lasts(b, s))
+        g_array_set_size(rows, before);
+}
+
 GArray *doctor_examine(struct broker *b, const char *word, const char *machine, GError **error)
 {
     g_autoptr(GArray) rows = g_array_new(FALSE, TRUE, sizeof(struct doctor_row));
@@ -200,7 +218,7 @@ GArray *doctor_examine(struct broker *b, const char *word, const char *machine, 
             return NULL;
         }
         examine_slice_cards(b, &s, rows);
-        doctor_slice(b, &s, rows);
+        examine_slice(b, &s, rows);
         return g_steal_pointer(&rows);
     }
     g_autoptr(GArray) slices = ledger_slices(b->ledger, true, error);
@@ -214,6 +232,6 @@ GArray *doctor_examine(struct broker *b, const char *word, const char *machine, 
     examine_others(rows);
     examine_strays(b, slices, rows);
     for (guint i = 0; i < slices->len; i++)
-        doctor_slice(b, &g_array_index(slices, struct ledger_slice, i), rows);
+        examine_slice(b, &g_array_index(slices, struct ledger_slice, i), rows);
     return g_steal_pointer(&rows);
 }

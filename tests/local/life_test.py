@@ -533,6 +533,22 @@ def _(w):
     assert r.returncode == 65 and "has ended" in r.stderr, r
 
 
+@test("doctor says nothing of what a slice that is ending has lost already")
+def _(w):
+    need_root()
+    holder = w.hold("--mem", "1G", "--name", "e")
+    s = w.only()
+    os.kill(holder.pid, signal.SIGSTOP)
+    shutil.rmtree(w.path("run", "slices", s["id"]))
+    assert {"grant_damaged", "region_damaged"} <= findings(w, "e")
+    os.kill(s["pid"], signal.SIGKILL)
+    eventually(lambda: not alive(s["pid"]), "the command's end")
+    assert findings(w, "e") == set()
+    assert not findings(w) & {"grant_damaged", "region_damaged"}
+    os.kill(holder.pid, signal.SIGCONT)
+    holder.wait()
+
+
 @test("doctor finds each weakness of a slice")
 def _(w):
     need_root()

@@ -96,6 +96,19 @@ def _(w):
         r.scheduler.kill()
 
 
+@test("replicas: a kube-scheduler whose retryPeriod nobody lowered keeps its lease, and is named")
+def _(w):
+    w.node("gpu-1", nvidia)
+    w.pause()
+    r = w.replica("replica-a", host="replica-a").start()
+    r.start_kube_scheduler(lambda text: text.replace("retryPeriod: 200ms, ", ""))
+    r.serve_webhook()
+    w.place("first", gpus=1, mem=1000)
+    w.eventually(lambda: "event=lease-silence holder=replica-a_" in r.child.said(), "it is named")
+    w.place("second", gpus=1, mem=1000)
+    assert "event=lease-released" not in r.child.said(), r.child.tail()
+
+
 @test("replicas: who does not lead grants nothing, and knows everything")
 def _(w):
     w.node("gpu-1", nvidia)

@@ -388,6 +388,7 @@ void extender_filter(const struct http_request *request, struct http_responder *
     h->responder = responder;
     h->body = g_bytes_new(request->body, request->body_len);
     g_queue_push_tail(&s->held, h);
+    leader_asked(s);
     if (s->held.length > HELD_MAX) {
         h = g_queue_pop_head(&s->held);
         respond_error(s, h->responder, "too many calls wait for the caches to fill");

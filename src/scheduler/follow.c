@@ -11,6 +11,7 @@
 #include "kube/lease_silence.h"
 
 #define KUBE_SCHEDULER_LEASE_MS 15000
+#define ASKED_IN_VAIN_MS 5000
 #define LEASE_AGAIN_MS 3000 /* without the right to watch it; it is renewed every 2 seconds */
 
 struct follow {
@@ -25,7 +26,8 @@ struct follow {
     char holder[512];
     char acquired[64];
     int64_t transitions;
-    bool told_too_long;
+    bool told_too_long, told_asked; /* the latter of this time of standing by */
+    guint asked_timer;
 };
 
 struct seen_lease {
@@ -145,6 +147,7 @@ static void follow_object(void *data, enum kube_event event, const char *json, s
         scheduler_became_ready(s);
     }
     leader_set(s, f->holds, f->holder);
+    f->told_asked &= !f->holds;
     if (!was_valid)
         scheduler_goes_on(s);
 }
@@ -200,6 +203,29 @@ static void silence_start(struct follow *f)
                                       &vtable, f);
 }
 
+static gboolean on_asked(void *data)
+{
+    struct follow *f = data;
+    const struct scheduler_options *o = &f->s->o;
+    f->asked_timer = 0;
+    if (f->holds || g_queue_is_empty(&f->s->held))
+        return G_SOURCE_REMOVE;
+    f->told_asked = true;
+    g_autofree char *lease = g_strconcat(o->lease_namespace, "/", o->lease_name, NULL);
+    g_autofree char *why =
+        g_strdup_printf("a kube-scheduler asks, and its calls wait: this lease is held by %s, not by %s_...; "
+                        "it has to be that of kube-scheduler's configuration, and --identity its host's name",
+                        f->holder[0] ? f->holder : "nobody", f->host);
+    log_line(LOG_WARN, "asked-without-lease", "lease", lease, "why", why, NULL);
+    return G_SOURCE_REMOVE;
+}
+
+void follow_asked(struct follow *f)
+{
+    if (!f->holds && !f->told_asked && !f->asked_timer)
+        f->asked_timer = g_timeout_add(ASKED_IN_VAIN_MS, on_asked, f);
+}
+
 struct follow *follow_start(struct scheduler *s)
 {
     static const struct kube_watch_vtable vtable = {begin, follow_object, nothing, follow_failed};
@@ -220,6 +246,7 @@ struct follow *follow_start(struct scheduler *s)
 
 void follow_free(struct follow *f)
 {
+    g_clear_handle_id(&f->asked_timer, g_source_remove);
     kube_watch_free(f->watch);
     kube_silence_free(f->silence);
     g_free(f->host);

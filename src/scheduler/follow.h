@@ -13,6 +13,9 @@
 struct follow *follow_start(struct scheduler *s);
 void follow_free(struct follow *f);
 
+/* A call waits for us to lead: says so where that takes longer than any hand-over. */
+void follow_asked(struct follow *f);
+
 /* Ours, and nobody else can have it yet. */
 bool follow_is_valid(const struct follow *f);
 /* From when it is not valid any more until another can have it. */

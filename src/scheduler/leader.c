@@ -197,6 +197,12 @@ void leader_stop(struct scheduler *s, void (*done)(void *), void *data)
     leader_bind_ended(s);
 }
 
+void leader_asked(struct scheduler *s)
+{
+    if (s->follow)
+        follow_asked(s->follow);
+}
+
 uint32_t leader_bind_ms(const struct scheduler *s)
 {
     if (!s->o.leader_elect)

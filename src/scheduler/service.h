@@ -154,6 +154,8 @@ uint32_t leader_bind_ms(const struct scheduler *s);
 void leader_saw_marker(struct scheduler *s, const char *marker);
 void leader_saw_list(struct scheduler *s);
 void leader_bind_ended(struct scheduler *s);
+/* A call waits until we decide. */
+void leader_asked(struct scheduler *s);
 /* What the lease says, by whoever holds it. */
 void leader_set(struct scheduler *s, bool leading, const char *holder);
 /* From now on nothing is decided until all that was written before is seen. */

@@ -66,6 +66,11 @@ void leader_bind_ended(struct scheduler *s)
     (void)s;
 }
 
+void leader_asked(struct scheduler *s)
+{
+    (void)s;
+}
+
 void leader_saw_marker(struct scheduler *s, const char *marker)
 {
     (void)s, (void)marker;

@@ -207,6 +207,24 @@ def _(build):
         assert answers and answers[0]["NodeNames"] == ["a"], answers
 
 
+@test("a call that waits for a lease that is another's, or nobody's, is told once with both names")
+def _(build):
+    with unstarted(build, node("a", cards=1)) as w:
+        p = w.create(pod("p", slice_of(mem=1)))
+        body = json.dumps({"Pod": p, "Nodes": None, "NodeNames": ["a"]}).encode()
+        w.api("POST", LEASES, lease("node10_1", "2026-01-01T00:00:00.000000Z"))
+        other = [*LEASE[:2], "hami-misspelt", *LEASE[3:]]
+        for flags, holder in ((LEASE, "node10_1"), (other, "nobody")):
+            s = w.start(*flags, "--identity", "node1", wait="event=pods-synced")
+            with contextlib.ExitStack() as callers:
+                for _ in range(3):
+                    caller = callers.enter_context(socket.create_connection(("127.0.0.1", s.port)))
+                    caller.sendall(b"POST /filter HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
+                s.process.line(rf"event=asked-without-lease lease=kube-system/{flags[2]} .* held by {holder}, not by node1_")
+                s.process.pump(0.1)
+                assert sum("asked-without-lease" in x for x in s.process.lines) == 1, s.process.lines
+
+
 @test("a held call whose caller has left reserves nothing")
 def _(build):
     with unstarted(build, node("a", cards=1)) as w:

@@ -31,8 +31,12 @@ static const struct {
      "limits of namespaces that come or change are seen late: all are listed every 7 to 15 seconds instead"},
     {"list", "leases", "no pod is placed, for this instance never learns that it leads"},
     {"watch", "leases",
-     "this instance learns late whether it leads: the lease is asked for every 2 to 3 seconds instead"},
-    {"get create update", "leases", "no pod is placed, for this instance cannot lead"},
+     "this instance learns late whether it leads: the lease is asked for every 2 to 3 seconds instead, "
+     "or five times within --leader-elect-silence"},
+    {"create", "leases", "no pod is placed, for this instance cannot lead"},
+    {"get update", "leases",
+     "the lease of a kube-scheduler that died is not given back before it ends (--leader-elect-silence); "
+     "with a lease of its own (--leader-elect-as=own) this instance cannot lead"},
     {"create", "pods/binding", "no pod is bound"},
     {"update", "assignments", "no pod with cards is bound: the admission policy takes us for a stranger"},
     {"patch", "nodes",

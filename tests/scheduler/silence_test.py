@@ -103,6 +103,7 @@ def _(build):
 def _(build):
     with world(build, "other_1", pace_ms=200, rules=[(("PUT", LEASE, forbidden("update", "leases")), {})]) as (w, b, s):
         s.process.line("event=lease-release .*cannot update")
+        s.process.line('event=right-missing verb=update resource=leases .*without="the lease of a kube-scheduler that died is not given back')
         b.until(2, "PUT", LEASE)
         b.until(3, "PUT", LEASE)
         assert len([x for x in s.process.lines if "event=lease-release " in x]) == 1

@@ -2,7 +2,8 @@
  *
  * Counting instructions under callgrind: exact, and the same on every machine.
  * The counts of two runs of different length are subtracted, so that start and
- * end cancel out. Only the thread that runs the body counts: the library's
+ * end cancel out; what only the first process on a region does is done before,
+ * uncounted. Only the thread that runs the body counts: the library's
  * helper comes by so many times a second, whatever the body does.
  */
 #ifndef HAMI_TESTS_PRELOAD_COST_H
@@ -10,7 +11,8 @@
 
 #include "support.h"
 
-/* A kit over the null driver; NULL, with the test skipped, without valgrind. */
+/* A kit over the null driver, with a management library beside it as every host
+ * has; NULL, with the test skipped, without valgrind. */
 struct kit *cost_kit_new(void);
 
 /* System calls of a body's own thread, with `n` as its first argument; 0, with

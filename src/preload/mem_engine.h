@@ -129,7 +129,8 @@ static inline CUresult mem_enter_here(const struct ctx_here **ret)
 
     if (unlikely(r != CUDA_SUCCESS))
         return r;
-    slice_gate();
+    if (unlikely(!slice_is_open()))
+        slice_gate();
     *ret = ctx_here();
     return likely((*ret)->device >= 0) ? CUDA_SUCCESS : MEM_PASS;
 }

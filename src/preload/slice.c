@@ -96,11 +96,17 @@ static void reread_grant(uint64_t epoch)
     errno = saved;
 }
 
-static inline void look_at_grant(void)
+static inline bool grant_changed(uint64_t *ret_epoch)
 {
-    uint64_t epoch = *slice.grant_epoch;
-    if (unlikely(epoch != atomic_load_explicit(&grant_seen, memory_order_relaxed)))
-        reread_grant(epoch);
+    *ret_epoch = *slice.grant_epoch;
+    return unlikely(*ret_epoch != atomic_load_explicit(&grant_seen, memory_order_relaxed));
+}
+
+/* Apart, so that the common case saves no registers. */
+static uint64_t __attribute__((noinline, cold)) mem_limit_anew(unsigned d, uint64_t epoch)
+{
+    reread_grant(epoch);
+    return atomic_load_explicit(&slice.grant_mem[d], memory_order_relaxed);
 }
 
 uint64_t slice_mem_limit(unsigned d)
@@ -111,7 +117,9 @@ uint64_t slice_mem_limit(unsigned d)
         return 1;
     if (!slice.has_grant)
         return __atomic_load_n(&slice.region.base->limit[d], __ATOMIC_RELAXED);
-    look_at_grant();
+    uint64_t epoch;
+    if (grant_changed(&epoch))
+        return mem_limit_anew(d, epoch);
     return atomic_load_explicit(&slice.grant_mem[d], memory_order_relaxed);
 }
 
@@ -120,7 +128,9 @@ uint32_t slice_cores_limit(unsigned d)
     if (unlikely(d >= REGION_DEVICES || !slice.region.base))
         return 0;
     if (slice.has_grant) {
-        look_at_grant();
+        uint64_t epoch;
+        if (grant_changed(&epoch))
+            reread_grant(epoch);
         return atomic_load_explicit(&slice.grant_cores[d], memory_order_relaxed);
     }
     uint64_t percent = __atomic_load_n(&slice.region.base->sm_limit[d], __ATOMIC_RELAXED);

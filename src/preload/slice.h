@@ -94,8 +94,8 @@ int slice_device_current(void);
  * has suspended the slice or blocked its launches. One load when it is open. */
 void slice_gate(void);
 
-/* What slice_gate() looks at, for launches, which do without the call and
- * without asking whether there is a region: below 0, or not 0 GATE_SUSPENDED_AT
+/* What slice_gate() looks at, for those on the fast paths, who do without the
+ * call and without asking whether there is a region: below 0, or not 0 GATE_SUSPENDED_AT
  * bytes further on, means call it. Until the process is attached these are two
  * words of our own that say so. Not in `slice`, which copies find empty. */
 extern OURS const volatile int32_t *_Atomic slice_gate_words;

@@ -58,8 +58,8 @@ struct mem_pool {
     uint8_t was;          /* the kind before its destruction began */
     uint16_t device;
     _Atomic uint32_t dirty; /* as mem_unsettled */
-    uint32_t version; /* of charged; under lock, as all below */
-    uint32_t passed;  /* allocations that the driver was not asked about */
+    uint32_t version;       /* of charged; under lock, as all below */
+    uint32_t passed;        /* allocations that the driver was not asked about */
     CUdevice ordinal;
     uint64_t charged;
     uint64_t held;    /* reserved by allocations under way, beside charged */

@@ -109,7 +109,9 @@ static uint64_t parse_scaled(const char *text, size_t n, bool percent)
     uint64_t value;
     if (n || __builtin_mul_overflow(number.whole, unit, &value))
         return 0;
-    uint64_t part = (uint64_t)((unsigned __int128)number.fraction * unit / number.scale);
+    uint64_t part = 0;
+    if (number.fraction) /* a rare division: its code lies in a page that most programs never touch */
+        part = (uint64_t)((unsigned __int128)number.fraction * unit / number.scale);
     return __builtin_add_overflow(value, part, &value) ? 0 : value;
 }
 

@@ -27,27 +27,34 @@ static void format_uuid(char text[48], const char *prefix, const CUuuid *uuid)
 bool devices_of_cuda(struct devices_ordinals *ret)
 {
     int n = 0;
-    memset(ret, 0, sizeof *ret);
+    ret->n = 0;
     if (real.cuDeviceGetCount(&n) != CUDA_SUCCESS || n <= 0)
         return false;
     for (int i = 0; i < n && i < DEVICES_ORDINALS; i++) {
         CUuuid card, instance;
         CUdevice device;
+        struct devices_names *of = &ret->of[i];
+        memset(of, 0, sizeof *of);
         if (real.cuDeviceGet(&device, i) != CUDA_SUCCESS)
             continue;
         bool has_card = real.cuDeviceGetUuid(&card, device) == CUDA_SUCCESS;
         bool has_instance = real.cuDeviceGetUuid_v2(&instance, device) == CUDA_SUCCESS;
         if (has_card)
-            format_uuid(ret->card[i], "GPU-", &card);
+            format_uuid(of->card, "GPU-", &card);
         if (has_instance) {
             bool is_card = !has_card || memcmp(&card, &instance, sizeof card) == 0;
-            format_uuid(ret->uuid[i], is_card ? "GPU-" : "MIG-", &instance);
+            format_uuid(of->uuid, is_card ? "GPU-" : "MIG-", &instance);
         } else {
-            memcpy(ret->uuid[i], ret->card[i], sizeof ret->uuid[i]);
+            memcpy(of->uuid, of->card, sizeof of->uuid);
         }
     }
     ret->n = (uint32_t)(n < DEVICES_ORDINALS ? n : DEVICES_ORDINALS);
     return true;
+}
+
+void devices_ordinals_copy(struct devices_ordinals *to, const struct devices_ordinals *from)
+{
+    memcpy(to, from, offsetof(struct devices_ordinals, of) + from->n * sizeof from->of[0]);
 }
 
 static bool devices_of_nvml(bool ready, struct devices_list *ret)
@@ -85,10 +92,9 @@ static int by_bus(const void *a, const void *b)
 static bool devices_by_bus(const struct devices_ordinals *cuda, struct devices_list *ret)
 {
     struct place places[DEVICES_ORDINALS];
-    memset(places, 0, sizeof places);
     for (uint32_t i = 0; i < cuda->n; i++) {
         CUdevice device;
-        places[i].ordinal = i;
+        places[i] = (struct place){.ordinal = i};
         if (real.cuDeviceGet(&device, (int)i) != CUDA_SUCCESS ||
             real.cuDeviceGetPCIBusId(places[i].bus, (int)sizeof places[i].bus, device) != CUDA_SUCCESS)
             places[i].bus[0] = '\0';
@@ -97,7 +103,7 @@ static bool devices_by_bus(const struct devices_ordinals *cuda, struct devices_l
     qsort(places, cuda->n, sizeof places[0], by_bus);
     memset(ret, 0, sizeof *ret);
     for (; ret->n < cuda->n && ret->n < REGION_DEVICES; ret->n++)
-        memcpy(ret->uuids[ret->n], cuda->uuid[places[ret->n].ordinal], sizeof cuda->uuid[0]);
+        memcpy(ret->uuids[ret->n], cuda->of[places[ret->n].ordinal].uuid, sizeof cuda->of[0].uuid);
     return ret->n > 0;
 }
 

@@ -19,13 +19,17 @@ struct devices_list {
     char uuids[REGION_DEVICES][REGION_UUID_BYTES];
 };
 
-/* The UUIDs of a CUDA ordinal: of the MIG instance where it is one, and of the
- * card. */
+/* The UUIDs of each CUDA ordinal: of the MIG instance where it is one, and of
+ * the card. What stands behind n is not filled, nor copied: a process has few. */
 struct devices_ordinals {
     uint32_t n;
-    char uuid[DEVICES_ORDINALS][48];
-    char card[DEVICES_ORDINALS][48];
+    struct devices_names {
+        char uuid[48];
+        char card[48];
+    } of[DEVICES_ORDINALS];
 };
+
+void devices_ordinals_copy(struct devices_ordinals *to, const struct devices_ordinals *from);
 
 /* Asks the initialised CUDA driver. False when it does not answer. */
 bool devices_of_cuda(struct devices_ordinals *ret);

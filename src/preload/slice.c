@@ -177,11 +177,11 @@ static int device_unlisted(const char *uuid)
 static void map_ordinals_locked(void)
 {
     for (uint32_t i = 0; i < ordinals.n; i++) {
-        int d = slice_device_of_uuid(ordinals.uuid[i]);
+        int d = slice_device_of_uuid(ordinals.of[i].uuid);
         if (d < 0)
-            d = slice_device_of_uuid(ordinals.card[i]);
+            d = slice_device_of_uuid(ordinals.of[i].card);
         if (d < 0)
-            d = device_unlisted(ordinals.uuid[i]);
+            d = device_unlisted(ordinals.of[i].uuid);
         atomic_store_explicit(&ordinal_index[i], (int8_t)(d + 1), memory_order_relaxed);
     }
     atomic_store_explicit(&n_ordinals, ordinals.n, memory_order_release);
@@ -193,7 +193,7 @@ void slice_map_ordinals(void)
     int saved = errno;
     if (atomic_load(&slice.state) == SLICE_ON && devices_of_cuda(&fresh)) {
         pthread_mutex_lock(&lock);
-        ordinals = fresh;
+        devices_ordinals_copy(&ordinals, &fresh);
         map_ordinals_locked();
         pthread_mutex_unlock(&lock);
     }
@@ -340,7 +340,8 @@ static enum slice_state attach(bool with_cuda)
     if (state != SLICE_UNATTACHED)
         return state;
     int saved = errno;
-    struct devices_ordinals cuda = {0};
+    struct devices_ordinals cuda;
+    cuda.n = 0;
     struct devices_list machine = {0};
     if (with_cuda && !devices_of_cuda(&cuda)) {
         errno = saved;
@@ -351,7 +352,7 @@ static enum slice_state attach(bool with_cuda)
     pthread_mutex_lock(&lock);
     state = (enum slice_state)atomic_load(&slice.state);
     if (state == SLICE_UNATTACHED) {
-        ordinals = cuda;
+        devices_ordinals_copy(&ordinals, &cuda);
         state = attach_locked(&machine);
     }
     pthread_mutex_unlock(&lock);

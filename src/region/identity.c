@@ -10,6 +10,8 @@
 
 enum { PID_LIMIT = 1 << 22, PID_DIGITS = 7 }; /* PID_MAX_LIMIT of 64-bit Linux */
 
+#define INITIAL_PID_NS UINT64_C(0xeffffffc) /* PROC_PID_INIT_INO of linux/proc_ns.h */
+
 #define FNV_START 0xcbf29ce484222325ull
 
 static uint64_t hash(uint64_t h, const void *data, size_t n)
@@ -130,7 +132,8 @@ uint64_t region_incarnation(const struct region_identity *self)
     uint64_t init_start = 0;
     ssize_t n = read_small("/proc/sys/kernel/random/boot_id", boot, sizeof boot);
     uint64_t h = hash(FNV_START, boot, n > 0 ? (size_t)n : 0);
-    region_presence_of(1, &init_start);
+    if (self->pid_ns != INITIAL_PID_NS) /* the host's pid 1 lives as long as the boot */
+        region_presence_of(1, &init_start);
     h = hash(h, &self->pid_ns, sizeof self->pid_ns);
     return hash(h, &init_start, sizeof init_start);
 }

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/status.h"
+#include "region/grant.h"
 
 static char *first_existing(char *const *candidates)
 {
@@ -77,19 +78,25 @@ void paths_free(struct paths *p)
     g_free(p);
 }
 
+/* Within a slice of a broker whose folders were moved, the usual ones are
+ * another broker's, and not covered. */
+static bool is_in_slice(const struct paths *p, GError **error)
+{
+    const char *slice = g_getenv("HAMI_SLICE");
+    if (!p->root || p->own_state || !slice || !*slice || access(GRANT_PATH, F_OK) != 0)
+        return false;
+    g_set_error(error, STATUS_ERROR, STATUS_DENIED,
+                "this is the inside of slice %s, where the ledger is covered; ask from outside", slice);
+    return true;
+}
+
 static bool create(const char *path, int mode, const char *variable, GError **error)
 {
     if (g_mkdir_with_parents(path, mode) == 0 && access(path, W_OK) == 0)
         return true;
     int why = errno;
-    const char *slice = g_getenv("HAMI_SLICE");
-    int status = why == EACCES || why == EROFS ? STATUS_DENIED : STATUS_FAILED;
-    if (why == EROFS && slice && *slice)
-        g_set_error(error, STATUS_ERROR, status,
-                    "this is the inside of slice %s, where the ledger is covered; ask from outside", slice);
-    else
-        g_set_error(error, STATUS_ERROR, status, "folder %s cannot be used: %s; choose another one with %s",
-                    path, g_strerror(why), variable);
+    g_set_error(error, STATUS_ERROR, why == EACCES || why == EROFS ? STATUS_DENIED : STATUS_FAILED,
+                "folder %s cannot be used: %s; choose another one with %s", path, g_strerror(why), variable);
     return false;
 }
 
@@ -102,6 +109,8 @@ static bool is_inside(const char *path, const char *folder)
 bool paths_create(const struct paths *p, GError **error)
 {
     static const char *const below[] = {"slices", "board", NULL};
+    if (is_in_slice(p, error))
+        return false;
     /* Slices get a cover over each: one must not hide the other. */
     if (is_inside(p->state, p->runtime) || is_inside(p->runtime, p->state)) {
         g_set_error(

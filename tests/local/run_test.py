@@ -453,6 +453,14 @@ def _(w):
     assert json.loads(r.stdout) == [0, 2] and "without the right to mount" in r.stderr, r
 
 
+@test("within a slice hami says so, also where its broker's folders were moved")
+def _(w):
+    need_root()
+    for verb in (["ps"], ["run", "--sim", w.profile, "--", "true"]):
+        r = w.run("--mem", "1G", "--", w.hami, *verb)
+        assert r.returncode == 68 and not r.stdout and "the inside of slice" in r.stderr, r
+
+
 @test("a root tenant cannot undo its limits")
 def _(w):
     need_root()

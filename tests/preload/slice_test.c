@@ -371,11 +371,16 @@ static void grant_of_a_mig_slice_is_found_by_its_uuid(void)
 
 /* ---- files of fixed paths, in a mount namespace ---- */
 
+/* A copy of / in $d/ns/m. What is mounted below / is not in it: the test's folder and the build, which may
+ * be (a /tmp in memory), are put there. */
+#define COPY_ROOT                                                                                            \
+    "mkdir -p $d/ns; mount -t tmpfs none $d/ns; mkdir $d/ns/u $d/ns/w $d/ns/m; "                             \
+    "mount -t overlay overlay -o lowerdir=/,upperdir=$d/ns/u,workdir=$d/ns/w $d/ns/m; "                      \
+    "mount --rbind /proc $d/ns/m/proc; mount --rbind /dev $d/ns/m/dev; "                                     \
+    "for it in $d $HAMI_BUILD; do mkdir -p $d/ns/m$it; mount --bind $it $d/ns/m$it; done; "
+
 static const char enter_namespace[] =
-    "set -e; d=$1; file=$2; at=$3; shift 3; mkdir -p $d/ns; mount -t tmpfs none $d/ns; "
-    "mkdir $d/ns/u $d/ns/w $d/ns/m; "
-    "mount -t overlay overlay -o lowerdir=/,upperdir=$d/ns/u,workdir=$d/ns/w $d/ns/m; "
-    "mount --rbind /proc $d/ns/m/proc; mount --rbind /dev $d/ns/m/dev; mount --bind $d $d/ns/m$d; "
+    "set -e; d=$1; file=$2; at=$3; shift 3; " COPY_ROOT
     "mkdir -p $(dirname $d/ns/m$at); cp $file $d/ns/m$at; exec chroot $d/ns/m \"$@\"";
 
 /* Runs "totals" where `content` lies at the fixed path. */
@@ -552,10 +557,7 @@ static void errors_alone_are_said_at_every_log_level(void)
 /* The library by /etc/ld.so.preload and the driver in the system's folder, as
  * in a container; then a program that is setuid to nobody, and the same plain. */
 static const char enter_container[] =
-    "set -e; d=$1; build=$2; self=$3; mode=$4; mkdir -p $d/ns; mount -t tmpfs none $d/ns; "
-    "mkdir $d/ns/u $d/ns/w $d/ns/m; "
-    "mount -t overlay overlay -o lowerdir=/,upperdir=$d/ns/u,workdir=$d/ns/w $d/ns/m; "
-    "mount --rbind /proc $d/ns/m/proc; mount --rbind /dev $d/ns/m/dev; mount --bind $d $d/ns/m$d; "
+    "set -e; d=$1; build=$2; self=$3; mode=$4; " COPY_ROOT
     "l=$(dirname $(ldd /bin/true | grep -o '/[^ ]*libc.so.6')); "
     "cp -L $build/libvgpu.so $d/ns/m/$l/; cp -L $build/sim/libcuda.so.1 $d/ns/m/$l/; "
     "cp $self $d/ns/m/program; chown 65534 $d/ns/m/program; chmod $mode $d/ns/m/program; "

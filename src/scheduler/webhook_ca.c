@@ -88,21 +88,38 @@ static void is_good(struct webhook_ca *w)
 
 /* ---- what is to be changed ------------------------------------------------- */
 
-/* The PEM blocks of a bundle that are certificates still in force and not ours, then ours. */
+/* The certificates of a bundle that are still in force, in their order, and ours: where it is, else at the
+ * end. Each instance moving its own there would never leave the others in peace. What is too much goes at the
+ * front: the oldest. */
 static char *merged_bundle(const struct webhook_ca *w, const char *old)
 {
     static const char begin[] = "-----BEGIN CERTIFICATE-----", end[] = "-----END CERTIFICATE-----";
-    GString *out = g_string_new("");
+    g_autoptr(GPtrArray) kept = g_ptr_array_new_with_free_func(g_free);
     g_autofree char *mine = g_strstrip(g_strdup(w->ca));
+    GString *out = g_string_new("");
     int64_t now = g_get_real_time() / G_USEC_PER_SEC, until;
+    size_t total = strlen(mine) + 1;
+    bool have_ours = false;
     for (const char *p = strstr(old, begin), *stop; p && (stop = strstr(p, end)); p = strstr(stop, begin)) {
-        g_autofree char *pem = g_strdup_printf("%.*s\n", (int)(stop + strlen(end) - p), p);
-        bool ours = strcmp(g_strstrip(pem), mine) == 0;
-        if (!ours && out->len < BUNDLE_MAX && tls_validity(pem, NULL, &until, NULL) && until > now)
-            g_string_append_printf(out, "%s\n", pem);
         stop += strlen(end);
+        g_autofree char *pem = g_strndup(p, (size_t)(stop - p));
+        bool ours = strcmp(pem, mine) == 0;
+        if (ours ? have_ours : !tls_validity(pem, NULL, &until, NULL) || until <= now)
+            continue;
+        have_ours |= ours;
+        total += ours ? 0 : strlen(pem) + 1;
+        g_ptr_array_add(kept, g_steal_pointer(&pem));
     }
-    g_string_append(out, w->ca);
+    if (!have_ours)
+        g_ptr_array_add(kept, g_strdup(mine));
+    for (guint i = 0; i < kept->len; i++) {
+        const char *pem = kept->pdata[i];
+        bool dropped = total > BUNDLE_MAX && strcmp(pem, mine) != 0;
+        if (dropped)
+            total -= strlen(pem) + 1;
+        else
+            g_string_append_printf(out, "%s\n", pem);
+    }
     return g_string_free(out, FALSE);
 }
 

@@ -101,6 +101,28 @@ def _(build):
         published(other)
         assert trusted(w, s) and trusted(w, other)
         assert bundle(w).count("BEGIN CERTIFICATE") == 2, bundle(w)
+        time.sleep(1)  # the watches have told both of it
+        assert asked(w) == {"list": 2, "watch": 2, "patch": 2}, f"they overwrite each other's bundle: {asked(w)}"
+
+
+@test("a bundle that has grown too large loses the oldest, and never that of an instance that lives")
+def _(build):
+    with world(build) as (w, s):
+        at = published(s)
+        ours = bundle(w)
+        gone = w.start(*FLAGS)
+        published(gone)
+        theirs = bundle(w)[len(ours):]
+        gone.process.end()
+        other = w.start(*FLAGS)
+        published(other)
+        last = bundle(w)[len(ours + theirs):]
+        overwrite(w, theirs * 200 + last)
+        published(s, at, "yes")
+        assert bundle(w).endswith(theirs + last + ours) and len(bundle(w)) <= 64 << 10, bundle(w)[-2000:]
+        before = asked(w)
+        time.sleep(1)
+        assert asked(w) == before and trusted(w, s) and trusted(w, other)
 
 
 @test("without the right to watch or list it works, and what is lost is said once")

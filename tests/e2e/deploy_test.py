@@ -47,6 +47,13 @@ def _(w):
     assert p["spec"]["schedulerName"] == "default-scheduler"
 
 
+@test("deploy: a node that has the images does not ask the registry again, whatever they were named when first applied")
+def _(w):
+    """The API server takes a name without a tag for one to be pulled always, and `kubectl set image` leaves it at that."""
+    containers = w.api.get("deployments", NS, ACCOUNT)["spec"]["template"]["spec"]["containers"]
+    assert {c["name"]: c["imagePullPolicy"] for c in containers} == {"kube-scheduler": "IfNotPresent", "hami": "IfNotPresent"}, containers
+
+
 @test("deploy: the resources that hami manages are those that kube-scheduler hands over")
 def _(w):
     config = w.hami.config_map("hami-kube-scheduler", "config.yaml")

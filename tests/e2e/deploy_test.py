@@ -83,6 +83,18 @@ def _(w):
             assert answer.status == 200, (probe, answer.read())
 
 
+@test("deploy: a kube-scheduler whose hami stays away is ended, one whose hami is only started again is not")
+def _(w):
+    """Its probe asks hami. The port is a number: the kubelet resolves names among the container's own ports."""
+    containers = w.api.get("deployments", NS, ACCOUNT)["spec"]["template"]["spec"]["containers"]
+    assert [c["name"] for c in containers] == ["hami", "kube-scheduler"], "the one that is asked is pulled and started first"
+    probe, get = containers[1]["livenessProbe"], containers[1]["livenessProbe"]["httpGet"]
+    assert (get["scheme"], get["port"]) == ("HTTPS", {p["name"]: p["containerPort"] for p in containers[0]["ports"]}["webhook"]), get
+    assert get["path"] == containers[0]["livenessProbe"]["httpGet"]["path"], get  # answered: the test above
+    seconds = probe["periodSeconds"] * probe["failureThreshold"]
+    assert 4 <= seconds <= 6, seconds  # a start takes about one, the kubelet's first pause between two starts is ten
+
+
 @test("deploy: a node of HAMi's device plugin is locked for the pod that it has to find, another is not")
 def _(w):
     for name in ("theirs", "ours"):

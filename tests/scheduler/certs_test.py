@@ -67,6 +67,22 @@ def asked(w):
     return {r["verb"]: r["calls"] for r in w.stats()["requests"] if r["resource"] == "mutatingwebhookconfigurations" and r["agent"].startswith("hami")}
 
 
+def until_asked(w, expected):
+    """Waits for so many requests. The fake tells no one of them, so it is asked again and again."""
+    until = time.monotonic() + kit.LIMIT_S
+    while asked(w) != expected:
+        assert time.monotonic() < until, f"{asked(w)}, wanted {expected}"
+        time.sleep(0.01)
+
+
+def until_dealt_with(w, *instances):
+    """A last change, which each instance tells of: by then it has acted on all that its watch brought before."""
+    starts = [len(s.process.lines) for s in instances]
+    w.api("DELETE", OURS)
+    for s, start in zip(instances, starts):
+        s.process.line("event=webhook-configuration name=hami-webhook .*not found", start=start)
+
+
 @test("an overwritten caBundle is entered again by the watch's word alone, and ever more slowly")
 def _(build):
     with world(build) as (w, s):
@@ -101,7 +117,7 @@ def _(build):
         published(other)
         assert trusted(w, s) and trusted(w, other)
         assert bundle(w).count("BEGIN CERTIFICATE") == 2, bundle(w)
-        time.sleep(1)  # the watches have told both of it
+        until_dealt_with(w, s, other)
         assert asked(w) == {"list": 2, "watch": 2, "patch": 2}, f"they overwrite each other's bundle: {asked(w)}"
 
 
@@ -117,12 +133,17 @@ def _(build):
         other = w.start(*FLAGS)
         published(other)
         last = bundle(w)[len(ours + theirs):]
+        before = asked(w)
+        other.process.p.send_signal(signal.SIGSTOP)  # both would shorten it; so it is known who is first
         overwrite(w, theirs * 200 + last)
         published(s, at, "yes")
         assert bundle(w).endswith(theirs + last + ours) and len(bundle(w)) <= 64 << 10, bundle(w)[-2000:]
-        before = asked(w)
-        time.sleep(1)
-        assert asked(w) == before and trusted(w, s) and trusted(w, other)
+        other.process.p.send_signal(signal.SIGCONT)
+        too_late = {**before, "patch": before["patch"] + 2, "get": before.get("get", 0) + 1}
+        until_asked(w, too_late)
+        assert trusted(w, s) and trusted(w, other)
+        until_dealt_with(w, s, other)
+        assert asked(w) == too_late, f"they overwrite each other's bundle: {asked(w)}"
 
 
 @test("without the right to watch or list it works, and what is lost is said once")

@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/futex.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,6 +16,8 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
+#include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 #define SYSTEM_CONFIG "/etc/hami/sim"
@@ -363,11 +366,43 @@ static void repair(void)
         sim_queue_repair(sim_queue_at(i));
 }
 
+static bool kernel_frees_locks(void)
+{
+    static _Atomic int known; /* 1: yes, 2: no */
+    void *list;
+    size_t len;
+    if (atomic_load(&known) == 0)
+        atomic_store(&known, syscall(SYS_get_robust_list, 0, &list, &len) == 0 ? 1 : 2);
+    return atomic_load(&known) == 1;
+}
+
+/* qemu-user, which runs programs of another processor, keeps no lists of robust locks: who ends within the
+ * lock, be it that the process ends while another thread of it is in there, leaves it held. What the kernel
+ * does at a thread's end is done here by whoever has waited for a thread that is gone. It has to be of our own
+ * PID namespace. */
+static int lock_of_an_emulator(pthread_mutex_t *lock)
+{
+    _Atomic int *word = (_Atomic int *)&lock->__data.__lock;
+    for (;;) {
+        struct timespec until;
+        clock_gettime(CLOCK_REALTIME, &until);
+        until.tv_nsec += 200000000;
+        until.tv_sec += until.tv_nsec / 1000000000;
+        until.tv_nsec %= 1000000000;
+        int r = pthread_mutex_timedlock(lock, &until), held = atomic_load(word), owner = held & FUTEX_TID_MASK;
+        if (r != ETIMEDOUT)
+            return r;
+        if (owner != 0 && syscall(SYS_tkill, owner, 0) != 0 && errno == ESRCH)
+            atomic_compare_exchange_strong(word, &held, (int)(FUTEX_WAITERS | FUTEX_OWNER_DIED));
+    }
+}
+
 void sim_lock(void)
 {
-    if (pthread_mutex_lock(&sim_state->lock) == EOWNERDEAD) {
+    pthread_mutex_t *lock = &sim_state->lock;
+    if ((kernel_frees_locks() ? pthread_mutex_lock(lock) : lock_of_an_emulator(lock)) == EOWNERDEAD) {
         repair();
-        pthread_mutex_consistent(&sim_state->lock);
+        pthread_mutex_consistent(lock);
     }
 }
 

@@ -378,8 +378,8 @@ static bool kernel_frees_locks(void)
 
 /* qemu-user, which runs programs of another processor, keeps no lists of robust locks: who ends within the
  * lock, be it that the process ends while another thread of it is in there, leaves it held. What the kernel
- * does at a thread's end is done here by whoever has waited for a thread that is gone. It has to be of our own
- * PID namespace. */
+ * does at a thread's end is done here by whoever has waited for a thread that is gone. It has to be of our
+ * own PID namespace. */
 static int lock_of_an_emulator(pthread_mutex_t *lock)
 {
     _Atomic int *word = (_Atomic int *)&lock->__data.__lock;
@@ -389,7 +389,8 @@ static int lock_of_an_emulator(pthread_mutex_t *lock)
         until.tv_nsec += 200000000;
         until.tv_sec += until.tv_nsec / 1000000000;
         until.tv_nsec %= 1000000000;
-        int r = pthread_mutex_timedlock(lock, &until), held = atomic_load(word), owner = held & FUTEX_TID_MASK;
+        int r = pthread_mutex_timedlock(lock, &until), held = atomic_load(word),
+            owner = held & FUTEX_TID_MASK;
         if (r != ETIMEDOUT)
             return r;
         if (owner != 0 && syscall(SYS_tkill, owner, 0) != 0 && errno == ESRCH)

@@ -23,16 +23,10 @@ int region_lock(int fd, short type, off_t byte)
 
 /* A waiting fcntl cannot be bounded without a signal; holders keep a lock for
  * some ten microseconds, so short sleeps that grow are enough. */
-int region_lock_wait(int fd, short type, off_t byte)
+void region_pause(long *pause_ns)
 {
-    int rc = region_lock(fd, type, byte);
-    uint64_t deadline = rc == -EAGAIN ? region_now_ns() + REGION_WAIT_NS : 0;
-    for (long pause_ns = 20000; rc == -EAGAIN && region_now_ns() < deadline;
-         pause_ns = pause_ns < 2000000 ? pause_ns * 2 : pause_ns) {
-        nanosleep(&(struct timespec){.tv_nsec = pause_ns}, NULL);
-        rc = region_lock(fd, type, byte);
-    }
-    return rc;
+    *pause_ns = *pause_ns == 0 ? 20000 : *pause_ns < 2000000 ? *pause_ns * 2 : *pause_ns;
+    nanosleep(&(struct timespec){.tv_nsec = *pause_ns}, NULL);
 }
 
 uint64_t region_now_ns(void)

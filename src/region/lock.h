@@ -36,8 +36,8 @@
  * waiting. 0, -EAGAIN when another description holds it, or another -errno. */
 int region_lock(int fd, short type, off_t byte);
 
-/* As region_lock, waiting up to REGION_WAIT_NS. */
-int region_lock_wait(int fd, short type, off_t byte);
+/* Before a lock is tried again; 0 at first. Until REGION_WAIT_NS are over. */
+void region_pause(long *pause_ns);
 
 /* True when another open file description holds a lock on any of n bytes, or
  * when it cannot be told: nobody is declared dead for want of an answer. */

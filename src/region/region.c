@@ -290,7 +290,7 @@ static bool open_quick(struct region *r, const struct region_limits *initial)
 static int open_checked(struct region *r, const struct region_limits *initial)
 {
     uint64_t deadline = region_now_ns() + REGION_WAIT_NS;
-    for (long pause_ns = 20000;; pause_ns = pause_ns < 2000000 ? pause_ns * 2 : pause_ns) {
+    for (long pause_ns = 0;; region_pause(&pause_ns)) {
         if (open_quick(r, initial))
             return 0;
         int rc = region_lock(r->fd, F_WRLCK, REGION_LOCK_INIT);
@@ -301,7 +301,6 @@ static int open_checked(struct region *r, const struct region_limits *initial)
         }
         if (rc != -EAGAIN || region_now_ns() > deadline)
             return rc;
-        nanosleep(&(struct timespec){.tv_nsec = pause_ns}, NULL);
     }
 }
 

@@ -281,23 +281,41 @@ static int claim_lowest(struct region *r)
 /* Slot 1023: members hold LIFE together; the first one sets it up. A cleaner
  * takes WORK and then looks at LIFE, a member takes LIFE and then looks at
  * WORK: one of the two sees the other. */
-static int join_overflow(struct region *r)
+static bool is_overflow_set_up(const struct region *r)
 {
-    const off_t work = REGION_LOCK_WORK + OVERFLOW_SLOT;
+    return !r->is_private && !region_lock_held(r->fd, REGION_LOCK_WORK + OVERFLOW_SLOT, 1) &&
+           slot_pid(r, OVERFLOW_SLOT) != 0;
+}
+
+/* WORK is held. */
+static int set_up_overflow(struct region *r)
+{
     int rc = lock_byte(r, F_RDLCK, REGION_LOCK_LIFE, OVERFLOW_SLOT);
-    if (rc == 0 && !r->is_private && !region_lock_held(r->fd, work, 1) && slot_pid(r, OVERFLOW_SLOT) != 0)
-        return OVERFLOW_SLOT;
-    if (!r->is_private)
-        rc = region_lock_wait(r->fd, F_WRLCK, work);
-    if (rc < 0)
-        return rc;
-    rc = lock_byte(r, F_RDLCK, REGION_LOCK_LIFE, OVERFLOW_SLOT);
     if (rc == 0)
         rc = reserve_pages(r, OVERFLOW_SLOT);
     if (rc == 0 && slot_pid(r, OVERFLOW_SLOT) == 0)
         occupy(r, OVERFLOW_SLOT);
-    lock_byte(r, F_UNLCK, REGION_LOCK_WORK, OVERFLOW_SLOT);
     return rc < 0 ? rc : OVERFLOW_SLOT;
+}
+
+/* Whoever waits for WORK looks again whether it is still needed: in a crowd one holder that is kept from
+ * running would else hold up hundreds, one after the other. */
+static int join_overflow(struct region *r)
+{
+    uint64_t deadline = region_now_ns() + REGION_WAIT_NS;
+    for (long pause_ns = 0;; region_pause(&pause_ns)) {
+        int rc = lock_byte(r, F_RDLCK, REGION_LOCK_LIFE, OVERFLOW_SLOT);
+        if (rc == 0 && is_overflow_set_up(r))
+            return OVERFLOW_SLOT;
+        rc = lock_byte(r, F_WRLCK, REGION_LOCK_WORK, OVERFLOW_SLOT);
+        if (rc == 0) {
+            rc = set_up_overflow(r);
+            lock_byte(r, F_UNLCK, REGION_LOCK_WORK, OVERFLOW_SLOT);
+            return rc;
+        }
+        if (rc != -EAGAIN || region_now_ns() > deadline)
+            return rc;
+    }
 }
 
 /* When all slots are taken, each newcomer would look at a thousand processes. */

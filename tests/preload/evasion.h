@@ -113,8 +113,8 @@ static inline double share_of(const struct attack *a)
     return g_ascii_strtod(told, NULL);
 }
 
-/* The library looks for long launches by chance, and its helper thread lives in the world's time: once in some
- * hundreds a share strays. One that an attack gains, or an honest program loses, strays three times. */
+/* The library looks for long launches by chance, and its helper thread lives in the world's time: once in
+ * some hundreds a share strays. One that an attack gains, or an honest program loses, strays three times. */
 static inline void gets_its_share(gconstpointer data)
 {
     double got = 0;

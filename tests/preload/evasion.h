@@ -113,14 +113,15 @@ static inline double share_of(const struct attack *a)
     return g_ascii_strtod(told, NULL);
 }
 
-/* The library looks for long launches by chance, and its helper thread lives in the world's time: once in
- * some hundreds a share strays. One that an attack gains, or an honest program loses, strays three times. */
+/* Never more. Less may be the machine's doing: the library's own thread lives in the world's time, and one
+ * that is kept from running for long sees the program's time jump. It is not that three times. */
 static inline void gets_its_share(gconstpointer data)
 {
     double got = 0;
-    for (int i = 0; i < 3 && (got < PERCENT - OFF_PP || got > PERCENT + OFF_PP); i++)
+    for (int i = 0; i < 3 && got < PERCENT - OFF_PP; i++) {
         got = share_of(data);
-    g_assert_cmpfloat(got, <=, PERCENT + OFF_PP);
+        g_assert_cmpfloat(got, <=, PERCENT + OFF_PP);
+    }
     g_assert_cmpfloat(got, >=, PERCENT - OFF_PP);
 }
 

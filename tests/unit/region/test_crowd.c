@@ -13,8 +13,6 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "region/lock.h"
-
 #define CROWD 1500
 /* Three hundred are asked to be in within two seconds; a quiet machine takes 0.03. Time on the wall is
  * stretched by whatever else runs, so ten times as much is left: it shows whoever waits for each of the
@@ -47,51 +45,22 @@ static struct square *square_new(void)
     return p;
 }
 
-/* Nobody is turned away before the wait that is allowed. On a machine that keeps a holder from running for so
- * long he asks again. */
-static bool may_ask_again(uint64_t since_ns)
-{
-    return region_now_ns() - since_ns >= REGION_WAIT_NS;
-}
-
-static int claim(struct region *r)
-{
-    uint64_t since;
-    int slot;
-    do {
-        since = region_now_ns();
-        slot = region_slot_claim(r);
-    } while (slot == -EAGAIN && may_ask_again(since));
-    return slot;
-}
-
-static bool reserve(struct region *r, int slot, uint64_t bytes)
-{
-    uint64_t since;
-    bool done;
-    do {
-        since = region_now_ns();
-        done = ledger_reserve(r, slot, 0, bytes, SCENE_LIMIT);
-    } while (!done && may_ask_again(since));
-    return done;
-}
-
 static int person(void *arg)
 {
     const struct person *p = arg;
     struct region r;
     scene_flag_wait(&p->square->go, 1);
     int slot = region_open(&r, p->s->path, &p->s->limits);
-    slot = slot < 0 ? slot : claim(&r);
+    slot = slot < 0 ? slot : region_slot_claim(&r);
     atomic_store(&p->square->slot[p->index], slot);
-    if (slot < 0 || !reserve(&r, slot, EACH))
+    if (slot < 0 || !ledger_reserve(&r, slot, 0, EACH, SCENE_LIMIT))
         atomic_fetch_add(&p->square->failed, 1);
     atomic_fetch_add(&p->square->joined, 1);
     scene_flag_wait(&p->square->go, 2);
     if (!atomic_load(&p->square->hammer[p->index]))
         scene_pause();
     for (;;) {
-        if (!reserve(&r, slot, 100))
+        if (!ledger_reserve(&r, slot, 0, 100, SCENE_LIMIT))
             atomic_fetch_add(&p->square->failed, 1);
         ledger_release(&r, slot, 0, 100);
         atomic_fetch_add(&p->square->ops[p->index], 1);

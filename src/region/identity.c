@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "region/identity.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 enum { PID_LIMIT = 1 << 22, PID_DIGITS = 7 }; /* PID_MAX_LIMIT of 64-bit Linux */
@@ -102,6 +104,37 @@ enum region_presence region_presence_of(int32_t pid, uint64_t *ret_start_ticks)
     if ((state == 'Z' || state == 'X' || state == 'x') && threads <= 1)
         return REGION_GONE;
     return REGION_PRESENT;
+}
+
+static bool is_thread_runnable(int32_t pid, int32_t tid)
+{
+    char path[48], text[1024], state = 0;
+    uint64_t threads, start;
+    snprintf(path, sizeof path, "/proc/%d/task/%d/stat", pid, tid);
+    ssize_t n = read_small(path, text, sizeof text);
+    return n > 0 && region_stat_parse(text, (size_t)n, &state, &threads, &start) &&
+           (state == 'R' || state == 'D');
+}
+
+bool region_is_runnable(int32_t pid, int32_t but)
+{
+    char path[32], buf[1024] __attribute__((aligned(8)));
+    bool found = false;
+    long n;
+    snprintf(path, sizeof path, "/proc/%d/task", pid);
+    int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    while (fd >= 0 && !found && (n = syscall(SYS_getdents64, fd, buf, sizeof buf)) > 0)
+        for (long at = 0; at < n && !found;) {
+            const struct dirent64 *entry = (const void *)(buf + at);
+            const char *digits = entry->d_name;
+            uint64_t tid;
+            found = take_number(&digits, digits + strlen(digits), &tid) && (int32_t)tid != but &&
+                    is_thread_runnable(pid, (int32_t)tid);
+            at += entry->d_reclen;
+        }
+    if (fd >= 0)
+        close(fd);
+    return found;
 }
 
 static uint64_t pid_namespace(void)

@@ -29,7 +29,9 @@
  * processes; there a waiter takes the word over from a dead holder and settles
  * its operation first. A wait is bounded by one second (a handler interrupted
  * its own thread, a debugger stopped one): a reservation is then refused, and
- * what must be recorded is parked in the journal for the next operation.
+ * what must be recorded is parked in the journal for the next operation. Where
+ * the holder could go on and is given no processor, on a host with hundreds of
+ * others that want one, a refusal would be wrong: the wait goes on.
  *
  * The sequence numbers of a slot go on from owner to owner and never restart.
  */
@@ -228,16 +230,17 @@ COLD static bool slot_lock_slow(struct region *r, unsigned slot)
     _Atomic uint32_t *lock = &r->ext->members[slot].lock;
     int saved_errno = errno;
     bool got = false;
-    uint64_t deadline = region_now_ns() + REGION_WAIT_NS;
+    struct region_patience patience = region_patience();
     for (unsigned turn = 1; !got; turn++) {
         uint32_t owner = 0;
         got = atomic_compare_exchange_strong(lock, &owner, (uint32_t)r->self.pid);
         if (got)
             break;
-        if (turn % 64 == 0)
+        if (turn % 64 == 0) {
             got = take_over(r, slot, owner);
-        if (turn % 64 == 0 && region_now_ns() > deadline)
-            break;
+            if (!got && region_patience_over(&patience, (int32_t)owner))
+                break;
+        }
         if (turn > 32)
             sched_yield();
     }
@@ -271,10 +274,24 @@ HOT bool has_parked(struct region *r, unsigned slot, unsigned d)
     return unlikely(atomic_load_explicit(&journal(r, slot, d)->parked, relaxed) != 0);
 }
 
+/* Only the slot that this process has now: a thread that comes late, after
+ * the slot was given back, must not write into its next owner's journal. */
+static inline bool is_valid(const struct region *r, int slot, unsigned d)
+{
+    return slot >= 0 && slot == atomic_load_explicit(&r->slot, relaxed) && d < REGION_DEVICES;
+}
+
+/* Not for who has waited while the slot was given back. */
 static bool slot_lock(struct region *r, unsigned slot, unsigned d)
 {
-    if (!slot_try(r, slot) && !slot_lock_slow(r, slot))
-        return false;
+    if (!slot_try(r, slot)) {
+        if (!slot_lock_slow(r, slot))
+            return false;
+        if (!is_valid(r, (int)slot, d)) {
+            slot_unlock(r, slot);
+            return false;
+        }
+    }
     if (has_parked(r, slot, d))
         absorb_parked(r, slot, d);
     return true;
@@ -291,16 +308,10 @@ HOT bool slot_lock_quick(struct region *r, unsigned slot, unsigned d)
     return false;
 }
 
-/* Only the slot that this process has now: a thread that comes late, after
- * the slot was given back, must not write into its next owner's journal. */
-static inline bool is_valid(const struct region *r, int slot, unsigned d)
-{
-    return slot >= 0 && slot == atomic_load_explicit(&r->slot, relaxed) && d < REGION_DEVICES;
-}
-
 void ledger_shut(struct region *r, unsigned slot)
 {
-    slot_lock(r, slot, 0);
+    if (!slot_try(r, slot))
+        slot_lock_slow(r, slot);
 }
 
 /* ---- the face ---- */
@@ -383,7 +394,8 @@ void ledger_mark(struct region *r, int slot, unsigned d, enum ledger_kind kind, 
 
 static void park(struct region *r, int slot, unsigned d, int64_t n)
 {
-    atomic_fetch_add(&journal(r, (unsigned)slot, d)->parked, n);
+    if (is_valid(r, slot, d))
+        atomic_fetch_add(&journal(r, (unsigned)slot, d)->parked, n);
 }
 
 static void charge(struct region *r, int slot, unsigned d, enum ledger_kind kind, uint64_t n)

@@ -8,6 +8,10 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "region/identity.h"
+
+#define STARVED_WAITS 30
+
 static int lock_call(int fd, int command, short type, off_t byte, off_t n, struct flock *ret)
 {
     *ret = (struct flock){.l_type = type, .l_whence = SEEK_SET, .l_start = byte, .l_len = n};
@@ -27,6 +31,23 @@ void region_pause(long *pause_ns)
 {
     *pause_ns = *pause_ns == 0 ? 20000 : *pause_ns < 2000000 ? *pause_ns * 2 : *pause_ns;
     nanosleep(&(struct timespec){.tv_nsec = *pause_ns}, NULL);
+}
+
+struct region_patience region_patience(void)
+{
+    return (struct region_patience){.deadline_ns = region_now_ns() + REGION_WAIT_NS};
+}
+
+bool region_patience_over(struct region_patience *p, int32_t holder)
+{
+    if (region_now_ns() <= p->deadline_ns)
+        return false;
+    int32_t self = holder == getpid() ? (int32_t)syscall(SYS_gettid) : 0;
+    if (p->starved == STARVED_WAITS || holder <= 0 || !region_is_runnable(holder, self))
+        return true;
+    p->starved++;
+    p->deadline_ns += REGION_WAIT_NS;
+    return false;
 }
 
 uint64_t region_now_ns(void)

@@ -9,7 +9,8 @@
  *   INIT        held while the file is created, validated or repaired
  *   LIFE + slot held by a slot's owner from claim to death (shared by the
  *               processes of the overflow slot)
- *   WORK + slot held while a slot is claimed, released or reclaimed
+ *   WORK + slot held while a slot is claimed, released or reclaimed (of the
+ *               overflow slot nobody takes it, see slot.c)
  *
  * A description lives as long as any descriptor or mapping of it, so closing
  * all files does not lose a lock, exec does. (On overlayfs closing does: there
@@ -30,14 +31,28 @@
 #define REGION_LOCK_INIT ((off_t)1 << 40)
 #define REGION_LOCK_LIFE (REGION_LOCK_INIT + 4096)
 #define REGION_LOCK_WORK (REGION_LOCK_INIT + 8192)
-#define REGION_WAIT_NS 1000000000ull /* no wait in here is longer */
+#define REGION_WAIT_NS 1000000000ull /* no wait in here is longer, but for want of processors */
 
 /* Takes (F_WRLCK, F_RDLCK) or drops (F_UNLCK) the lock on one byte without
  * waiting. 0, -EAGAIN when another description holds it, or another -errno. */
 int region_lock(int fd, short type, off_t byte);
 
-/* Before a lock is tried again; 0 at first. Until REGION_WAIT_NS are over. */
+/* Before a lock is tried again; 0 at first. */
 void region_pause(long *pause_ns);
+
+/* How long anybody waits for a holder who needs microseconds: REGION_WAIT_NS,
+ * since it may be stopped. Where it could go on and is given no processor, on a
+ * host with hundreds of others that want one, giving up would be wrong: up to
+ * thirty such seconds are waited out. */
+struct region_patience {
+    uint64_t deadline_ns;
+    unsigned starved;
+};
+struct region_patience region_patience(void);
+
+/* Asked again and again. holder: its pid, maybe this process's own, when
+ * another thread of it has what is waited for; 0 = cannot be told. */
+bool region_patience_over(struct region_patience *p, int32_t holder);
 
 /* True when another open file description holds a lock on any of n bytes, or
  * when it cannot be told: nobody is declared dead for want of an answer. */

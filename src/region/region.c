@@ -289,7 +289,7 @@ static bool open_quick(struct region *r, const struct region_limits *initial)
  * first process of a crowd has joined, the others need not queue. */
 static int open_checked(struct region *r, const struct region_limits *initial)
 {
-    uint64_t deadline = region_now_ns() + REGION_WAIT_NS;
+    struct region_patience patience = region_patience();
     for (long pause_ns = 0;; region_pause(&pause_ns)) {
         if (open_quick(r, initial))
             return 0;
@@ -299,7 +299,7 @@ static int open_checked(struct region *r, const struct region_limits *initial)
             region_lock(r->fd, F_UNLCK, REGION_LOCK_INIT);
             return rc;
         }
-        if (rc != -EAGAIN || region_now_ns() > deadline)
+        if (rc != -EAGAIN || region_patience_over(&patience, 0))
             return rc;
     }
 }

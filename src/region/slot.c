@@ -8,6 +8,11 @@
  * leaves nothing but a slot that looks dead to the next one. Between threads
  * of one process, which share their locks, `busy` excludes.
  *
+ * The last slot has any number of owners, who hold LIFE together. Joining them
+ * needs no lock that somebody could hold alone: in a crowd one holder that is
+ * given no processor would hold up hundreds. So each of them writes the same
+ * words in, and only who has LIFE alone may free it, which WORK is no part of.
+ *
  * LIFE belongs to the open file description, which lives as long as any
  * descriptor or mapping of it: a daemon that closes all its files keeps it, a
  * program that execs another loses it. So a slot is dead when
@@ -63,7 +68,8 @@ static bool enter(struct region *r)
     uint32_t nobody = 0;
     if (atomic_compare_exchange_strong(&r->busy, &nobody, 1))
         return true;
-    for (uint64_t deadline = region_now_ns() + REGION_WAIT_NS; region_now_ns() < deadline;) {
+    for (struct region_patience patience = region_patience();
+         !region_patience_over(&patience, r->self.pid);) {
         nanosleep(&(struct timespec){.tv_nsec = 50000}, NULL);
         nobody = 0;
         if (atomic_compare_exchange_strong(&r->busy, &nobody, 1))
@@ -124,6 +130,8 @@ static void free_slot(struct region *r, unsigned i)
 {
     struct region_slot *slot = &r->base->procs[i];
     struct region_member *member = &r->ext->members[i];
+    if (i == OVERFLOW_SLOT) /* whoever joins after our death in here settles first */
+        atomic_store(&member->lock, (uint32_t)r->self.pid);
     ledger_abandon(r, i);
     memset(member->compute, 0, sizeof member->compute);
     memset(slot->used, 0, sizeof slot->used);
@@ -134,6 +142,8 @@ static void free_slot(struct region *r, unsigned i)
     __atomic_store_n(&slot->hostpid, 0, __ATOMIC_RELEASE);
     __atomic_store_n(&slot->pid, 0, __ATOMIC_RELEASE);
     map_clear(r, i);
+    if (i == OVERFLOW_SLOT)
+        atomic_store(&member->lock, 0);
     lower_proc_num(r);
 }
 
@@ -151,16 +161,22 @@ static bool is_slot_dead(const struct region *r, unsigned i, bool thorough)
     return presence == REGION_GONE || (presence == REGION_PRESENT && claimed && start != claimed);
 }
 
+/* What excludes whoever else would free slot i or move in. */
+static off_t freeing_lock(unsigned i)
+{
+    return i == OVERFLOW_SLOT ? REGION_LOCK_LIFE : REGION_LOCK_WORK;
+}
+
 /* Looking once without the lock keeps the common case, a living process, free
  * of it. */
 static bool reclaim_slot(struct region *r, unsigned i, bool thorough)
 {
-    if ((int)i == r->slot || !is_slot_dead(r, i, thorough) || lock_byte(r, F_WRLCK, REGION_LOCK_WORK, i) < 0)
+    if ((int)i == r->slot || !is_slot_dead(r, i, thorough) || lock_byte(r, F_WRLCK, freeing_lock(i), i) < 0)
         return false;
     bool dead = is_slot_dead(r, i, thorough);
     if (dead)
         free_slot(r, i);
-    lock_byte(r, F_UNLCK, REGION_LOCK_WORK, i);
+    lock_byte(r, F_UNLCK, freeing_lock(i), i);
     return dead;
 }
 
@@ -278,43 +294,36 @@ static int claim_lowest(struct region *r)
     return -EAGAIN;
 }
 
-/* Slot 1023: members hold LIFE together; the first one sets it up. A cleaner
- * takes WORK and then looks at LIFE, a member takes LIFE and then looks at
- * WORK: one of the two sees the other. */
-static bool is_overflow_set_up(const struct region *r)
+/* Every member writes them, in the order of a claim: the first one may be kept
+ * from running before it is through. The ledger and its lock are in use. */
+static void occupy_together(struct region *r)
 {
-    return !r->is_private && !region_lock_held(r->fd, REGION_LOCK_WORK + OVERFLOW_SLOT, 1) &&
-           slot_pid(r, OVERFLOW_SLOT) != 0;
+    struct region_slot *slot = &r->base->procs[OVERFLOW_SLOT];
+    struct region_member *m = &r->ext->members[OVERFLOW_SLOT];
+    int32_t nobody = 0;
+    map_set(r, OVERFLOW_SLOT);
+    atomic_store(&m->start_ticks, r->self.start_ticks);
+    atomic_store(&m->pid_ns, r->self.pid_ns);
+    atomic_store(&m->seen_ns, region_now_ns());
+    __atomic_compare_exchange_n(&slot->pid, &nobody, r->self.pid, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
+    __atomic_store_n(&slot->status, REGION_SLOT_RUNNING, __ATOMIC_RELEASE);
+    raise_proc_num(r, REGION_SLOTS);
 }
 
-/* WORK is held. */
-static int set_up_overflow(struct region *r)
-{
-    int rc = lock_byte(r, F_RDLCK, REGION_LOCK_LIFE, OVERFLOW_SLOT);
-    if (rc == 0)
-        rc = reserve_pages(r, OVERFLOW_SLOT);
-    if (rc == 0 && slot_pid(r, OVERFLOW_SLOT) == 0)
-        occupy(r, OVERFLOW_SLOT);
-    return rc < 0 ? rc : OVERFLOW_SLOT;
-}
-
-/* Whoever waits for WORK looks again whether it is still needed: in a crowd one holder that is kept from
- * running would else hold up hundreds, one after the other. */
+/* Waits for nobody but who is freeing it, which takes a few microseconds once
+ * all of its members are dead. */
 static int join_overflow(struct region *r)
 {
-    uint64_t deadline = region_now_ns() + REGION_WAIT_NS;
+    int rc = reserve_pages(r, OVERFLOW_SLOT);
+    if (rc < 0)
+        return rc;
+    struct region_patience patience = region_patience();
     for (long pause_ns = 0;; region_pause(&pause_ns)) {
-        int rc = lock_byte(r, F_RDLCK, REGION_LOCK_LIFE, OVERFLOW_SLOT);
-        if (rc == 0 && is_overflow_set_up(r))
-            return OVERFLOW_SLOT;
-        rc = lock_byte(r, F_WRLCK, REGION_LOCK_WORK, OVERFLOW_SLOT);
-        if (rc == 0) {
-            rc = set_up_overflow(r);
-            lock_byte(r, F_UNLCK, REGION_LOCK_WORK, OVERFLOW_SLOT);
-            return rc;
-        }
-        if (rc != -EAGAIN || region_now_ns() > deadline)
-            return rc;
+        rc = lock_byte(r, F_RDLCK, REGION_LOCK_LIFE, OVERFLOW_SLOT);
+        if (rc == 0)
+            occupy_together(r);
+        if (rc != -EAGAIN || region_patience_over(&patience, 0))
+            return rc < 0 ? rc : OVERFLOW_SLOT;
     }
 }
 
@@ -356,18 +365,16 @@ int region_slot_claim(struct region *r)
 
 /* ---- leaving ---- */
 
+/* Of the last slot only the last member frees it. */
 static void release(struct region *r, unsigned i)
 {
     atomic_store(&r->slot, -1);
-    bool alone = i != OVERFLOW_SLOT || lock_byte(r, F_WRLCK, REGION_LOCK_LIFE, i) == 0;
-    if (alone && lock_byte(r, F_WRLCK, REGION_LOCK_WORK, i) == 0) {
+    if (lock_byte(r, F_WRLCK, freeing_lock(i), i) == 0) {
         ledger_shut(r, i);
         free_slot(r, i);
-        lock_byte(r, F_UNLCK, REGION_LOCK_LIFE, i);
-        lock_byte(r, F_UNLCK, REGION_LOCK_WORK, i);
-    } else {
-        lock_byte(r, F_UNLCK, REGION_LOCK_LIFE, i);
     }
+    lock_byte(r, F_UNLCK, REGION_LOCK_LIFE, i);
+    lock_byte(r, F_UNLCK, freeing_lock(i), i); /* last: until then nobody looks at LIFE */
 }
 
 void region_slot_release(struct region *r, int slot)

@@ -76,6 +76,21 @@ _Noreturn void scene_pause(void)
         pause();
 }
 
+bool scene_advance(pid_t pid, enum __ptrace_request request, unsigned n)
+{
+    int status;
+    for (unsigned i = 0; i < n; i++) {
+        g_assert_cmpint(ptrace(request, pid, NULL, NULL), ==, 0);
+        g_assert_cmpint(waitpid(pid, &status, 0), ==, pid);
+        if (WIFEXITED(status)) {
+            g_assert_cmpint(WEXITSTATUS(status), ==, 0);
+            return false;
+        }
+        g_assert_true(WIFSTOPPED(status) && WSTOPSIG(status) == SIGTRAP);
+    }
+    return true;
+}
+
 struct scene_flag *scene_flag_new(void)
 {
     void *p = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);

@@ -8,6 +8,7 @@
 
 #include <glib.h>
 #include <stdint.h>
+#include <sys/ptrace.h>
 #include <sys/types.h>
 
 #include "region/ledger.h"
@@ -34,6 +35,9 @@ pid_t scene_fork(int (*body)(void *arg), void *arg);
 int scene_wait(pid_t pid);  /* exit status, or -signal */
 void scene_kill(pid_t pid); /* SIGKILL and wait */
 _Noreturn void scene_pause(void);
+
+/* Lets a child that asked to be traced, and stands still, go on n times. False when it has exited, with 0. */
+bool scene_advance(pid_t pid, enum __ptrace_request request, unsigned n);
 
 /* A word through which parent and children tell each other where they are. */
 struct scene_flag {

@@ -160,20 +160,6 @@ static int child_body(void *arg)
     return stepped(child->s, child->c);
 }
 
-/* Lets the stopped child go on once. False when it has exited. */
-static bool advance(pid_t pid, enum __ptrace_request request)
-{
-    int status;
-    g_assert_cmpint(ptrace(request, pid, NULL, NULL), ==, 0);
-    g_assert_cmpint(waitpid(pid, &status, 0), ==, pid);
-    if (WIFEXITED(status)) {
-        g_assert_cmpint(WEXITSTATUS(status), ==, 0);
-        return false;
-    }
-    g_assert_true(WIFSTOPPED(status) && WSTOPSIG(status) == SIGTRAP);
-    return true;
-}
-
 static void operate_beside(struct region *r)
 {
     g_assert_true(ledger_reserve(r, r->slot, 0, 10, SCENE_LIMIT));
@@ -188,14 +174,6 @@ struct point {
     struct region *beside;
 };
 
-static bool advance_by(pid_t pid, enum __ptrace_request request, unsigned n)
-{
-    for (unsigned i = 0; i < n; i++)
-        if (!advance(pid, request))
-            return false;
-    return true;
-}
-
 /* Runs a fresh child to the point and kills it. False when it got through. */
 static bool kill_at(const struct scene *s, const struct scenario *c, struct point at)
 {
@@ -203,11 +181,11 @@ static bool kill_at(const struct scene *s, const struct scenario *c, struct poin
     pid_t pid = scene_fork(child_body, &(struct child){s, c});
     g_assert_cmpint(waitpid(pid, &status, 0), ==, pid);
     g_assert_true(WIFSTOPPED(status));
-    if (!advance_by(pid, PTRACE_SYSCALL, at.calls) || !advance_by(pid, PTRACE_SINGLESTEP, at.steps))
+    if (!scene_advance(pid, PTRACE_SYSCALL, at.calls) || !scene_advance(pid, PTRACE_SINGLESTEP, at.steps))
         return false;
     if (at.beside)
         operate_beside(at.beside);
-    if (!advance_by(pid, PTRACE_SINGLESTEP, at.more))
+    if (!scene_advance(pid, PTRACE_SINGLESTEP, at.more))
         return false;
     scene_kill(pid);
     return true;

@@ -54,6 +54,7 @@ struct lane {
     int64_t pace_ns;     /* while it starves the device: work that it launches in 2 ms ... */
     int64_t sample_ns;   /* ... and work until a launch is measured by itself */
     bool starves;        /* its launches come so slowly that the device waits for them */
+    int64_t linger_ns;   /* for which batches may still lie open until the next ones are looked into */
     uint64_t dice;       /* nobody outside knows where it began */
     uint64_t visited_ns; /* last time it asked */
     int32_t budget;      /* launches it gets while nothing limits it */

@@ -51,7 +51,7 @@
 #define LONG_NS INT64_C(250000)     /* ... of one launch: worth measuring each */
 #define DRIFT_PPM 200000            /* samples so far from their prices: eight times as many */
 #define LINGER_NS UINT64_C(2500000) /* a batch lay open for longer than PACE_NS explains ... */
-#define LINGER_SEEN_NS UINT64_C(100000000) /* ... and is looked into once in so much of it */
+#define LINGER_SEEN_NS UINT64_C(100000000) /* ... and is looked into once in so much of it, on average */
 #define LINGER_TIMES 8                     /* ... for so many times as long */
 #define LINGER_MAX_NS UINT64_C(10000000000)
 #define GRANT_NS INT64_C(250000)       /* tokens that must be there before a grant */
@@ -148,13 +148,18 @@ static bool starves_now(const struct lane *lane, int64_t estimate_ns, uint32_t l
 
 /* A batch that lay open for long: whether the device was idle meanwhile, or at
  * work for longer than expected, cannot be told. So now and then the next ones
- * are looked at launch by launch; the more often, the longer it was. */
+ * are looked at launch by launch: once in so much time as they lay open in all,
+ * at a moment that nobody can foretell and that comes in twice as much at most. */
 static void look_closer(struct lane *lane, struct card *card, int64_t estimate_ns, uint64_t issue_ns,
                         uint64_t now)
 {
-    if (issue_ns > LINGER_NS && measure_starves(issue_ns, estimate_ns) &&
-        issue_ns >= (uint64_t)dice(lane) * (LINGER_SEEN_NS >> 16))
-        measure_watch(card, now + earlier(LINGER_TIMES * issue_ns, LINGER_MAX_NS));
+    if (issue_ns <= LINGER_NS || !measure_starves(issue_ns, estimate_ns))
+        return;
+    lane->linger_ns -= (int64_t)earlier(issue_ns, LINGER_SEEN_NS);
+    if (lane->linger_ns > 0 && issue_ns < LINGER_SEEN_NS)
+        return;
+    lane->linger_ns = (int64_t)(dice(lane) * (LINGER_SEEN_NS >> 15));
+    measure_watch(card, now + earlier(LINGER_TIMES * issue_ns, LINGER_MAX_NS));
 }
 
 /* A lane whose launches leave the device waiting asks for as much as it can

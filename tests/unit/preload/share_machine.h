@@ -38,7 +38,9 @@ enum program {
     RANKS,     /* floods that meet at a barrier kernel with the other RANKS tenants */
     DECODING,  /* 130 launches, each after `us2` of the host's own work, and a wait: the device waits too */
     TWINS,     /* two functions in turn that a lane keeps in one place */
-    LAYERS,    /* the same with kernels from a tenth of `us` to `us` */
+    HIDING, /* short ones, and after a first second one of `us` before each 100 of them, while the host works
+               on */
+    LAYERS, /* the same with kernels from a tenth of `us` to `us` */
 };
 
 /* What a driver's calls take, in ns: of the host, and a mark in a stream of the device. */

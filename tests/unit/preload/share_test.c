@@ -140,6 +140,8 @@ static double floor_of(const struct machine_tenant *t)
     return d_ms * (100 - t->percent) / 200;
 }
 
+#define HIDERS 60
+
 static void check_row(const void *data)
 {
     const struct row *row = data;
@@ -297,6 +299,24 @@ static void kernels_that_take_longer_are_charged_so_soon(void)
     machine_free(m);
 }
 
+/* What is looked for at random is found in time, whatever the dice say: after 200 ms at most, which are 4
+ * points of two seconds. */
+static void long_ones_among_short_ones_are_found_soon(void)
+{
+    struct machine_setup setup = {.lasts = 3 * S,
+                                  .tenants = {{.percent = 20, .us = 1500, .program = HIDING}}};
+    double most = 0, sum = 0;
+    for (unsigned i = 0; i < HIDERS; i++) {
+        struct machine *m = machine_run(&setup, seed + i);
+        double share = machine_share(m, 0, S, 3 * S);
+        sum += share;
+        most = MAX(most, share);
+        machine_free(m);
+    }
+    g_test_message("%.2f%% at most, %.2f%% on average", most, sum / HIDERS);
+    g_assert_cmpfloat(most, <=, 25);
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -317,6 +337,8 @@ int main(int argc, char **argv)
                     bursts_with_idle_times_between_are_not_taken_for_slow_launches);
     g_test_add_func("/share/launch_bound/kernels_that_take_longer_are_charged_so_soon",
                     kernels_that_take_longer_are_charged_so_soon);
+    g_test_add_func("/share/launch_bound/long_ones_among_short_ones_are_found_soon",
+                    long_ones_among_short_ones_are_found_soon);
     g_test_add_func("/share/requests_keep_their_p99_beside_short_kernels",
                     requests_keep_their_p99_beside_short_kernels);
     return g_test_run();

@@ -25,6 +25,19 @@ int region_lock(int fd, short type, off_t byte)
     return rc == -EACCES ? -EAGAIN : rc;
 }
 
+void region_lock_name(int fd, short type)
+{
+    struct flock fl;
+    lock_call(fd, F_SETLK, type, REGION_LOCK_NAME, 1, &fl);
+}
+
+int32_t region_lock_namer(int fd)
+{
+    struct flock fl;
+    bool is_held = lock_call(fd, F_GETLK, F_WRLCK, REGION_LOCK_NAME, 1, &fl) == 0 && fl.l_type != F_UNLCK;
+    return is_held ? fl.l_pid : 0;
+}
+
 /* A waiting fcntl cannot be bounded without a signal; holders keep a lock for
  * some ten microseconds, so short sleeps that grow are enough. */
 void region_pause(long *pause_ns)

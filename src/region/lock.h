@@ -7,6 +7,8 @@
  * mutex in shared memory, whose list pointers a neighbour could overwrite.
  *
  *   INIT        held while the file is created, validated or repaired
+ *   NAME        held beside INIT, by the process and not by a description, so
+ *               that the kernel tells who waits the holder's pid
  *   LIFE + slot held by a slot's owner from claim to death (shared by the
  *               processes of the overflow slot)
  *   WORK + slot held while a slot is claimed, released or reclaimed (of the
@@ -29,6 +31,7 @@
 #include <sys/types.h>
 
 #define REGION_LOCK_INIT ((off_t)1 << 40)
+#define REGION_LOCK_NAME (REGION_LOCK_INIT + 1)
 #define REGION_LOCK_LIFE (REGION_LOCK_INIT + 4096)
 #define REGION_LOCK_WORK (REGION_LOCK_INIT + 8192)
 #define REGION_WAIT_NS 1000000000ull /* no wait in here is longer, but for want of processors */
@@ -36,6 +39,11 @@
 /* Takes (F_WRLCK, F_RDLCK) or drops (F_UNLCK) the lock on one byte without
  * waiting. 0, -EAGAIN when another description holds it, or another -errno. */
 int region_lock(int fd, short type, off_t byte);
+
+/* Holds or drops NAME, and asks for the pid of who does: 0 when nobody does, or
+ * nobody in our pid namespace. */
+void region_lock_name(int fd, short type);
+int32_t region_lock_namer(int fd);
 
 /* Before a lock is tried again; 0 at first. */
 void region_pause(long *pause_ns);

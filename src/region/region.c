@@ -295,11 +295,13 @@ static int open_checked(struct region *r, const struct region_limits *initial)
             return 0;
         int rc = region_lock(r->fd, F_WRLCK, REGION_LOCK_INIT);
         if (rc == 0) {
+            region_lock_name(r->fd, F_WRLCK);
             rc = open_locked(r, initial);
+            region_lock_name(r->fd, F_UNLCK);
             region_lock(r->fd, F_UNLCK, REGION_LOCK_INIT);
             return rc;
         }
-        if (rc != -EAGAIN || region_patience_over(&patience, 0))
+        if (rc != -EAGAIN || region_patience_over(&patience, region_lock_namer(r->fd)))
             return rc;
     }
 }

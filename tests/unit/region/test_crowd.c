@@ -150,6 +150,28 @@ static void three_hundred_join_at_once(struct scene *s, gconstpointer unused)
     munmap(square, sizeof *square);
 }
 
+/* Nobody is there, and one of them has to look at what the host has left; the others wait for that one. */
+static void thousand_find_nobody_there(struct scene *s, gconstpointer unused)
+{
+    (void)unused;
+    struct square *square = square_new();
+    static pid_t pids[1000];
+    struct region r;
+    g_assert_cmpint(region_open(&r, s->path, &s->limits), ==, 0);
+    region_close(&r);
+    if (!gather(s, square, 1000, pids)) {
+        g_test_skip("too few processes allowed");
+        return;
+    }
+    g_test_message("1000 processes joined in %.1f ms", wait_joined(square, 1000));
+    g_assert_cmpuint(square->failed, ==, 0);
+    scene_join(s, &r);
+    g_assert_cmpuint(ledger_used(&r, 0), ==, 1000 * EACH);
+    disperse(pids, 1000);
+    region_close(&r);
+    munmap(square, sizeof *square);
+}
+
 /* Everyone but the overflow slot's members has a slot of his own. */
 static unsigned check_slots(const struct square *square)
 {
@@ -227,6 +249,7 @@ int main(int argc, char **argv)
     g_test_init(&argc, &argv, NULL);
 #define TEST(name) g_test_add("/crowd/" #name, struct scene, NULL, scene_setup, name, scene_teardown)
     TEST(three_hundred_join_at_once);
+    TEST(thousand_find_nobody_there);
     TEST(fifteen_hundred_processes_are_accounted_for);
 #undef TEST
     return g_test_run();

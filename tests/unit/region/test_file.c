@@ -449,6 +449,55 @@ static void stuck_initialiser_is_waited_for_one_second(struct scene *s, gconstpo
     assert_usable(s);
 }
 
+/* Looks, for longer than anybody waits for who does not go on, as one who is given no processor; or stops. */
+struct initialiser {
+    const struct scene *s;
+    struct scene_flag *holds;
+    bool stops;
+};
+
+static int initialise(void *arg)
+{
+    const struct initialiser *i = arg;
+    int fd = open(i->s->path, O_RDWR | O_CLOEXEC);
+    if (fd < 0 || region_lock(fd, F_WRLCK, REGION_LOCK_INIT) != 0)
+        return 1;
+    region_lock_name(fd, F_WRLCK);
+    scene_flag_set(i->holds, 1);
+    if (i->stops)
+        raise(SIGSTOP);
+    for (uint64_t end = region_now_ns() + 3 * REGION_WAIT_NS / 2; region_now_ns() < end;)
+        ;
+    return 0;
+}
+
+static void initialiser_without_a_processor_is_waited_for(struct scene *s, gconstpointer unused)
+{
+    (void)unused;
+    assert_usable(s);
+    struct initialiser i = {s, scene_flag_new(), false};
+    pid_t pid = scene_fork(initialise, &i);
+    scene_flag_wait(i.holds, 1);
+    g_assert_cmpint(open_result(s), ==, 0);
+    g_assert_cmpint(scene_wait(pid), ==, 0);
+    scene_flag_free(i.holds);
+}
+
+static void stopped_initialiser_is_not(struct scene *s, gconstpointer unused)
+{
+    (void)unused;
+    assert_usable(s);
+    int status;
+    struct initialiser i = {s, scene_flag_new(), true};
+    pid_t pid = scene_fork(initialise, &i);
+    g_assert_cmpint(waitpid(pid, &status, WUNTRACED), ==, pid);
+    g_assert_true(WIFSTOPPED(status));
+    g_assert_cmpint(open_result(s), ==, -EAGAIN);
+    scene_kill(pid);
+    g_assert_cmpint(open_result(s), ==, 0);
+    scene_flag_free(i.holds);
+}
+
 /* ---- the host's side ---- */
 
 static void host_sees_what_is_used(struct scene *s, gconstpointer unused)
@@ -595,6 +644,8 @@ int main(int argc, char **argv)
     TEST(host_replaces_any_limits);
     TEST(forty_creators_at_once_share_one_region);
     TEST(stuck_initialiser_is_waited_for_one_second);
+    TEST(initialiser_without_a_processor_is_waited_for);
+    TEST(stopped_initialiser_is_not);
     TEST(host_sees_what_is_used);
     TEST(reader_bounds_hostile_figures);
     TEST(attachment_is_seen_whatever_the_file_says);

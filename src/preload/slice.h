@@ -63,7 +63,8 @@ struct slice {
 extern OURS struct slice slice;
 
 /* Attaches if need be. Returns SLICE_ON, SLICE_OFF or SLICE_REFUSED. Cheap
- * when already attached. Never changes errno, never blocks longer than 1 s. */
+ * when already attached. Never changes errno, never blocks longer than
+ * the region's locks do (region/lock.h). */
 enum slice_state slice_attach(void);
 
 /* As slice_attach for a process that uses NVML and maybe no CUDA at all: never

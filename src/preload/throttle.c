@@ -146,10 +146,17 @@ static bool starves_now(const struct lane *lane, int64_t estimate_ns, uint32_t l
     return pauses;
 }
 
+/* So much of it until the next look. */
+static int64_t linger(struct lane *lane)
+{
+    return (int64_t)(dice(lane) * (LINGER_SEEN_NS >> 15));
+}
+
 /* A batch that lay open for long: whether the device was idle meanwhile, or at
  * work for longer than expected, cannot be told. So now and then the next ones
- * are looked at launch by launch: once in so much time as they lay open in all,
- * at a moment that nobody can foretell and that comes in twice as much at most. */
+ * are looked at launch by launch: behind a lane's first one, and then once in so
+ * much time as they lay open in all, at a moment that nobody can foretell and
+ * that comes in twice as much at most. */
 static void look_closer(struct lane *lane, struct card *card, int64_t estimate_ns, uint64_t issue_ns,
                         uint64_t now)
 {
@@ -158,7 +165,10 @@ static void look_closer(struct lane *lane, struct card *card, int64_t estimate_n
     lane->linger_ns -= (int64_t)earlier(issue_ns, LINGER_SEEN_NS);
     if (lane->linger_ns > 0 && issue_ns < LINGER_SEEN_NS)
         return;
-    lane->linger_ns = (int64_t)(dice(lane) * (LINGER_SEEN_NS >> 15));
+    lane->linger_ns += linger(lane);
+    if (lane->linger_ns <
+        -(int64_t)LINGER_SEEN_NS) /* what was too much for one look counts for the next ones */
+        lane->linger_ns = -(int64_t)LINGER_SEEN_NS;
     measure_watch(card, now + earlier(LINGER_TIMES * issue_ns, LINGER_MAX_NS));
 }
 

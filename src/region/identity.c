@@ -112,8 +112,7 @@ static bool is_thread_runnable(int32_t pid, int32_t tid)
     uint64_t threads, start;
     snprintf(path, sizeof path, "/proc/%d/task/%d/stat", pid, tid);
     ssize_t n = read_small(path, text, sizeof text);
-    return n > 0 && region_stat_parse(text, (size_t)n, &state, &threads, &start) &&
-           (state == 'R' || state == 'D');
+    return n > 0 && region_stat_parse(text, (size_t)n, &state, &threads, &start) && state == 'R';
 }
 
 bool region_is_runnable(int32_t pid, int32_t but)

@@ -27,9 +27,9 @@ void region_identity_self(struct region_identity *ret);
 /* Looks a pid of our own namespace up. *ret_start_ticks is set when PRESENT. */
 enum region_presence region_presence_of(int32_t pid, uint64_t *ret_start_ticks);
 
-/* True when a thread of the process other than `but` runs, waits for a processor
- * or for a page: it goes on by itself. False when it is stopped, sleeps, is gone
- * or cannot be looked at. */
+/* True when a thread of the process other than `but` runs or waits for a
+ * processor. False when all are stopped or sleep, and when it is gone or cannot
+ * be looked at. */
 bool region_is_runnable(int32_t pid, int32_t but);
 
 /* Parses the text of /proc/<pid>/stat: the name may hold spaces, parentheses

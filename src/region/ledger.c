@@ -40,6 +40,7 @@
 #include <errno.h>
 #include <sched.h>
 #include <signal.h>
+#include <time.h>
 
 #include "region/lock.h"
 
@@ -229,19 +230,20 @@ COLD static bool slot_lock_slow(struct region *r, unsigned slot)
 {
     _Atomic uint32_t *lock = &r->ext->members[slot].lock;
     int saved_errno = errno;
-    bool got = false;
+    bool got = false, last = false;
     struct region_patience patience = region_patience();
     for (unsigned turn = 1; !got; turn++) {
         uint32_t owner = 0;
         got = atomic_compare_exchange_strong(lock, &owner, (uint32_t)r->self.pid);
-        if (got)
+        if (got || last)
             break;
         if (turn % 64 == 0) {
             got = take_over(r, slot, owner);
-            if (!got && region_patience_over(&patience, (int32_t)owner))
-                break;
+            last = !got && region_patience_over(&patience, (int32_t)owner);
         }
-        if (turn > 32)
+        if (turn > 256) /* the holder may need the processor that we have */
+            nanosleep(&(struct timespec){.tv_nsec = 50000}, NULL);
+        else if (turn > 32)
             sched_yield();
     }
     errno = saved_errno;

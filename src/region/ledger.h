@@ -70,7 +70,8 @@ void ledger_count_oom(struct region *r, unsigned d);
 void ledger_abandon(struct region *r, unsigned slot);
 
 /* For slot.c: waits until no thread of ours is inside the slot and keeps the
- * others out until the slot's next owner. */
+ * others out until the slot's next owner; of the overflow slot until it is
+ * freed. */
 void ledger_shut(struct region *r, unsigned slot);
 
 /* For region.c: sets words that no process accounts for to zero. Harmless

@@ -49,22 +49,29 @@ int32_t region_lock_namer(int fd);
 void region_pause(long *pause_ns);
 
 /* How long anybody waits for a holder who needs microseconds: REGION_WAIT_NS,
- * since it may be stopped. Where it could go on and is given no processor, on a
- * host with hundreds of others that want one, giving up would be wrong: up to
- * thirty such seconds are waited out. */
+ * since it may be stopped. Where it is given no processor, on a host with
+ * hundreds of others that want one, giving up would be wrong: it is waited for
+ * as long as it could go on and does not run, up to thirty seconds. */
 struct region_patience {
-    uint64_t deadline_ns;
-    unsigned starved;
+    uint64_t deadline_ns, latest_ns;
+    int32_t holder;
+    uint64_t holder_ran_ns;
 };
 struct region_patience region_patience(void);
 
 /* Asked again and again. holder: its pid, maybe this process's own, when
- * another thread of it has what is waited for; 0 = cannot be told. */
+ * another thread of it has what is waited for; 0 = cannot be told. Another one
+ * than before has its own second. Once it is over the lock is tried once more:
+ * who asks may have been given no processor either. */
 bool region_patience_over(struct region_patience *p, int32_t holder);
 
 /* True when another open file description holds a lock on any of n bytes, or
  * when it cannot be told: nobody is declared dead for want of an answer. */
 bool region_lock_held(int fd, off_t byte, off_t n);
+
+/* The same for the LIFE locks of all slots: is anybody attached? Who frees the
+ * overflow slot and has its lock alone is not. */
+bool region_lock_attached(int fd);
 
 uint64_t region_now_ns(void); /* CLOCK_MONOTONIC */
 

@@ -200,7 +200,7 @@ int region_is_attached(const char *path)
         return -errno;
     int rc = region_stat(fd, &st);
     if (rc == 0)
-        rc = !S_ISREG(st.st_mode) ? -EINVAL : region_lock_held(fd, REGION_LOCK_LIFE, REGION_SLOTS);
+        rc = !S_ISREG(st.st_mode) ? -EINVAL : region_lock_attached(fd);
     close(fd);
     return rc;
 }

@@ -83,7 +83,7 @@ static enum content inspect(int fd, off_t size)
 
 static bool is_anyone_attached(const struct region *r)
 {
-    return r->is_private ? false : region_lock_held(r->fd, REGION_LOCK_LIFE, REGION_SLOTS);
+    return !r->is_private && region_lock_attached(r->fd);
 }
 
 /* Zeroes from `at` to the end. A hole is punched where that is possible, so
@@ -290,6 +290,7 @@ static bool open_quick(struct region *r, const struct region_limits *initial)
 static int open_checked(struct region *r, const struct region_limits *initial)
 {
     struct region_patience patience = region_patience();
+    bool last = false;
     for (long pause_ns = 0;; region_pause(&pause_ns)) {
         if (open_quick(r, initial))
             return 0;
@@ -301,8 +302,9 @@ static int open_checked(struct region *r, const struct region_limits *initial)
             region_lock(r->fd, F_UNLCK, REGION_LOCK_INIT);
             return rc;
         }
-        if (rc != -EAGAIN || region_patience_over(&patience, region_lock_namer(r->fd)))
+        if (rc != -EAGAIN || last)
             return rc;
+        last = region_patience_over(&patience, region_lock_namer(r->fd));
     }
 }
 

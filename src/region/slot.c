@@ -65,17 +65,15 @@ static bool life_is_held(const struct region *r, unsigned slot)
 
 static bool enter(struct region *r)
 {
-    uint32_t nobody = 0;
-    if (atomic_compare_exchange_strong(&r->busy, &nobody, 1))
-        return true;
-    for (struct region_patience patience = region_patience();
-         !region_patience_over(&patience, r->self.pid);) {
-        nanosleep(&(struct timespec){.tv_nsec = 50000}, NULL);
-        nobody = 0;
+    struct region_patience patience = region_patience();
+    for (bool last = false;; nanosleep(&(struct timespec){.tv_nsec = 50000}, NULL)) {
+        uint32_t nobody = 0;
         if (atomic_compare_exchange_strong(&r->busy, &nobody, 1))
             return true;
+        if (last)
+            return false;
+        last = region_patience_over(&patience, r->self.pid);
     }
-    return false;
 }
 
 static void leave(struct region *r)
@@ -133,6 +131,8 @@ static void free_slot(struct region *r, unsigned i)
     if (i == OVERFLOW_SLOT) /* whoever joins after our death in here settles first */
         atomic_store(&member->lock, (uint32_t)r->self.pid);
     ledger_abandon(r, i);
+    if (i == OVERFLOW_SLOT)
+        atomic_store(&member->lock, 0);
     memset(member->compute, 0, sizeof member->compute);
     memset(slot->used, 0, sizeof slot->used);
     memset(slot->monitorused, 0, sizeof slot->monitorused);
@@ -142,8 +142,6 @@ static void free_slot(struct region *r, unsigned i)
     __atomic_store_n(&slot->hostpid, 0, __ATOMIC_RELEASE);
     __atomic_store_n(&slot->pid, 0, __ATOMIC_RELEASE);
     map_clear(r, i);
-    if (i == OVERFLOW_SLOT)
-        atomic_store(&member->lock, 0);
     lower_proc_num(r);
 }
 
@@ -154,7 +152,7 @@ static bool is_slot_dead(const struct region *r, unsigned i, bool thorough)
     int32_t pid = slot_pid(r, i);
     uint64_t start = 0, claimed = atomic_load(&m->start_ticks);
     if (pid == 0 || !life_is_held(r, i))
-        return true; /* without a pid: half claimed or half freed, its WORK lock tells which */
+        return true; /* without a pid: half claimed or half freed, freeing_lock() tells which */
     if (!thorough || i == OVERFLOW_SLOT || atomic_load(&m->pid_ns) != r->self.pid_ns)
         return false;
     enum region_presence presence = region_presence_of(pid, &start);
@@ -311,19 +309,22 @@ static void occupy_together(struct region *r)
 }
 
 /* Waits for nobody but who is freeing it, which takes a few microseconds once
- * all of its members are dead. */
+ * all of its members are dead; that one's pid is in the slot's lock word. */
 static int join_overflow(struct region *r)
 {
-    int rc = reserve_pages(r, OVERFLOW_SLOT);
+    int rc = slot_pid(r, OVERFLOW_SLOT) == 0 ? reserve_pages(r, OVERFLOW_SLOT) : 0;
     if (rc < 0)
         return rc;
+    const _Atomic uint32_t *lock = &r->ext->members[OVERFLOW_SLOT].lock;
     struct region_patience patience = region_patience();
+    bool last = false;
     for (long pause_ns = 0;; region_pause(&pause_ns)) {
         rc = lock_byte(r, F_RDLCK, REGION_LOCK_LIFE, OVERFLOW_SLOT);
         if (rc == 0)
             occupy_together(r);
-        if (rc != -EAGAIN || region_patience_over(&patience, 0))
+        if (rc != -EAGAIN || last)
             return rc < 0 ? rc : OVERFLOW_SLOT;
+        last = region_patience_over(&patience, (int32_t)atomic_load(lock));
     }
 }
 

@@ -385,10 +385,10 @@ static void decode(void)
     note_request(begun);
 }
 
-/* What it does in the first second looks the same, so that the host's looks find nothing in it. */
+/* What it does until then looks the same, so that whoever looks finds nothing in it. */
 static void hide(void)
 {
-    launch(1, 7, 0, self()->clock < S ? 5 : what->us, false);
+    launch(1, 7, 0, self()->clock < HIDES_FROM ? 5 : what->us, false);
     spend(what->us * US);
     for (int i = 0; i < 100; i++) {
         launch(1, 7, 0, 5, false);

@@ -20,6 +20,7 @@
 #define US UINT64_C(1000)
 #define MS UINT64_C(1000000)
 #define S UINT64_C(1000000000)
+#define HIDES_FROM (2 * S) /* a machine's time begins at S */
 enum { MACHINE_TENANTS = 6, MACHINE_STREAMS = 8, MACHINE_DEVICES = 4 };
 
 enum program {
@@ -38,8 +39,8 @@ enum program {
     RANKS,     /* floods that meet at a barrier kernel with the other RANKS tenants */
     DECODING,  /* 130 launches, each after `us2` of the host's own work, and a wait: the device waits too */
     TWINS,     /* two functions in turn that a lane keeps in one place */
-    HIDING, /* short ones, and after a first second one of `us` before each 100 of them, while the host works
-               on */
+    HIDING, /* short ones, and from HIDES_FROM on one of `us` before each 100 of them, while the host works on
+             */
     LAYERS, /* the same with kernels from a tenth of `us` to `us` */
 };
 

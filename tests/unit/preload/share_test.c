@@ -140,7 +140,7 @@ static double floor_of(const struct machine_tenant *t)
     return d_ms * (100 - t->percent) / 200;
 }
 
-#define HIDERS 60
+#define HIDERS 80
 
 static void check_row(const void *data)
 {
@@ -299,22 +299,23 @@ static void kernels_that_take_longer_are_charged_so_soon(void)
     machine_free(m);
 }
 
-/* What is looked for at random is found in time, whatever the dice say: after 200 ms at most, which are 4
- * points of two seconds. */
+/* What is looked for at random is found in time, whatever the dice say: after 200 ms of batches that lay open
+ * for long, which is some half of its time. In two seconds that is 14 points at most, of the 54 that it would
+ * have. */
 static void long_ones_among_short_ones_are_found_soon(void)
 {
-    struct machine_setup setup = {.lasts = 3 * S,
+    struct machine_setup setup = {.lasts = HIDES_FROM + 2 * S,
                                   .tenants = {{.percent = 20, .us = 1500, .program = HIDING}}};
     double most = 0, sum = 0;
     for (unsigned i = 0; i < HIDERS; i++) {
         struct machine *m = machine_run(&setup, seed + i);
-        double share = machine_share(m, 0, S, 3 * S);
+        double share = machine_share(m, 0, HIDES_FROM, HIDES_FROM + 2 * S);
         sum += share;
         most = MAX(most, share);
         machine_free(m);
     }
     g_test_message("%.2f%% at most, %.2f%% on average", most, sum / HIDERS);
-    g_assert_cmpfloat(most, <=, 25);
+    g_assert_cmpfloat(most, <=, 34);
 }
 
 int main(int argc, char **argv)

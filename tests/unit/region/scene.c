@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <linux/futex.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,6 +14,8 @@
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
+
+#include "region/lock.h"
 
 void scene_setup(struct scene *s, gconstpointer unused)
 {
@@ -89,6 +92,36 @@ bool scene_advance(pid_t pid, enum __ptrace_request request, unsigned n)
         g_assert_true(WIFSTOPPED(status) && WSTOPSIG(status) == SIGTRAP);
     }
     return true;
+}
+
+/* On the processor where it is. */
+static int keep_busy(void *arg)
+{
+    const uint64_t *end_ns = arg;
+    while (region_now_ns() < *end_ns)
+        ;
+    return 0;
+}
+
+pid_t scene_starve(uint64_t ms)
+{
+    cpu_set_t one;
+    CPU_ZERO(&one);
+    CPU_SET((unsigned)sched_getcpu(), &one);
+    uint64_t end_ns = region_now_ns() + ms * 1000000;
+    g_assert_cmpint(sched_setaffinity(0, sizeof one, &one), ==, 0);
+    pid_t pid = scene_fork(keep_busy, &end_ns);
+    g_assert_cmpint(sched_setscheduler(0, SCHED_IDLE, &(struct sched_param){0}), ==, 0);
+    return pid;
+}
+
+void scene_work_starved(void)
+{
+    const long enough_ns = 60000000; /* ten times what it is given beside somebody in a second */
+    struct timespec t;
+    do
+        clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+    while (t.tv_sec == 0 && t.tv_nsec < enough_ns);
 }
 
 struct scene_flag *scene_flag_new(void)

@@ -39,6 +39,11 @@ _Noreturn void scene_pause(void);
 /* Lets a child that asked to be traced, and stands still, go on n times. False when it has exited, with 0. */
 bool scene_advance(pid_t pid, enum __ptrace_request request, unsigned n);
 
+/* From here on this thread is given next to no processor: it has the least claim to one that a process made
+ * for the purpose keeps busy for so long. Returns that process. Then works until it has been given some. */
+pid_t scene_starve(uint64_t ms);
+void scene_work_starved(void);
+
 /* A word through which parent and children tell each other where they are. */
 struct scene_flag {
     _Atomic uint32_t value;

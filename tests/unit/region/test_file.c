@@ -449,7 +449,7 @@ static void stuck_initialiser_is_waited_for_one_second(struct scene *s, gconstpo
     assert_usable(s);
 }
 
-/* Looks, for longer than anybody waits for who does not go on, as one who is given no processor; or stops. */
+/* Is given no processor for longer than anybody waits for who does not go on; or stops. */
 struct initialiser {
     const struct scene *s;
     struct scene_flag *holds;
@@ -463,12 +463,13 @@ static int initialise(void *arg)
     if (fd < 0 || region_lock(fd, F_WRLCK, REGION_LOCK_INIT) != 0)
         return 1;
     region_lock_name(fd, F_WRLCK);
-    scene_flag_set(i->holds, 1);
     if (i->stops)
         raise(SIGSTOP);
-    for (uint64_t end = region_now_ns() + 3 * REGION_WAIT_NS / 2; region_now_ns() < end;)
-        ;
-    return 0;
+    pid_t pid = scene_starve(2500);
+    scene_flag_set(i->holds, 1);
+    scene_work_starved();
+    close(fd);
+    return scene_wait(pid);
 }
 
 static void initialiser_without_a_processor_is_waited_for(struct scene *s, gconstpointer unused)

@@ -11,6 +11,7 @@
 
 #include <fcntl.h>
 #include <signal.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -20,7 +21,7 @@
 #define SHARED (REGION_SLOTS - 1)
 #define FIRST 1000      /* bytes that the first slot's process holds */
 #define MEMBER 50       /* bytes that a member holds */
-#define STARVED_MS 1500 /* longer than anybody waits for who does not go on */
+#define STARVED_MS 2500 /* longer than anybody waits for who does not go on */
 #define SAMPLES 200
 #define MOVES 40
 #define WAITS_MS 10
@@ -282,19 +283,14 @@ struct holder {
     struct scene_flag *holds;
 };
 
-static uint64_t now_ms(void)
+static void hold_starved(const struct region *r, const struct holder *holder)
 {
-    return region_now_ns() / 1000000;
-}
-
-/* As somebody looks who is given no processor: could go on, and does not. */
-static void hold_for(const struct region *r, const struct holder *holder, uint64_t ms)
-{
+    pid_t pid = scene_starve(STARVED_MS);
     atomic_store(shared_lock(r), (uint32_t)getpid());
     scene_flag_set(holder->holds, 1);
-    for (uint64_t end = now_ms() + ms; now_ms() < end;)
-        ;
+    scene_work_starved();
     atomic_store(shared_lock(r), 0);
+    scene_wait(pid);
 }
 
 static int holds_and_goes_on(void *arg)
@@ -302,7 +298,7 @@ static int holds_and_goes_on(void *arg)
     const struct holder *holder = arg;
     struct region r;
     scene_join(holder->h->s, &r);
-    hold_for(&r, holder, STARVED_MS);
+    hold_starved(&r, holder);
     scene_pause();
 }
 
@@ -363,7 +359,7 @@ struct thread_holder {
 static void *thread_holds(void *arg)
 {
     const struct thread_holder *t = arg;
-    hold_for(t->r, &t->holder, STARVED_MS);
+    hold_starved(t->r, &t->holder);
     return NULL;
 }
 
@@ -385,6 +381,61 @@ static void own_thread_without_a_processor_is_waited_for(struct scene *s, gconst
     house_empty(&h);
 }
 
+/* A waiter that is given no processor itself: it looks at the word, and the next time it is given one, the
+ * holder has long gone on and sleeps. The library's clock is bound to this one. */
+static _Atomic uint32_t *given_back; /* at the third look */
+static unsigned looks;
+
+int clock_gettime(clockid_t id, struct timespec *ret)
+{
+    int result = (int)syscall(SYS_clock_gettime, id, ret);
+    if (given_back && ++looks >= 3) {
+        atomic_store(given_back, 0);
+        ret->tv_sec += 2;
+    }
+    return result;
+}
+
+static int sleeps(void *arg)
+{
+    (void)arg;
+    scene_pause();
+}
+
+static void waiter_without_a_processor_looks_once_more(struct scene *s, gconstpointer unused)
+{
+    (void)unused;
+    struct house h;
+    struct region r;
+    house_fill(&h, s);
+    scene_join(s, &r);
+    pid_t pid = scene_fork(sleeps, NULL);
+    atomic_store(shared_lock(&r), (uint32_t)pid);
+    given_back = shared_lock(&r);
+    bool granted = ledger_reserve(&r, SHARED, 0, MEMBER, SCENE_LIMIT);
+    given_back = NULL;
+    g_assert_true(granted);
+    scene_kill(pid);
+    region_slot_release(&r, SHARED);
+    region_close(&r);
+    house_empty(&h);
+}
+
+/* ---- who is taken to be there ---- */
+
+static void who_frees_it_is_not_attached(struct scene *s, gconstpointer unused)
+{
+    (void)unused;
+    struct region r;
+    g_assert_cmpint(region_open(&r, s->path, &s->limits), ==, 0);
+    g_assert_cmpint(region_lock(r.fd, F_WRLCK, REGION_LOCK_LIFE + SHARED), ==, 0);
+    g_assert_cmpint(region_is_attached(s->path), ==, 0);
+    g_assert_cmpint(region_lock(r.fd, F_RDLCK, REGION_LOCK_LIFE + SHARED), ==, 0);
+    g_assert_cmpint(region_is_attached(s->path), ==, 1);
+    region_close(&r);
+    g_assert_cmpint(region_is_attached(s->path), ==, 0);
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -400,6 +451,8 @@ int main(int argc, char **argv)
     TEST(holder_without_a_processor_is_waited_for);
     TEST(stopped_holder_is_not);
     TEST(own_thread_without_a_processor_is_waited_for);
+    TEST(waiter_without_a_processor_looks_once_more);
+    TEST(who_frees_it_is_not_attached);
 #undef TEST
     return g_test_run();
 }

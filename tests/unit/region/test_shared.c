@@ -283,13 +283,13 @@ struct holder {
     struct scene_flag *holds;
 };
 
-static void hold_starved(const struct region *r, const struct holder *holder)
+static void hold_starved(_Atomic uint32_t *word, uint32_t value, const struct holder *holder)
 {
     pid_t pid = scene_starve(STARVED_MS);
-    atomic_store(shared_lock(r), (uint32_t)getpid());
+    atomic_store(word, value);
     scene_flag_set(holder->holds, 1);
     scene_work_starved();
-    atomic_store(shared_lock(r), 0);
+    atomic_store(word, 0);
     scene_wait(pid);
 }
 
@@ -298,7 +298,7 @@ static int holds_and_goes_on(void *arg)
     const struct holder *holder = arg;
     struct region r;
     scene_join(holder->h->s, &r);
-    hold_starved(&r, holder);
+    hold_starved(shared_lock(&r), (uint32_t)getpid(), holder);
     scene_pause();
 }
 
@@ -353,13 +353,14 @@ static void stopped_holder_is_not(struct scene *s, gconstpointer unused)
 
 struct thread_holder {
     struct holder holder;
-    const struct region *r;
+    _Atomic uint32_t *word;
+    uint32_t value;
 };
 
 static void *thread_holds(void *arg)
 {
     const struct thread_holder *t = arg;
-    hold_starved(t->r, &t->holder);
+    hold_starved(t->word, t->value, &t->holder);
     return NULL;
 }
 
@@ -370,7 +371,7 @@ static void own_thread_without_a_processor_is_waited_for(struct scene *s, gconst
     struct region r;
     house_fill(&h, s);
     scene_join(s, &r);
-    struct thread_holder t = {{&h, scene_flag_new()}, &r};
+    struct thread_holder t = {{&h, scene_flag_new()}, shared_lock(&r), (uint32_t)getpid()};
     GThread *thread = g_thread_new("holder", thread_holds, &t);
     scene_flag_wait(t.holder.holds, 1);
     g_assert_true(ledger_reserve(&r, SHARED, 0, MEMBER, SCENE_LIMIT));
@@ -378,6 +379,46 @@ static void own_thread_without_a_processor_is_waited_for(struct scene *s, gconst
     region_slot_release(&r, SHARED);
     region_close(&r);
     scene_flag_free(t.holder.holds);
+    house_empty(&h);
+}
+
+/* Another thread of ours claims, frees or looks for the dead. */
+static void own_thread_that_is_busy_with_slots_is_waited_for(struct scene *s, gconstpointer unused)
+{
+    (void)unused;
+    struct region r;
+    g_assert_cmpint(region_open(&r, s->path, &s->limits), ==, 0);
+    struct thread_holder t = {{NULL, scene_flag_new()}, &r.busy, 1};
+    GThread *thread = g_thread_new("holder", thread_holds, &t);
+    scene_flag_wait(t.holder.holds, 1);
+    g_assert_cmpint(region_slot_claim(&r), ==, 0);
+    g_thread_join(thread);
+    region_close(&r);
+    scene_flag_free(t.holder.holds);
+}
+
+static int frees_and_goes_on(void *arg)
+{
+    const struct holder *holder = arg;
+    struct region r;
+    if (region_open(&r, holder->h->s->path, &holder->h->s->limits) < 0 ||
+        region_lock(r.fd, F_WRLCK, REGION_LOCK_LIFE + SHARED) < 0)
+        return 1;
+    hold_starved(shared_lock(&r), (uint32_t)getpid(), holder);
+    return 0; /* the kernel drops its locks */
+}
+
+static void who_frees_it_without_a_processor_is_waited_for(struct scene *s, gconstpointer unused)
+{
+    (void)unused;
+    struct house h;
+    house_fill(&h, s);
+    struct holder holder = {&h, scene_flag_new()};
+    pid_t pid = scene_fork(frees_and_goes_on, &holder);
+    scene_flag_wait(holder.holds, 1);
+    visit(&h);
+    g_assert_cmpint(scene_wait(pid), ==, 0);
+    scene_flag_free(holder.holds);
     house_empty(&h);
 }
 
@@ -451,6 +492,8 @@ int main(int argc, char **argv)
     TEST(holder_without_a_processor_is_waited_for);
     TEST(stopped_holder_is_not);
     TEST(own_thread_without_a_processor_is_waited_for);
+    TEST(own_thread_that_is_busy_with_slots_is_waited_for);
+    TEST(who_frees_it_without_a_processor_is_waited_for);
     TEST(waiter_without_a_processor_looks_once_more);
     TEST(who_frees_it_is_not_attached);
 #undef TEST

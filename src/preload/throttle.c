@@ -165,9 +165,9 @@ static void look_closer(struct lane *lane, struct card *card, int64_t estimate_n
     lane->linger_ns -= (int64_t)earlier(issue_ns, LINGER_SEEN_NS);
     if (lane->linger_ns > 0 && issue_ns < LINGER_SEEN_NS)
         return;
+    /* What was too much for one look counts for the next ones. */
     lane->linger_ns += linger(lane);
-    if (lane->linger_ns <
-        -(int64_t)LINGER_SEEN_NS) /* what was too much for one look counts for the next ones */
+    if (lane->linger_ns < -(int64_t)LINGER_SEEN_NS)
         lane->linger_ns = -(int64_t)LINGER_SEEN_NS;
     measure_watch(card, now + earlier(LINGER_TIMES * issue_ns, LINGER_MAX_NS));
 }
